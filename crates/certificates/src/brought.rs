@@ -1,0 +1,308 @@
+//! Key pairs that the manifests bring: read, judged, and spoken about.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use model::finding::Code;
+use model::names::{HostPattern, Timestamp};
+use model::snapshot::ServedCertificate;
+use model::{Finding, Severity, Snapshot};
+use rustls::crypto::aws_lc_rs::sign::any_supported_type;
+use rustls::sign::CertifiedKey;
+use rustls::{Error, InconsistentKeys};
+use rustls_pki_types::pem::PemObject;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+use x509_parser::extensions::GeneralName;
+use x509_parser::prelude::X509Certificate;
+use x509_parser::{nom, parse_x509_certificate};
+
+use crate::names::Validity;
+
+/// A pair that serves.
+pub(crate) struct Brought {
+    pub(crate) key: Arc<CertifiedKey>,
+    pub(crate) validity: Validity,
+    doubts: Vec<Doubt>,
+}
+
+/// Why a pair cannot serve.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Broken {
+    /// The chain is no PEM, empty, or its first certificate cannot be read.
+    Chain,
+    /// The key is no PEM, or of a kind that is not served.
+    Key,
+    /// The key belongs to another certificate.
+    Mismatch,
+    /// It was valid until then.
+    Expired(Timestamp),
+    /// It is valid from then.
+    NotYetValid(Timestamp),
+}
+
+/// What is odd about a pair that serves all the same.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Doubt {
+    /// So little time is left that its renewal must have failed.
+    EndsSoon(Timestamp),
+    /// It does not name a host that it is served for.
+    Unnamed(HostPattern),
+    /// It has no alternative names, which is all that clients look at.
+    Nameless,
+    /// It is marked as an authority, which some clients refuse in a server.
+    Authority,
+    /// A certificate of the chain was not issued by the one after it.
+    Order,
+}
+
+/// What is wrong with the key pairs of `snapshot` at `now`: what [`crate::Held::apply`] says of
+/// them, for a command that serves nothing.
+pub fn check(snapshot: &Snapshot, now: Timestamp) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for served in snapshot.certificates() {
+        findings.extend(read(served, now).map_or_else(
+            |broken| vec![broken.finding(served)],
+            |brought| brought.findings(served),
+        ));
+    }
+    distinct(&mut findings);
+    findings
+}
+
+/// A Secret that several servers name is spoken of once.
+pub(crate) fn distinct(findings: &mut Vec<Finding>) {
+    let mut told = BTreeSet::new();
+    findings.retain(|finding| {
+        told.insert((finding.code, finding.object.clone(), finding.fault.clone()))
+    });
+}
+
+/// Reads a pair.
+pub(crate) fn read(served: &ServedCertificate, now: Timestamp) -> Result<Brought, Broken> {
+    let chain = CertificateDer::pem_slice_iter(served.chain.as_bytes())
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|_| Broken::Chain)?;
+    let key = PrivateKeyDer::from_pem_slice(served.key.expose()).map_err(|_| Broken::Key)?;
+    let signing = any_supported_type(&key).map_err(|_| Broken::Key)?;
+    let parsed = chain
+        .iter()
+        .map(|der| parse_x509_certificate(der).map(|(_, certificate)| certificate))
+        .collect::<Result<Vec<_>, nom::Err<_>>>()
+        .map_err(|_| Broken::Chain)?;
+    let leaf = parsed.first().ok_or(Broken::Chain)?;
+    let validity = Validity {
+        not_before: Timestamp::from_seconds(leaf.validity().not_before.timestamp()),
+        not_after: Timestamp::from_seconds(leaf.validity().not_after.timestamp()),
+    };
+    let doubts = doubts(&parsed, validity, &served.hosts, now);
+    let certified = CertifiedKey::new(chain, signing);
+    match certified.keys_match() {
+        Ok(()) | Err(Error::InconsistentKeys(InconsistentKeys::Unknown)) => {}
+        Err(Error::InconsistentKeys(_)) => return Err(Broken::Mismatch),
+        Err(_) => return Err(Broken::Chain),
+    }
+    if now > validity.not_after {
+        return Err(Broken::Expired(validity.not_after));
+    }
+    if now < validity.not_before {
+        return Err(Broken::NotYetValid(validity.not_before));
+    }
+    Ok(Brought {
+        key: Arc::new(certified),
+        validity,
+        doubts,
+    })
+}
+
+fn doubts(
+    chain: &[X509Certificate<'_>],
+    validity: Validity,
+    hosts: &[HostPattern],
+    now: Timestamp,
+) -> Vec<Doubt> {
+    let mut doubts = Vec::new();
+    // Issuers renew when a third is left; when a sixth is left, nobody did.
+    if now >= validity.last(6) {
+        doubts.push(Doubt::EndsSoon(validity.not_after));
+    }
+    let Some(leaf) = chain.first() else {
+        return doubts;
+    };
+    if leaf.is_ca() {
+        doubts.push(Doubt::Authority);
+    }
+    let (names, addresses) = alternative_names(leaf);
+    if names.is_empty() && addresses.is_empty() {
+        doubts.push(Doubt::Nameless);
+    } else {
+        let unnamed = hosts
+            .iter()
+            .filter(|host| !is_named(host, &names, &addresses));
+        doubts.extend(unnamed.cloned().map(Doubt::Unnamed));
+    }
+    let ordered = chain
+        .windows(2)
+        .all(|pair| pair[0].issuer().as_raw() == pair[1].subject().as_raw());
+    if !ordered {
+        doubts.push(Doubt::Order);
+    }
+    doubts
+}
+
+fn alternative_names(leaf: &X509Certificate<'_>) -> (Vec<String>, Vec<IpAddr>) {
+    let (mut names, mut addresses) = (Vec::new(), Vec::new());
+    let Ok(Some(extension)) = leaf.subject_alternative_name() else {
+        return (names, addresses);
+    };
+    for name in &extension.value.general_names {
+        match name {
+            GeneralName::DNSName(name) => names.push(name.to_ascii_lowercase()),
+            GeneralName::IPAddress(bytes) => {
+                let four = <[u8; 4]>::try_from(*bytes).map(IpAddr::from);
+                let address = four.or_else(|_| <[u8; 16]>::try_from(*bytes).map(IpAddr::from));
+                addresses.extend(address.ok());
+            }
+            _ => {}
+        }
+    }
+    (names, addresses)
+}
+
+/// RFC 9525 §6.3: a star stands for exactly one label.
+fn is_named(host: &HostPattern, names: &[String], addresses: &[IpAddr]) -> bool {
+    match host {
+        HostPattern::Any => true,
+        HostPattern::Suffix(suffix) => names
+            .iter()
+            .any(|name| name.strip_prefix('*') == Some(&**suffix)),
+        HostPattern::Exact(host) => {
+            let host = host.as_str();
+            let parent = host.split_once('.').map(|(_, parent)| parent);
+            let named = |name: &String| {
+                *name == host || (parent.is_some() && name.strip_prefix("*.") == parent)
+            };
+            names.iter().any(named)
+                || host
+                    .parse()
+                    .is_ok_and(|address: IpAddr| addresses.contains(&address))
+        }
+    }
+}
+
+impl Brought {
+    /// What is odd about it.
+    pub(crate) fn findings(&self, served: &ServedCertificate) -> Vec<Finding> {
+        self.doubts
+            .iter()
+            .map(|doubt| doubt.finding(served))
+            .collect()
+    }
+}
+
+impl Broken {
+    /// The finding: the own authority stands in, and browsers say so.
+    pub(crate) fn finding(self, served: &ServedCertificate) -> Finding {
+        let object = &served.object;
+        let (code, what, remedy) = match self {
+            Self::Chain => (
+                851,
+                format!("the certificate in `{object}` cannot be read"),
+                "put the certificate into `tls.crt` as PEM, followed by its intermediates",
+            ),
+            Self::Key => (
+                852,
+                format!("the private key in `{object}` cannot be read"),
+                "put the unencrypted RSA, ECDSA or Ed25519 key into `tls.key` as PEM",
+            ),
+            Self::Mismatch => (
+                853,
+                format!("key and certificate in `{object}` do not belong together"),
+                "put the server's own certificate first in `tls.crt`, and its key into `tls.key`",
+            ),
+            Self::Expired(at) => (
+                854,
+                format!("the certificate in `{object}` expired on {}", day(at)),
+                "renew it, or remove `credentialName` to leave the certificate to doorward",
+            ),
+            Self::NotYetValid(at) => (
+                855,
+                format!(
+                    "the certificate in `{object}` is not valid before {}",
+                    day(at)
+                ),
+                "check this machine's clock, or use a certificate that is valid now",
+            ),
+        };
+        let hosts: Vec<_> = served
+            .hosts
+            .iter()
+            .map(|host| format!("`{host}`"))
+            .collect();
+        let fault = format!(
+            "{what}, so doorward's own authority stands in for {} and browsers warn",
+            hosts.join(", ")
+        );
+        finding(served, Severity::Error, code, fault, remedy)
+    }
+}
+
+impl Doubt {
+    fn finding(&self, served: &ServedCertificate) -> Finding {
+        let object = &served.object;
+        let (code, fault, remedy) = match self {
+            Self::EndsSoon(at) => (
+                856,
+                format!("the certificate in `{object}` expires on {}", day(*at)),
+                "renew it; if an issuer should have done that, ask it why it did not",
+            ),
+            Self::Unnamed(host) => (
+                857,
+                format!("the certificate in `{object}` does not name `{host}`, which it serves"),
+                "add the name to the certificate, or serve another certificate for this host",
+            ),
+            Self::Nameless => (
+                858,
+                format!("the certificate in `{object}` has no alternative names"),
+                "issue it with the host in `dnsNames`: clients ignore the common name",
+            ),
+            Self::Authority => (
+                859,
+                format!("the certificate in `{object}` is marked as an authority"),
+                "issue it with `isCA: false`: some clients refuse an authority as a server",
+            ),
+            Self::Order => (
+                860,
+                format!("the chain in `{object}` is not in order"),
+                "put each certificate in `tls.crt` right before the one that issued it",
+            ),
+        };
+        finding(served, Severity::Warning, code, fault, remedy)
+    }
+}
+
+fn finding(
+    served: &ServedCertificate,
+    severity: Severity,
+    code: u16,
+    fault: String,
+    remedy: &str,
+) -> Finding {
+    Finding {
+        code: Code(code),
+        severity,
+        place: Some(served.place.clone()),
+        object: Some(served.object.clone()),
+        field: String::new(),
+        fault,
+        remedy: remedy.into(),
+    }
+}
+
+/// The day of a moment in UTC; the number of seconds for moments that no calendar has.
+pub(crate) fn day(at: Timestamp) -> String {
+    jiff::Timestamp::from_second(at.seconds()).map_or_else(
+        |_| at.seconds().to_string(),
+        |at| at.strftime("%Y-%m-%d").to_string(),
+    )
+}

@@ -1,0 +1,209 @@
+//! Settings of `doorward up`: defaults, then the file, then environment and flags.
+
+mod file;
+
+use std::env;
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use clap::{Args, ValueEnum};
+use gateway::{ResolveRule, ResolveRuleFault};
+
+pub(crate) use file::{FileConfig, FileFault};
+
+/// Flags of `doorward up`. Each has an environment variable and a key in the configuration file.
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct Flags {
+    /// File or directory of Kubernetes manifests, read recursively and watched. Repeatable. None:
+    /// the built-in demo.
+    #[arg(long, value_name = "PATH", env = "DOORWARD_MANIFESTS", value_delimiter = ':')]
+    pub(crate) manifests: Vec<PathBuf>,
+
+    /// Settings; `doorward.yaml` beside the manifests is read when it is there.
+    #[arg(long, value_name = "FILE", env = "DOORWARD_CONFIG")]
+    pub(crate) config: Option<PathBuf>,
+
+    /// Directory for databases, keys and the certificate authority: the only thing to back up.
+    #[arg(long, value_name = "DIR", env = "DOORWARD_STATE")]
+    pub(crate) state: Option<PathBuf>,
+
+    /// Where `Gateway` port 443 is bound [default: 127.0.0.1:8443]
+    #[arg(long, value_name = "ADDR", env = "DOORWARD_HTTPS")]
+    pub(crate) https: Option<SocketAddr>,
+
+    /// Where `Gateway` port 80 is bound [default: 127.0.0.1:8080]
+    #[arg(long, value_name = "ADDR", env = "DOORWARD_HTTP")]
+    pub(crate) http: Option<SocketAddr>,
+
+    /// Where health, metrics and administration are bound; never on the public port
+    /// [default: 127.0.0.1:8081]
+    #[arg(long, value_name = "ADDR", env = "DOORWARD_ADMIN")]
+    pub(crate) admin: Option<SocketAddr>,
+
+    /// Where a Service host lives when there is no cluster DNS: `HOST[:PORT]=ADDR:PORT`. HOST may be
+    /// `name.namespace`; `*` is the fallback. Repeatable.
+    #[arg(long, value_name = "HOST[:PORT]=ADDR", env = "DOORWARD_RESOLVE", value_delimiter = ',')]
+    pub(crate) resolve: Vec<String>,
+
+    /// Serve a plain-HTTP `Gateway` over HTTPS too and redirect there [default: on]
+    #[arg(long, value_name = "on|off", env = "DOORWARD_HTTPS_UPGRADE")]
+    pub(crate) https_upgrade: Option<Switch>,
+
+    /// A name or address that the default certificate covers. Repeatable.
+    #[arg(long = "name", value_name = "HOST", env = "DOORWARD_NAMES", value_delimiter = ',')]
+    pub(crate) names: Vec<String>,
+
+    /// Worker threads of the data plane [default: one for each core]
+    #[arg(long, value_name = "N", env = "DOORWARD_WORKERS")]
+    pub(crate) workers: Option<usize>,
+
+    /// Write the bound addresses and the CA file as JSON to FILE once everything serves.
+    #[arg(long, value_name = "FILE", env = "DOORWARD_READY_FILE")]
+    pub(crate) ready_file: Option<PathBuf>,
+}
+
+/// A switch that is said in words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Switch {
+    /// On.
+    On,
+    /// Off.
+    Off,
+}
+
+/// What `doorward up` works with; every value is decided.
+#[derive(Debug)]
+pub(crate) struct Settings {
+    pub(crate) manifests: Vec<PathBuf>,
+    pub(crate) config_file: Option<PathBuf>,
+    pub(crate) state: PathBuf,
+    pub(crate) https: SocketAddr,
+    pub(crate) http: SocketAddr,
+    pub(crate) admin: SocketAddr,
+    pub(crate) resolve: Vec<ResolveRule>,
+    pub(crate) https_upgrade: bool,
+    pub(crate) names: Vec<String>,
+    pub(crate) workers: usize,
+    pub(crate) ready_file: Option<PathBuf>,
+}
+
+/// Why there are no settings. The operator is at fault.
+#[derive(Debug)]
+pub(crate) enum SettingsFault {
+    /// The file.
+    File(FileFault),
+    /// A `--resolve` rule.
+    Resolve(String, ResolveRuleFault),
+    /// No directory for state is known.
+    NoStateDirectory,
+    /// `--workers 0`.
+    NoWorkers,
+}
+
+impl fmt::Display for SettingsFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(fault) => fault.fmt(f),
+            Self::Resolve(rule, fault) => {
+                write!(f, "`--resolve {rule}`: {fault}\nhelp: write it such as `*=127.0.0.1:9000`")
+            }
+            Self::NoStateDirectory => f.write_str(
+                "no directory for state is known: neither `XDG_STATE_HOME` nor `HOME` is set\nhelp: name one with `--state DIR`",
+            ),
+            Self::NoWorkers => f.write_str("`--workers 0` serves nothing\nhelp: leave it out for one a core"),
+        }
+    }
+}
+
+impl Settings {
+    /// Flags and environment win over the file, the file over the defaults.
+    pub(crate) fn gather(flags: Flags) -> Result<Self, SettingsFault> {
+        let Flags {
+            manifests,
+            config,
+            state,
+            https,
+            http,
+            admin,
+            resolve,
+            https_upgrade,
+            names,
+            workers,
+            ready_file,
+        } = flags;
+        let config_file = config.or_else(|| beside(&manifests));
+        let file = match &config_file {
+            Some(path) => FileConfig::read(path).map_err(SettingsFault::File)?,
+            None => FileConfig::default(),
+        };
+        let FileConfig {
+            manifests: file_manifests,
+            state: file_state,
+            https: file_https,
+            http: file_http,
+            admin: file_admin,
+            resolve: file_resolve,
+            https_upgrade: file_upgrade,
+            names: file_names,
+            workers: file_workers,
+        } = file;
+
+        let rules = if resolve.is_empty() { file_resolve } else { resolve };
+        let resolve = rules
+            .into_iter()
+            .map(|rule| rule.parse().map_err(|fault| SettingsFault::Resolve(rule, fault)))
+            .collect::<Result<_, _>>()?;
+        let state = state
+            .or(file_state)
+            .or_else(default_state)
+            .ok_or(SettingsFault::NoStateDirectory)?;
+        let workers = workers.or(file_workers).unwrap_or_else(cores);
+        if workers == 0 {
+            return Err(SettingsFault::NoWorkers);
+        }
+        let upgrade = https_upgrade.or(file_upgrade).unwrap_or(Switch::On);
+        Ok(Self {
+            manifests: if manifests.is_empty() { file_manifests } else { manifests },
+            config_file,
+            state,
+            https: https.or(file_https).unwrap_or_else(|| loopback(8443)),
+            http: http.or(file_http).unwrap_or_else(|| loopback(8080)),
+            admin: admin.or(file_admin).unwrap_or_else(|| loopback(8081)),
+            resolve,
+            https_upgrade: upgrade == Switch::On,
+            names: if names.is_empty() { file_names } else { names },
+            workers,
+            ready_file,
+        })
+    }
+}
+
+fn loopback(port: u16) -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], port))
+}
+
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+/// `doorward.yaml` in the first manifest directory, or beside the first manifest file.
+pub(crate) fn beside(manifests: &[PathBuf]) -> Option<PathBuf> {
+    let first = manifests.first()?;
+    let directory = if first.is_dir() { first } else { first.parent()? };
+    let file = directory.join("doorward.yaml");
+    file.is_file().then_some(file)
+}
+
+/// `$XDG_STATE_HOME/doorward`, else `~/.local/state/doorward` (XDG Base Directory Specification).
+#[expect(clippy::disallowed_methods, reason = "settings come from the environment here")]
+fn default_state() -> Option<PathBuf> {
+    let absolute = |name: &str| {
+        let path = PathBuf::from(env::var_os(name)?);
+        path.is_absolute().then_some(path)
+    };
+    let base = absolute("XDG_STATE_HOME")
+        .or_else(|| Some(absolute("HOME")?.join(Path::new(".local/state"))))?;
+    Some(base.join("doorward"))
+}

@@ -1,0 +1,230 @@
+//! The explanation as JSON. Members are only ever added.
+
+use http::{HeaderMap, HeaderValue};
+use model::names::Place;
+use policy::decision::{Served, SignInAnswer, Stage, Step};
+use policy::{Decision, Outcome, Permit, Reason, Refusal};
+use serde_json::{Value, json};
+
+use super::Explained;
+
+/// Shown instead of a value that is a secret or proves who somebody is.
+pub(super) const HIDDEN: &str = "(not shown)";
+
+pub(super) fn document(explained: &Explained) -> Value {
+    let Explained {
+        result,
+        steps,
+        asked,
+        who: _,
+        notes,
+    } = explained;
+    let request = json!({
+        "method": asked.method.as_str(),
+        "scheme": asked.scheme,
+        "host": asked.host,
+        "path": asked.path,
+        "port": asked.port,
+    });
+    let mut document = match result {
+        Ok(decision) => decided(decision, &asked.headers),
+        Err(fault) => json!({
+            "outcome": "refuse",
+            "refusal": { "kind": "unreadable", "fault": fault.to_string() },
+        }),
+    };
+    document["exit"] = json!(explained.code());
+    document["request"] = request;
+    document["steps"] = steps.iter().map(step).collect();
+    document["notes"] = json!(notes);
+    document
+}
+
+fn decided(decision: &Decision, headers: &HeaderMap) -> Value {
+    let Decision {
+        outcome,
+        route,
+        reason,
+    } = decision;
+    let mut document = json!({
+        "outcome": outcome.as_str(),
+        "route": route.as_ref().map(|route| json!({
+            "object": route.object.to_string(),
+            "name": &*route.name,
+            "file": &*route.place.file,
+            "line": route.place.line,
+        })),
+        "reason": match reason {
+            Reason::Rule { policy, line } => json!({
+                "policy": policy.object.to_string(),
+                "file": &*policy.place.file,
+                "line": line,
+            }),
+            Reason::Default(default) => json!({ "default": default.as_str() }),
+        },
+    });
+    match outcome {
+        Outcome::Forward(permit) => forwarded(&mut document, permit, headers),
+        Outcome::Serve(serve) => {
+            document["served"] = json!(served(&serve.what));
+            if let Some(permit) = &serve.permit {
+                forwarded(&mut document, permit, headers);
+            }
+        }
+        Outcome::Redirect(redirect) => {
+            document["redirect"] = json!({ "location": redirect.location, "code": redirect.code });
+        }
+        Outcome::SignIn(sign_in) => {
+            document["signIn"] = json!({
+                "login": sign_in.login,
+                "how": how(sign_in.how),
+                "absence": sign_in.absence.as_str(),
+            });
+        }
+        Outcome::Refuse(refusal) => document["refusal"] = refused(refusal),
+    }
+    document
+}
+
+fn forwarded(document: &mut Value, permit: &Permit, headers: &HeaderMap) {
+    document["destination"] = json!(permit.destination().service.to_string());
+    document["path"] = json!(permit.path_and_query());
+    document["authority"] = json!(permit.authority());
+    document["user"] = json!(permit.user());
+    let received: Vec<_> = received(permit, headers)
+        .into_iter()
+        .map(|(name, value)| json!([name, value]))
+        .collect();
+    document["headers"] = json!(received);
+}
+
+/// The headers that the application receives, in the order in which a permit is performed.
+pub(super) fn received(permit: &Permit, headers: &HeaderMap) -> Vec<(String, String)> {
+    let mut headers = headers.clone();
+    for name in permit.remove() {
+        headers.remove(name);
+    }
+    for (name, _) in permit.identity() {
+        headers.remove(name);
+    }
+    for (name, value) in permit.identity() {
+        headers.append(name, value.clone());
+    }
+    if let Some(edits) = permit.request_headers() {
+        for name in &edits.remove {
+            headers.remove(name);
+        }
+        for (name, value) in &edits.set {
+            headers.insert(name, value.clone());
+        }
+        for (name, value) in &edits.add {
+            headers.append(name, value.clone());
+        }
+    }
+    if let Some(Ok(authority)) = permit.authority().map(HeaderValue::from_str) {
+        headers.insert(http::header::HOST, authority);
+    }
+    let mut shown: Vec<_> = headers
+        .iter()
+        .map(|(name, value)| (name.to_string(), shown(name.as_str(), value)))
+        .collect();
+    shown.sort();
+    shown
+}
+
+fn shown(name: &str, value: &HeaderValue) -> String {
+    let proves = matches!(name, "authorization" | "cookie" | "proxy-authorization")
+        || name.ends_with("-token");
+    if !proves && !value.is_sensitive() {
+        return String::from_utf8_lossy(value.as_bytes()).into_owned();
+    }
+    let scheme = value.as_bytes().starts_with(b"Bearer ");
+    if scheme {
+        format!("Bearer {HIDDEN}")
+    } else {
+        HIDDEN.to_owned()
+    }
+}
+
+pub(super) fn served(what: &Served) -> &'static str {
+    match what {
+        Served::Login(_) => "login",
+        Served::Provider(_) => "provider",
+        Served::Whoami => "whoami",
+        Served::Response(_) => "response",
+    }
+}
+
+pub(super) fn how(how: SignInAnswer) -> &'static str {
+    match how {
+        SignInAnswer::Page => "page",
+        SignInAnswer::Redirect => "redirect",
+        SignInAnswer::Unauthorized => "unauthorized",
+    }
+}
+
+fn refused(refusal: &Refusal) -> Value {
+    match refusal {
+        Refusal::NoRoute => json!({ "kind": "no_route" }),
+        Refusal::Denied => json!({ "kind": "denied" }),
+        Refusal::Token(fault) => json!({ "kind": "token", "fault": fault.message() }),
+        Refusal::NotAllowedIn => json!({ "kind": "not_allowed_in" }),
+        Refusal::AuthorizerUnavailable(status) => {
+            json!({ "kind": "authorizer_unavailable", "status": status })
+        }
+        Refusal::StoreUnavailable => json!({ "kind": "store_unavailable" }),
+        Refusal::Closed(closure) => json!({
+            "kind": "closed",
+            "code": closure.code.to_string(),
+            "object": closure.object.as_ref().map(ToString::to_string),
+            "file": closure.place.as_ref().map(|place| &*place.file),
+            "line": closure.place.as_ref().map(|place| place.line),
+            "fault": &*closure.fault,
+        }),
+    }
+}
+
+fn step(step: &Step) -> Value {
+    match step {
+        Step::Route(route) => json!({
+            "step": "route",
+            "route": route.as_ref().map(|route| route.object.to_string()),
+        }),
+        Step::Policy {
+            stage,
+            policy,
+            action,
+            matched,
+        } => json!({
+            "step": "policy",
+            "stage": stage_word(*stage),
+            "action": action,
+            "policy": policy.object.to_string(),
+            "file": &*policy.place.file,
+            "line": policy.place.line,
+            "matched": matched,
+        }),
+        Step::Login { authorizer, said } => json!({
+            "step": "login",
+            "authorizer": &**authorizer,
+            "said": said,
+        }),
+        Step::Token { stage, said } => json!({
+            "step": "token",
+            "stage": stage_word(*stage),
+            "said": &**said,
+        }),
+    }
+}
+
+pub(super) fn stage_word(stage: Stage) -> &'static str {
+    match stage {
+        Stage::Gateway => "gateway",
+        Stage::Destination => "destination",
+    }
+}
+
+/// `file:line` of a rule of an object that stands at `place`.
+pub(super) fn rule_place(place: &Place, line: u32) -> Place {
+    Place::new(place.file.clone(), line)
+}

@@ -1,0 +1,256 @@
+//! `doorward explain`: what would happen to a request, and why.
+
+mod asked;
+mod json;
+mod session;
+mod text;
+
+use std::fmt;
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, ValueEnum};
+use http::{HeaderName, HeaderValue, Method};
+use kubernetes::directory::SourceFault;
+use model::Snapshot;
+use model::names::Timestamp;
+use model::seams::Clock;
+use policy::decision::Step;
+use policy::{Decision, Outcome, Record, Request, Unreadable, decide_recording};
+
+use crate::command::USAGE;
+use crate::doctor::Tree;
+use crate::up::SystemClock;
+use asked::Asked;
+use session::Told;
+
+/// Refused.
+const REFUSED: u8 = 3;
+/// Somebody has to sign in first.
+const SIGN_IN: u8 = 4;
+
+/// Arguments of `doorward explain`.
+#[derive(Debug, Args)]
+pub(crate) struct ExplainArgs {
+    /// File or directory of Kubernetes manifests, read recursively. Repeatable.
+    #[arg(
+        long,
+        value_name = "PATH",
+        env = "DOORWARD_MANIFESTS",
+        value_delimiter = ':',
+        required = true
+    )]
+    manifests: Vec<PathBuf>,
+
+    /// Host that the request names, with its port if it sends one.
+    #[arg(long, value_name = "HOST")]
+    host: String,
+
+    /// Path and query, as sent.
+    #[arg(long, value_name = "PATH")]
+    path: String,
+
+    /// Method.
+    #[arg(long, value_name = "METHOD", default_value = "GET")]
+    method: Method,
+
+    /// A header. Repeatable.
+    #[arg(long = "header", value_name = "NAME=VALUE", value_parser = header)]
+    headers: Vec<(HeaderName, HeaderValue)>,
+
+    /// E-mail of somebody who signed in through the first login proxy.
+    #[arg(long, value_name = "EMAIL", conflicts_with = "anonymous")]
+    user: Option<String>,
+
+    /// A group of that user. Repeatable.
+    #[arg(long = "group", value_name = "GROUP", requires = "user")]
+    groups: Vec<String>,
+
+    /// Nobody has signed in; so it is without `--user` too.
+    #[arg(long)]
+    anonymous: bool,
+
+    /// A token that the client sends as `Authorization: Bearer`.
+    #[arg(long, value_name = "JWT", conflicts_with = "anonymous")]
+    token: Option<String>,
+
+    /// Scheme as the browser sees it.
+    #[arg(long, value_name = "SCHEME", default_value = "https")]
+    scheme: Scheme,
+
+    /// `Gateway` port that the request comes in on [default: the one that serves the host]
+    #[arg(long, value_name = "PORT")]
+    port: Option<u16>,
+
+    /// How the answer is printed.
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    format: Format,
+}
+
+/// Scheme of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Scheme {
+    /// Without TLS.
+    Http,
+    /// With TLS.
+    Https,
+}
+
+/// How the answer is printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// For people.
+    Text,
+    /// Stable, for scripts.
+    Json,
+}
+
+/// Why nothing can be explained. The user of the command is at fault.
+#[derive(Debug)]
+enum Fault {
+    /// The manifests cannot be read.
+    Manifests(SourceFault),
+    /// Nobody can sign in: there is no login proxy.
+    NoLogin,
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Manifests(fault) => write!(f, "{fault}\nhelp: {}", fault.remedy()),
+            Self::NoLogin => f.write_str(
+                "there is no login proxy in these manifests, so nobody can be signed in\n\
+                 help: use `--token JWT`, or `--anonymous`",
+            ),
+        }
+    }
+}
+
+impl std::error::Error for Fault {}
+
+/// What is told.
+struct Explained {
+    /// The decision, or why the request is answered 400 before any.
+    result: Result<Decision, Unreadable>,
+    /// What was consulted, in order.
+    steps: Vec<Step>,
+    /// The request as it was decided about.
+    asked: Asked,
+    /// Who asks, in words.
+    who: String,
+    /// What is assumed, and what happens before or after the decision.
+    notes: Vec<String>,
+}
+
+/// Explains one request. 0: forwarded, served or redirected; 3: refused; 4: sign-in needed; 2: bad
+/// usage.
+pub(crate) fn run(args: &ExplainArgs, out: &mut dyn Write) -> ExitCode {
+    let tree = match Tree::read(&args.manifests) {
+        Ok(tree) => tree,
+        Err(fault) => return usage(&Fault::Manifests(fault)),
+    };
+    let explained = match explain(args, &tree.compiled.snapshot, SystemClock.now()) {
+        Ok(explained) => explained,
+        Err(fault) => return usage(&fault),
+    };
+    let written = match args.format {
+        Format::Text => text::write(&explained, out),
+        Format::Json => writeln!(out, "{:#}", json::document(&explained)),
+    };
+    match written {
+        Ok(()) => ExitCode::from(explained.code()),
+        // The reader went away, as `head` does.
+        Err(_) => ExitCode::FAILURE,
+    }
+}
+
+fn usage(fault: &Fault) -> ExitCode {
+    anstream::eprintln!("doorward: {fault}");
+    ExitCode::from(USAGE)
+}
+
+/// Facts and session from the flags, then the same decision that the gateway makes.
+fn explain(args: &ExplainArgs, snapshot: &Snapshot, now: Timestamp) -> Result<Explained, Fault> {
+    let mut asked = Asked::of(args, snapshot);
+    let Told { session, mut notes } = session::of(args, &mut asked, snapshot, now)?;
+    notes.extend(asked.notes(snapshot));
+    let mut steps = Steps(Vec::new());
+    let result = Request::read(asked.head(now), snapshot.normalization())
+        .map(|request| decide_recording(&request, snapshot, &session, &mut steps));
+    Ok(Explained {
+        result,
+        steps: steps.0,
+        asked,
+        who: who(args),
+        notes,
+    })
+}
+
+fn who(args: &ExplainArgs) -> String {
+    let groups = match &*args.groups {
+        [] => String::new(),
+        groups => format!(" in {}", groups.join(", ")),
+    };
+    match (&args.user, &args.token) {
+        (Some(user), None) => format!("by {user}{groups}"),
+        (Some(user), Some(_)) => format!("by {user}{groups}, with a token"),
+        (None, Some(_)) => "with a token".into(),
+        (None, None) => "by nobody known".into(),
+    }
+}
+
+impl Explained {
+    fn code(&self) -> u8 {
+        match &self.result {
+            Ok(decision) => match &decision.outcome {
+                Outcome::Forward(_) | Outcome::Redirect(_) | Outcome::Serve(_) => 0,
+                Outcome::Refuse(_) => REFUSED,
+                Outcome::SignIn(_) => SIGN_IN,
+            },
+            Err(_) => REFUSED,
+        }
+    }
+}
+
+struct Steps(Vec<Step>);
+
+impl Record for Steps {
+    fn step(&mut self, step: Step) {
+        self.0.push(step);
+    }
+}
+
+/// Reads `NAME=VALUE`.
+fn header(text: &str) -> Result<(HeaderName, HeaderValue), HeaderFault> {
+    let (name, value) = text.split_once('=').ok_or(HeaderFault::NoValue)?;
+    let name = name.trim().parse().map_err(|_| HeaderFault::Name)?;
+    let value = value.trim().parse().map_err(|_| HeaderFault::Value)?;
+    Ok((name, value))
+}
+
+/// What is wrong with a `--header`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum HeaderFault {
+    /// There is no `=`.
+    NoValue,
+    /// Not the name of a header.
+    Name,
+    /// Not the value of a header.
+    Value,
+}
+
+impl fmt::Display for HeaderFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NoValue => "a header is written `NAME=VALUE`",
+            Self::Name => "what stands before `=` is no header name",
+            Self::Value => "what stands after `=` is no header value",
+        })
+    }
+}
+
+impl std::error::Error for HeaderFault {}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,178 @@
+//! Who asks: a session from flags.
+
+use std::sync::Arc;
+
+use data_encoding::BASE64URL_NOPAD;
+use http::HeaderValue;
+use http::header::AUTHORIZATION;
+use model::Snapshot;
+use model::names::{Duration, Timestamp};
+use model::snapshot::{KeySource, Login};
+use oidc::jose::{KeySet, VerifyFault, peek, verify};
+use policy::session::PersonParts;
+use policy::{Bearer, NoSession, Person, Session, Token, TokenFault};
+use serde_json::{Map, Value, json};
+
+use super::asked::Asked;
+use super::{ExplainArgs, Fault};
+
+/// A session, and what was assumed to make it.
+pub(super) struct Told {
+    pub(super) session: Session,
+    pub(super) notes: Vec<String>,
+}
+
+/// The session that the flags describe. A token joins the request's headers, where rules look for
+/// it.
+pub(super) fn of(
+    args: &ExplainArgs,
+    asked: &mut Asked,
+    snapshot: &Snapshot,
+    now: Timestamp,
+) -> Result<Told, Fault> {
+    let mut notes = Vec::new();
+    if let Some(token) = &args.token
+        && let Ok(mut value) = HeaderValue::from_str(&format!("Bearer {}", token.trim()))
+    {
+        value.set_sensitive(true);
+        asked.headers.insert(AUTHORIZATION, value);
+    }
+    let sent = args
+        .token
+        .as_deref()
+        .map(str::trim)
+        .or_else(|| bearer_of(asked));
+    let bearer = sent.map_or(Bearer::None, |token| bearer(token, snapshot, &mut notes));
+    let person = match &args.user {
+        Some(user) => Ok(Arc::new(person(user, &args.groups, snapshot, now)?)),
+        None => Err(NoSession::NoCookie),
+    };
+    Ok(Told {
+        session: Session { person, bearer },
+        notes,
+    })
+}
+
+fn bearer_of(asked: &Asked) -> Option<&str> {
+    // With this letter case only: it is the prefix that rules look for.
+    let value = asked.headers.get(AUTHORIZATION)?.to_str().ok()?;
+    value.strip_prefix("Bearer ").map(str::trim)
+}
+
+/// Somebody who signed in through the first login proxy, with a token of the issuer that the
+/// gateway believes.
+fn person(
+    user: &str,
+    groups: &[String],
+    snapshot: &Snapshot,
+    now: Timestamp,
+) -> Result<Person, Fault> {
+    let login = snapshot.logins().first().ok_or(Fault::NoLogin)?;
+    let expires = now.plus(Duration::from_secs(3600));
+    let claims = claims(user, groups, login, snapshot, now, expires);
+    let compact = unsigned(&claims);
+    Ok(Person::assert_signed_in(PersonParts {
+        login: login.key().into(),
+        user: user.into(),
+        email: Some(user.into()),
+        groups: groups.iter().map(|group| group.as_str().into()).collect(),
+        preferred_username: None,
+        token: Token::assert_verified(&compact, claims).map(Arc::new),
+        access_token: None,
+        expires,
+    }))
+}
+
+fn claims(
+    user: &str,
+    groups: &[String],
+    login: &Login,
+    snapshot: &Snapshot,
+    now: Timestamp,
+    expires: Timestamp,
+) -> Map<String, Value> {
+    let rules = &snapshot.gateway_authentication().rules;
+    let own = rules.iter().find(|rule| rule.issuer == login.issuer);
+    let rule = own.or(rules.first());
+    let issuer = rule.map_or(&login.issuer, |rule| &rule.issuer);
+    let audience = rule
+        .and_then(|rule| rule.audiences.first())
+        .filter(|_| !rule.is_some_and(|rule| rule.audiences.contains(&login.client_id)))
+        .unwrap_or(&login.client_id);
+    let mut claims = Map::from_iter([
+        ("iss".to_owned(), json!(&**issuer)),
+        ("sub".to_owned(), json!(user)),
+        ("aud".to_owned(), json!(&**audience)),
+        ("iat".to_owned(), json!(now.seconds())),
+        ("exp".to_owned(), json!(expires.seconds())),
+        ("email".to_owned(), json!(user)),
+        ("email_verified".to_owned(), json!(true)),
+    ]);
+    // Issuers that keep these elsewhere are configured so.
+    claims.insert(login.email_claim.to_string(), json!(user));
+    if !groups.is_empty() {
+        claims.insert("groups".to_owned(), json!(groups));
+        claims.insert(login.groups_claim.to_string(), json!(groups));
+    }
+    claims
+}
+
+/// The form of a token for one that nobody signed: it never leaves this process.
+fn unsigned(claims: &Map<String, Value>) -> String {
+    let part = |value: &Value| BASE64URL_NOPAD.encode(value.to_string().as_bytes());
+    let header = part(&json!({ "alg": "RS256" }));
+    format!(
+        "{header}.{}.{}",
+        part(&Value::Object(claims.clone())),
+        BASE64URL_NOPAD.encode(b"explain")
+    )
+}
+
+/// The client's own token. Keys that stand in the manifests are used; others would have to be
+/// fetched, so the signature is then taken for good.
+fn bearer(compact: &str, snapshot: &Snapshot, notes: &mut Vec<String>) -> Bearer {
+    let claims = match peek(compact) {
+        Ok(claims) => claims,
+        Err(fault) => return Bearer::Invalid(token_fault(fault)),
+    };
+    let issuer = claims
+        .get("iss")
+        .and_then(Value::as_str)
+        .unwrap_or_default();
+    let rule = snapshot
+        .gateway_authentication()
+        .rules
+        .iter()
+        .find(|rule| *rule.issuer == *issuer);
+    let keys = match rule.map(|rule| &rule.keys) {
+        Some(KeySource::Inline(keys)) => Some(keys),
+        _ => None,
+    };
+    let parsed = KeySet::from_json(keys.map_or(r#"{"keys":[]}"#, |keys| keys));
+    let Ok(key_set) = parsed else {
+        return Bearer::Invalid(TokenFault::KeysUnavailable);
+    };
+    match verify(compact, &key_set) {
+        Ok(_) => {}
+        Err(VerifyFault::UnknownKey) if keys.is_none() => {
+            notes.push(
+                "the token's signature was not checked: the keys of its issuer are not here".into(),
+            );
+        }
+        Err(fault) => return Bearer::Invalid(token_fault(fault)),
+    }
+    Token::assert_verified(compact, claims).map_or(
+        // A token without issuer cannot be anybody's.
+        Bearer::Invalid(TokenFault::UnknownIssuer),
+        |token| Bearer::Valid(Arc::new(token)),
+    )
+}
+
+fn token_fault(fault: VerifyFault) -> TokenFault {
+    match fault {
+        VerifyFault::Malformed => TokenFault::Malformed,
+        VerifyFault::AlgorithmRefused => TokenFault::AlgorithmRefused,
+        VerifyFault::UnknownKey => TokenFault::UnknownKey,
+        VerifyFault::BadSignature => TokenFault::BadSignature,
+    }
+}

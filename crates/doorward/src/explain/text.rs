@@ -1,0 +1,198 @@
+//! The explanation for people.
+
+use std::io::{self, Write};
+
+use anstyle::{AnsiColor, Style};
+use policy::decision::{SignInAnswer, Stage, Step};
+use policy::{Decision, Outcome, Permit, Reason, Refusal};
+
+use super::Explained;
+use super::json::{received, rule_place, served, stage_word};
+
+const BOLD: Style = Style::new().bold();
+const DIM: Style = Style::new().dimmed();
+const GREEN: Style = AnsiColor::Green.on_default().bold();
+const YELLOW: Style = AnsiColor::Yellow.on_default().bold();
+const RED: Style = AnsiColor::Red.on_default().bold();
+
+/// Writes with colours; the stream that the command line hands in leaves them out where nobody
+/// sees them.
+pub(super) fn write(explained: &Explained, out: &mut dyn Write) -> io::Result<()> {
+    let asked = &explained.asked;
+    let who = &explained.who;
+    writeln!(
+        out,
+        "{} {}://{}{} {who}",
+        asked.method, asked.scheme, asked.host, asked.path
+    )?;
+    match &explained.result {
+        Ok(decision) => {
+            headline(&decision.outcome, out)?;
+            because(decision, out)?;
+        }
+        Err(fault) => writeln!(out, "{RED}refuse{RED:#}: {fault}")?,
+    }
+    consulted(&explained.steps, out)?;
+    let permit = explained
+        .result
+        .as_ref()
+        .ok()
+        .and_then(|decision| match &decision.outcome {
+            Outcome::Forward(permit) => Some(permit),
+            Outcome::Serve(serve) => serve.permit.as_ref(),
+            Outcome::SignIn(_) | Outcome::Redirect(_) | Outcome::Refuse(_) => None,
+        });
+    if let Some(permit) = permit {
+        forwarded(permit, explained, out)?;
+    }
+    for note in &explained.notes {
+        writeln!(out, "{DIM}note: {note}{DIM:#}")?;
+    }
+    Ok(())
+}
+
+fn headline(outcome: &Outcome, out: &mut dyn Write) -> io::Result<()> {
+    let word = outcome.as_str().replace('_', "-");
+    match outcome {
+        Outcome::Forward(permit) => {
+            let service = &permit.destination().service;
+            writeln!(out, "{GREEN}{word}{GREEN:#}: to `{service}`")
+        }
+        Outcome::Serve(serve) => {
+            writeln!(
+                out,
+                "{GREEN}{word}{GREEN:#}: by doorward itself, {}",
+                served(&serve.what)
+            )
+        }
+        Outcome::Redirect(redirect) => {
+            writeln!(
+                out,
+                "{GREEN}{word}{GREEN:#}: {} to {}",
+                redirect.code, redirect.location
+            )
+        }
+        Outcome::SignIn(sign_in) => {
+            let how = match sign_in.how {
+                SignInAnswer::Page => "the browser gets the sign-in page",
+                SignInAnswer::Redirect => "the browser is sent to the issuer",
+                SignInAnswer::Unauthorized => "the script is told to sign in",
+            };
+            let absence = sign_in.absence.as_str().replace('_', " ");
+            writeln!(out, "{YELLOW}{word}{YELLOW:#}: {how} ({absence})")
+        }
+        Outcome::Refuse(refusal) => writeln!(out, "{RED}{word}{RED:#}: {}", refused(refusal)),
+    }
+}
+
+fn refused(refusal: &Refusal) -> String {
+    match refusal {
+        Refusal::NoRoute => "no route matches".into(),
+        Refusal::Denied => "a policy says no".into(),
+        Refusal::Token(fault) => format!("the token is not accepted: {}", fault.message()),
+        Refusal::NotAllowedIn => "the login proxy does not let this user in".into(),
+        Refusal::AuthorizerUnavailable(status) => {
+            format!("the authorizer cannot be asked, which is answered {status}")
+        }
+        Refusal::StoreUnavailable => "the session store does not answer".into(),
+        Refusal::Closed(closure) => {
+            let place = closure.place.as_ref().map(|place| format!(" ({place})"));
+            format!(
+                "closed by {}: {}{}",
+                closure.code,
+                closure.fault,
+                place.unwrap_or_default()
+            )
+        }
+    }
+}
+
+fn because(decision: &Decision, out: &mut dyn Write) -> io::Result<()> {
+    match &decision.route {
+        Some(route) => {
+            let (object, name, place) = (&route.object, &route.name, &route.place);
+            writeln!(
+                out,
+                "  {BOLD}route{BOLD:#}       {object} `{name}`  {place}"
+            )?;
+        }
+        None => writeln!(out, "  {BOLD}route{BOLD:#}       none")?,
+    }
+    match &decision.reason {
+        Reason::Rule { policy, line } => {
+            let place = rule_place(&policy.place, *line);
+            writeln!(
+                out,
+                "  {BOLD}decided by{BOLD:#}  {}  {place}",
+                policy.object
+            )
+        }
+        Reason::Default(default) => {
+            let word = default.as_str().replace('_', " ");
+            writeln!(out, "  {BOLD}decided by{BOLD:#}  default: {word}")
+        }
+    }
+}
+
+fn consulted(steps: &[Step], out: &mut dyn Write) -> io::Result<()> {
+    let mut last: Option<Stage> = None;
+    let mut stage_line = |stage: Stage, out: &mut dyn Write| {
+        if last == Some(stage) {
+            return Ok(());
+        }
+        last = Some(stage);
+        writeln!(out, "{BOLD}at the {}{BOLD:#}", stage_word(stage))
+    };
+    for step in steps {
+        match step {
+            // The route stands above.
+            Step::Route(_) => {}
+            Step::Policy {
+                stage,
+                policy,
+                action,
+                matched,
+            } => {
+                stage_line(*stage, out)?;
+                let (object, place) = (&policy.object, &policy.place);
+                match matched {
+                    Some(line) => {
+                        let rule = rule_place(place, *line);
+                        writeln!(out, "  {action:<6}  {object}  {BOLD}matched{BOLD:#} {rule}")?;
+                    }
+                    None => writeln!(
+                        out,
+                        "  {action:<6}  {object}  {DIM}not matched{DIM:#} {place}"
+                    )?,
+                }
+            }
+            Step::Login { authorizer, said } => {
+                stage_line(Stage::Gateway, out)?;
+                writeln!(
+                    out,
+                    "  login   `{authorizer}` says: {}",
+                    said.replace('_', " ")
+                )?;
+            }
+            Step::Token { stage, said } => {
+                stage_line(*stage, out)?;
+                writeln!(out, "  token   {said}")?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn forwarded(permit: &Permit, explained: &Explained, out: &mut dyn Write) -> io::Result<()> {
+    writeln!(out, "{BOLD}the application receives{BOLD:#}")?;
+    writeln!(
+        out,
+        "  {} {}",
+        explained.asked.method,
+        permit.path_and_query()
+    )?;
+    for (name, value) in received(permit, &explained.asked.headers) {
+        writeln!(out, "  {name}: {value}")?;
+    }
+    Ok(())
+}

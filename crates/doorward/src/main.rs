@@ -1,0 +1,14 @@
+//! The front door, in one binary: wiring, words and exit codes.
+
+mod command;
+mod completions;
+mod config;
+mod doctor;
+mod explain;
+mod up;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    command::run()
+}

@@ -1,0 +1,145 @@
+//! The administration listener: health, readiness, metrics, what was compiled. Never on the public
+//! port.
+
+use std::convert::Infallible;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use bytes::Bytes;
+use gateway::{Metrics, World};
+use http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use model::{Finding, Severity};
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+
+use super::listing;
+
+/// A head that takes longer than this is not a health check.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// What the administration listener tells about.
+pub(crate) struct Admin {
+    pub(crate) world: Arc<ArcSwap<World>>,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) condition: Arc<ArcSwap<Condition>>,
+}
+
+/// How the manifests are.
+#[derive(Debug, Default)]
+pub(crate) struct Condition {
+    /// What the compiler found.
+    pub(crate) findings: Vec<Finding>,
+    /// Why the source cannot be read now; the last good snapshot serves.
+    pub(crate) alarm: Option<String>,
+    /// Whether the process is stopping.
+    pub(crate) draining: bool,
+}
+
+impl Admin {
+    /// Serves until the process ends.
+    pub(crate) async fn serve(self: Arc<Self>, listener: TcpListener) {
+        loop {
+            let stream = match listener.accept().await {
+                Ok((stream, _)) => stream,
+                Err(error) => {
+                    tracing::warn!(%error, "the administration listener cannot accept");
+                    // Out of file descriptors: they come back only with time.
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                    continue;
+                }
+            };
+            let admin = Arc::clone(&self);
+            tokio::spawn(async move {
+                let service = service_fn(move |request| {
+                    let answer = admin.answer(&request);
+                    async move { Ok::<_, Infallible>(answer) }
+                });
+                let served = hyper::server::conn::http1::Builder::new()
+                    .timer(TokioTimer::new())
+                    .header_read_timeout(HEAD_TIMEOUT)
+                    .serve_connection(TokioIo::new(stream), service)
+                    .await;
+                if let Err(error) = served {
+                    tracing::debug!(%error, "an administration connection ended early");
+                }
+            });
+        }
+    }
+
+    fn answer(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {
+        if !matches!(*request.method(), Method::GET | Method::HEAD) {
+            return text(StatusCode::METHOD_NOT_ALLOWED, "GET only\n");
+        }
+        match request.uri().path() {
+            "/healthz" => text(StatusCode::OK, "ok\n"),
+            "/readyz" => self.ready(),
+            "/metrics" => {
+                let mut response = text(StatusCode::OK, self.metrics.render());
+                let format = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
+                response.headers_mut().insert(header::CONTENT_TYPE, format);
+                response
+            }
+            "/snapshot" => json_answer(StatusCode::OK, &listing::snapshot(&self.world.load().snapshot)),
+            _ => text(StatusCode::NOT_FOUND, "not here; there are /healthz, /readyz, /metrics and /snapshot\n"),
+        }
+    }
+
+    /// Ready as long as a snapshot serves; what is wrong with it is told beside. A process that
+    /// stops is not ready, so that a load balancer looks elsewhere.
+    fn ready(&self) -> Response<Full<Bytes>> {
+        let condition = self.condition.load();
+        let count = |severity| {
+            let of = condition.findings.iter().filter(|finding| finding.severity == severity);
+            of.count()
+        };
+        let findings: Vec<Value> = condition
+            .findings
+            .iter()
+            .filter(|finding| finding.severity > Severity::Note)
+            .map(listing::finding)
+            .collect();
+        let body = json!({
+            "ready": !condition.draining,
+            "draining": condition.draining,
+            "alarm": condition.alarm,
+            "errors": count(Severity::Error),
+            "warnings": count(Severity::Warning),
+            "findings": findings,
+        });
+        let status = if condition.draining {
+            StatusCode::SERVICE_UNAVAILABLE
+        } else {
+            StatusCode::OK
+        };
+        json_answer(status, &body)
+    }
+}
+
+/// Binds the listener.
+pub(crate) async fn bind(address: SocketAddr) -> io::Result<(TcpListener, SocketAddr)> {
+    let listener = TcpListener::bind(address).await?;
+    let address = listener.local_addr()?;
+    Ok((listener, address))
+}
+
+fn text(status: StatusCode, body: impl Into<Bytes>) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(body.into()));
+    *response.status_mut() = status;
+    let plain = HeaderValue::from_static("text/plain; charset=utf-8");
+    response.headers_mut().insert(header::CONTENT_TYPE, plain);
+    response
+}
+
+fn json_answer(status: StatusCode, body: &Value) -> Response<Full<Bytes>> {
+    let mut response = text(status, format!("{body:#}\n"));
+    let json = HeaderValue::from_static("application/json");
+    response.headers_mut().insert(header::CONTENT_TYPE, json);
+    response
+}

@@ -1,0 +1,146 @@
+//! Snapshots and findings as JSON for people and scripts. Secrets are not in it: every member is
+//! named here one by one.
+
+use model::names::Place;
+use model::snapshot::{
+    Destination, Forward, Listener, ListenerProtocol, PlayedBy, Policy, PolicySet, Route,
+    RouteAction, TextMatch,
+};
+use model::{Finding, Snapshot};
+use serde_json::{Value, json};
+
+/// One finding, as `doctor --format json` shows it.
+pub(crate) fn finding(finding: &Finding) -> Value {
+    json!({
+        "code": finding.code.to_string(),
+        "severity": finding.severity.to_string(),
+        "file": finding.place.as_ref().map(|place| &*place.file),
+        "line": finding.place.as_ref().map(|place| place.line),
+        "object": finding.object.as_ref().map(ToString::to_string),
+        "field": finding.field,
+        "fault": finding.fault,
+        "remedy": finding.remedy,
+    })
+}
+
+/// What was compiled.
+pub(crate) fn snapshot(snapshot: &Snapshot) -> Value {
+    let identity = snapshot.identity();
+    let logins = snapshot.logins().iter().map(|login| {
+        json!({
+            "object": login.object.to_string(),
+            "place": login.place.to_string(),
+            "prefix": &*login.prefix,
+            "issuer": &*login.issuer,
+            "clientId": &*login.client_id,
+            "cookieName": &*login.cookie_name,
+        })
+    });
+    let providers = snapshot.providers().iter().map(|provider| {
+        let clients = provider.clients.iter().map(|client| &*client.id);
+        json!({
+            "object": provider.object.to_string(),
+            "place": provider.place.to_string(),
+            "issuer": &*provider.issuer,
+            "clients": clients.collect::<Vec<_>>(),
+            "users": provider.passwords.len(),
+        })
+    });
+    json!({
+        "gateway": {
+            "namespace": &*identity.namespace,
+            "labels": identity.labels.iter().map(|(name, value)| (name.to_string(), json!(&**value))).collect::<serde_json::Map<_, _>>(),
+            "principal": &*identity.principal,
+            "policies": policies(snapshot.gateway_policies()),
+            "issuers": snapshot.gateway_authentication().rules.iter().map(|rule| json!({
+                "issuer": &*rule.issuer,
+                "object": rule.info.object.to_string(),
+                "place": rule.info.place.to_string(),
+            })).collect::<Vec<_>>(),
+        },
+        "listeners": snapshot.listeners().values().map(listener).collect::<Vec<_>>(),
+        "logins": logins.collect::<Vec<_>>(),
+        "providers": providers.collect::<Vec<_>>(),
+        "objects": snapshot.objects().iter().map(|(kind, count)| (kind.to_string(), json!(count))).collect::<serde_json::Map<_, _>>(),
+    })
+}
+
+fn listener(listener: &Listener) -> Value {
+    let hosts = listener.virtual_hosts.iter().map(|(host, routes)| {
+        json!({
+            "host": host.to_string(),
+            "routes": routes.iter().map(|shown| route(shown)).collect::<Vec<_>>(),
+        })
+    });
+    json!({
+        "port": listener.port,
+        "protocol": match listener.protocol {
+            ListenerProtocol::Http => "HTTP",
+            ListenerProtocol::Https => "HTTPS",
+        },
+        "hosts": hosts.collect::<Vec<_>>(),
+    })
+}
+
+fn route(route: &Route) -> Value {
+    let paths = route.matches.iter().map(|one| match &one.uri {
+        None => "any path".to_owned(),
+        Some(uri) => match &uri.text {
+            TextMatch::Exact(text) => format!("exact {text}"),
+            TextMatch::Prefix(text) => format!("prefix {text}"),
+            TextMatch::Regex(regex) => format!("regex {}", regex.source()),
+        },
+    });
+    json!({
+        "object": route.info.object.to_string(),
+        "name": &*route.info.name,
+        "place": place(&route.info.place),
+        "paths": paths.collect::<Vec<_>>(),
+        "action": action(&route.action),
+    })
+}
+
+fn action(action: &RouteAction) -> Value {
+    match action {
+        RouteAction::Forward(Forward { destinations, timeout, .. }) => json!({
+            "forward": destinations.iter().map(|weighted| destination(&weighted.destination)).collect::<Vec<_>>(),
+            "timeoutSeconds": timeout.map(|span| span.as_secs_f64()),
+        }),
+        RouteAction::Redirect(redirect) => json!({ "redirect": redirect.code, "uri": redirect.uri.as_deref() }),
+        RouteAction::Respond(respond) => json!({ "respond": respond.status }),
+        RouteAction::Closed(closure) => json!({ "closed": closure.code.to_string(), "fault": &*closure.fault }),
+    }
+}
+
+fn destination(destination: &Destination) -> Value {
+    json!({
+        "service": destination.service.to_string(),
+        "playedBy": match &destination.played_by {
+            PlayedBy::Upstream => "upstream",
+            PlayedBy::Login(_) => "login",
+            PlayedBy::Provider(_) => "provider",
+            PlayedBy::Whoami => "whoami",
+            PlayedBy::Nobody(_) => "nobody",
+        },
+        "policies": policies(&destination.policies),
+    })
+}
+
+fn policies(set: &PolicySet) -> Value {
+    let list = |policies: &[std::sync::Arc<Policy>]| {
+        let shown = policies.iter().map(|policy| {
+            json!({ "object": policy.info.object.to_string(), "place": place(&policy.info.place) })
+        });
+        shown.collect::<Vec<_>>()
+    };
+    json!({
+        "CUSTOM": list(&set.custom),
+        "AUDIT": list(&set.audit),
+        "DENY": list(&set.deny),
+        "ALLOW": list(&set.allow),
+    })
+}
+
+fn place(place: &Place) -> String {
+    place.to_string()
+}

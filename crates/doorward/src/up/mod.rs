@@ -1,0 +1,80 @@
+//! `doorward up`: wiring, reload loop, shutdown.
+
+mod admin;
+mod demo;
+mod listing;
+mod local;
+mod reload;
+mod seams;
+mod start;
+mod state;
+mod transport;
+mod whoami;
+
+use std::io::IsTerminal as _;
+use std::process::ExitCode;
+
+use clap::Args;
+use tracing_subscriber::EnvFilter;
+
+use crate::command::USAGE;
+use crate::config::{Flags, Settings};
+
+pub(crate) use listing::finding as finding_as_json;
+pub(crate) use seams::SystemClock;
+
+/// Arguments of `doorward up`.
+#[derive(Debug, Args)]
+pub(crate) struct UpArgs {
+    #[command(flatten)]
+    flags: Flags,
+
+    /// What the log tells: error, warn, info, debug or trace, or a filter by module.
+    #[arg(long, value_name = "LEVEL", env = "DOORWARD_LOG", default_value = "info")]
+    log: String,
+}
+
+/// Runs every role until a signal comes.
+pub(crate) fn run(args: UpArgs) -> ExitCode {
+    let UpArgs { flags, log } = args;
+    if let Err(words) = start_log(&log) {
+        return fail(USAGE, &words);
+    }
+    let settings = match Settings::gather(flags) {
+        Ok(settings) => settings,
+        Err(fault) => return fail(USAGE, &fault.to_string()),
+    };
+    // The control plane: watches, databases, pages. The data plane has its own threads.
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .thread_name("control")
+        .enable_all()
+        .build();
+    let runtime = match runtime {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(1, &format!("no runtime: {error}")),
+    };
+    match runtime.block_on(start::serve(settings)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(fault) => fail(1, &fault.to_string()),
+    }
+}
+
+/// The log goes to standard error; the access log has standard output for itself.
+fn start_log(filter: &str) -> Result<(), String> {
+    let filter = EnvFilter::try_new(filter)
+        .map_err(|error| format!("`--log {filter}`: {error}\nhelp: try `--log info`"))?;
+    let terminal = std::io::stderr().is_terminal();
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_target(false)
+        .with_ansi(terminal);
+    if terminal { log.compact().init() } else { log.json().flatten_event(true).init() }
+    Ok(())
+}
+
+fn fail(code: u8, words: &str) -> ExitCode {
+    anstream::eprintln!("doorward: {words}");
+    ExitCode::from(code)
+}

@@ -1,0 +1,217 @@
+//! One manifest change: compile, compare, swap; and the periodic upkeep.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use certificates::Held;
+use gateway::World;
+use kubernetes::Watch;
+use login::{LoginProxy, Sessions};
+use model::objects::ObjectSet;
+use model::seams::{Clock, Randomness};
+use model::{Compiled, Finding, Severity, Snapshot};
+use provider::{Provider, Store};
+use tokio::runtime::Handle;
+
+use super::admin::Condition;
+use super::local::Pages;
+use super::transport::{IssuerTransport, LocalIssuer};
+
+/// Keys are rotated and the expired is deleted this often.
+const UPKEEP: Duration = Duration::from_secs(30);
+
+/// Makes a world of an object set.
+pub(crate) struct Maker {
+    pub(crate) names: Vec<String>,
+    pub(crate) held: Arc<Held>,
+    pub(crate) transport: Arc<IssuerTransport>,
+    pub(crate) sessions: Arc<Sessions>,
+    pub(crate) store: Arc<Store>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) randomness: Arc<dyn Randomness>,
+}
+
+/// What came of an object set.
+pub(crate) struct Made {
+    pub(crate) world: World,
+    pub(crate) condition: Condition,
+    providers: Vec<Arc<Provider>>,
+}
+
+impl Maker {
+    /// Compiles and wires. Total: what cannot be read is a finding and a closed door.
+    pub(crate) async fn make(&self, objects: ObjectSet) -> Result<Made, CompilerEnded> {
+        let compiled = compile(objects).await?;
+        Ok(self.wire(compiled).await)
+    }
+
+    async fn wire(&self, compiled: Compiled) -> Made {
+        let Compiled { snapshot, mut findings } = compiled;
+        let snapshot = Arc::new(snapshot);
+        let providers: Vec<_> = snapshot.providers().iter().map(|settings| self.provider(settings)).collect();
+        self.transport.play(played(&snapshot, &providers));
+        for provider in &providers {
+            // The first sign-in should not wait for a key to be made; one that fails now is tried
+            // again then.
+            if let Err(error) = provider.prepare().await {
+                tracing::error!(%error, "a signing key cannot be made");
+            }
+        }
+        let logins = snapshot.logins().iter().map(|settings| {
+            Arc::new(LoginProxy::new(
+                Arc::clone(settings),
+                Arc::clone(&self.sessions),
+                Arc::<IssuerTransport>::clone(&self.transport),
+                Arc::clone(&self.clock),
+                Arc::clone(&self.randomness),
+            ))
+        });
+        let pages = Pages::new(logins.collect(), providers.clone(), Handle::current());
+        findings.extend(self.held.apply(&snapshot, &self.names));
+        tell(&findings);
+        Made {
+            world: World { snapshot, local: Arc::new(pages) },
+            condition: Condition { findings, alarm: None, draining: false },
+            providers,
+        }
+    }
+
+    fn provider(&self, settings: &Arc<model::snapshot::Provider>) -> Arc<Provider> {
+        Arc::new(Provider::new(
+            Arc::clone(settings),
+            Arc::clone(&self.store),
+            Arc::clone(&self.clock),
+            Arc::clone(&self.randomness),
+        ))
+    }
+}
+
+/// Keeps the world as the manifests say.
+pub(crate) struct Reload {
+    pub(crate) maker: Maker,
+    pub(crate) world: Arc<ArcSwap<World>>,
+    pub(crate) condition: Arc<ArcSwap<Condition>>,
+}
+
+impl Reload {
+    /// Follows `watch` until the process ends.
+    pub(crate) async fn run(self, mut watch: Option<Watch>) {
+        let snapshot = Arc::clone(&self.world.load().snapshot);
+        let mut providers: Vec<_> =
+            snapshot.providers().iter().map(|settings| self.maker.provider(settings)).collect();
+        let mut upkeep = tokio::time::interval(UPKEEP);
+        loop {
+            tokio::select! {
+                change = next(&mut watch) => match change {
+                    Ok(objects) => match self.change(objects).await {
+                        Ok(Some(new)) => providers = new,
+                        Ok(None) => {}
+                        Err(fault) => self.alarm(&fault.to_string()),
+                    },
+                    Err(fault) => self.alarm(&fault.to_string()),
+                },
+                _ = upkeep.tick() => self.upkeep(&providers).await,
+            }
+        }
+    }
+
+    async fn change(
+        &self,
+        objects: ObjectSet,
+    ) -> Result<Option<Vec<Arc<Provider>>>, CompilerEnded> {
+        let compiled = compile(objects).await?;
+        let now = self.world.load_full();
+        if compiled.snapshot == *now.snapshot {
+            // The same world: requests keep their warm tables; only what is told may differ.
+            let condition = self.condition.load();
+            if condition.findings != compiled.findings || condition.alarm.is_some() {
+                let mut findings = compiled.findings;
+                findings.extend(self.maker.held.apply(&now.snapshot, &self.maker.names));
+                tell(&findings);
+                self.condition.store(Arc::new(Condition { findings, alarm: None, draining: false }));
+            }
+            return Ok(None);
+        }
+        let Made { world, condition, providers } = self.maker.wire(compiled).await;
+        self.world.store(Arc::new(world));
+        self.condition.store(Arc::new(condition));
+        tracing::info!("the manifests changed; new requests follow them");
+        Ok(Some(providers))
+    }
+
+    /// The source cannot be read: the last good snapshot stays, and everybody who asks is told.
+    fn alarm(&self, fault: &str) {
+        tracing::error!(fault, "the manifests cannot be read; the last good ones serve");
+        let condition = self.condition.load();
+        self.condition.store(Arc::new(Condition {
+            findings: condition.findings.clone(),
+            alarm: Some(fault.to_owned()),
+            draining: condition.draining,
+        }));
+    }
+
+    async fn upkeep(&self, providers: &[Arc<Provider>]) {
+        let now = self.maker.clock.now();
+        for provider in providers {
+            if let Err(error) = provider.maintain().await {
+                tracing::error!(%error, "signing keys cannot be kept up");
+            }
+        }
+        if let Err(error) = self.maker.sessions.sweep(now).await {
+            tracing::error!(%error, "expired sessions cannot be deleted");
+        }
+        self.maker.held.renew(now);
+    }
+}
+
+/// Waits for ever when there is nothing to watch.
+async fn next(watch: &mut Option<Watch>) -> Result<ObjectSet, kubernetes::directory::SourceFault> {
+    match watch {
+        Some(watch) => watch.next().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// The compiler panicked: a defect of ours. The last good snapshot goes on.
+#[derive(Debug)]
+pub(crate) struct CompilerEnded;
+
+impl fmt::Display for CompilerEnded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the compiler ended early; this is a defect of doorward, please report it with the manifests")
+    }
+}
+
+/// Compiling a large tree takes a while: not on a thread that others wait for.
+async fn compile(objects: ObjectSet) -> Result<Compiled, CompilerEnded> {
+    let compiled = tokio::task::spawn_blocking(move || model::compile(&objects)).await;
+    compiled.map_err(|_| CompilerEnded)
+}
+
+fn played(snapshot: &Snapshot, providers: &[Arc<Provider>]) -> Vec<LocalIssuer> {
+    let both = snapshot.providers().iter().zip(providers);
+    both.map(|(settings, provider)| LocalIssuer {
+        issuer: settings.issuer.trim_end_matches('/').into(),
+        provider: Arc::clone(provider),
+    })
+    .collect()
+}
+
+/// The log tells each finding once for each world.
+fn tell(findings: &[Finding]) {
+    let mut told = BTreeSet::new();
+    for finding in findings {
+        let line = finding.to_string();
+        if !told.insert(line.clone()) {
+            continue;
+        }
+        match finding.severity {
+            Severity::Error => tracing::error!(code = %finding.code, help = finding.remedy, "{line}"),
+            Severity::Warning => tracing::warn!(code = %finding.code, help = finding.remedy, "{line}"),
+            Severity::Note => tracing::debug!(code = %finding.code, help = finding.remedy, "{line}"),
+        }
+    }
+}

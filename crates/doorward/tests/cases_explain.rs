@@ -1,0 +1,308 @@
+//! Every case of the corpus that flags can tell, through `doorward explain`.
+
+use std::path::Path;
+use std::process::Command;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use data_encoding::BASE64URL_NOPAD;
+use policy::TokenFault;
+use serde_json::{Map, Value, json};
+use testkit::cases::{
+    Absence, Bearer, Case, ExpectedOutcome, ExpectedRefusal, Fault, LocalService, Person,
+    RequestCase, SessionCase, SignInWay, load, token_claims,
+};
+
+/// A moment after every run of these tests: cases happen at a moment of their own, the command
+/// happens now.
+const LATER: i64 = 4_102_444_800;
+
+/// Why a request cannot be asked about with flags.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Untold {
+    /// It happens at a moment of its own.
+    Moment,
+    /// A cookie that stands for nobody any more.
+    Absence,
+    /// A person of whom more is known than e-mail and groups.
+    Person,
+    /// A token that is bad in a way that only keys can tell.
+    Token,
+    /// A client certificate.
+    Certificate,
+}
+
+#[test]
+fn every_case_that_flags_can_tell_is_explained_as_it_says() {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../cases");
+    let cases = load(&directory).unwrap();
+    let requests: Vec<_> = cases
+        .iter()
+        .flat_map(|case| {
+            case.file
+                .requests
+                .iter()
+                .map(move |request| (case, request))
+        })
+        .collect();
+    let next = AtomicUsize::new(0);
+    let faults = Mutex::new(Vec::new());
+    let untold = Mutex::new(Vec::new());
+    std::thread::scope(|scope| {
+        for _ in 0..std::thread::available_parallelism().map_or(2, usize::from) {
+            scope.spawn(|| {
+                while let Some((case, request)) = requests.get(next.fetch_add(1, Ordering::Relaxed))
+                {
+                    match flags(case, request) {
+                        Ok(flags) => {
+                            let told = compare(request, &flags);
+                            faults.lock().unwrap().extend(
+                                told.into_iter().map(|fault| {
+                                    format!("{}: {}: {fault}", case.name, request.name)
+                                }),
+                            );
+                        }
+                        Err(why) => untold.lock().unwrap().push(why),
+                    }
+                }
+            });
+        }
+    });
+    let faults = faults.into_inner().unwrap();
+    assert!(faults.is_empty(), "\n{}\n", faults.join("\n"));
+    let untold = untold.into_inner().unwrap();
+    assert!(
+        untold.len() * 4 < requests.len(),
+        "too much is left out: {untold:?}"
+    );
+}
+
+fn flags(case: &Case, request: &RequestCase) -> Result<Vec<String>, Untold> {
+    if request.after != 0 {
+        return Err(Untold::Moment);
+    }
+    if request.principal.is_some() {
+        return Err(Untold::Certificate);
+    }
+    let mut flags = vec!["explain".to_owned(), "--format=json".to_owned()];
+    for path in &case.manifests {
+        flags.push(format!("--manifests={}", path.display()));
+    }
+    flags.extend([
+        format!("--host={}", request.host),
+        format!("--path={}", request.path),
+        format!("--method={}", request.method),
+        format!("--scheme={}", request.scheme),
+        format!("--port={}", request.port),
+    ]);
+    for (name, value) in &request.headers {
+        flags.push(format!("--header={name}={value}"));
+    }
+    let defined = |name: &String| &case.file.sessions[name];
+    match request.session.as_ref().map(defined) {
+        None => {}
+        Some(SessionCase::Person(person)) => flags.extend(person_flags(person)?),
+        Some(SessionCase::Absent(Absence::NoCookie)) => {}
+        Some(SessionCase::Absent(_)) => return Err(Untold::Absence),
+        Some(SessionCase::Bearer(_)) => panic!("{}: a bearer is no session", request.name),
+    }
+    if let Some(SessionCase::Bearer(bearer)) = request.bearer.as_ref().map(defined) {
+        flags.push(format!("--token={}", compact(case, bearer)?));
+    }
+    Ok(flags)
+}
+
+fn person_flags(person: &Person) -> Result<Vec<String>, Untold> {
+    let Person {
+        user,
+        email,
+        groups,
+        preferred_username,
+        login,
+        claims,
+        lasts,
+    } = person;
+    let is_plain = user.is_none()
+        && preferred_username.is_none()
+        && login.is_none()
+        && claims.is_empty()
+        && *lasts > 0;
+    let email = email.as_ref().filter(|_| is_plain).ok_or(Untold::Person)?;
+    let groups = groups.iter().map(|group| format!("--group={group}"));
+    Ok([format!("--user={email}")]
+        .into_iter()
+        .chain(groups)
+        .collect())
+}
+
+fn compact(case: &Case, bearer: &Bearer) -> Result<String, Untold> {
+    let part = |value: Value| BASE64URL_NOPAD.encode(value.to_string().as_bytes());
+    let with = |algorithm: &str, claims: Map<String, Value>| {
+        format!(
+            "{}.{}.c2ln",
+            part(json!({ "alg": algorithm })),
+            part(Value::Object(claims))
+        )
+    };
+    match bearer.fault {
+        Some(Fault::Malformed) => return Ok("e30.e30".to_owned()),
+        Some(Fault::AlgorithmRefused) => return Ok(with("none", Map::new())),
+        Some(_) => return Err(Untold::Token),
+        None => {}
+    }
+    if ["exp", "nbf"]
+        .iter()
+        .any(|name| bearer.claims.contains_key(*name))
+    {
+        return Err(Untold::Moment);
+    }
+    let snapshot = model::compile(&case.objects().unwrap()).snapshot;
+    let mut claims = token_claims(bearer, &snapshot);
+    claims.insert("exp".to_owned(), json!(LATER));
+    Ok(with("RS256", claims))
+}
+
+/// What is otherwise than the case says.
+fn compare(request: &RequestCase, flags: &[String]) -> Vec<String> {
+    let output = Command::new(env!("CARGO_BIN_EXE_doorward"))
+        .args(flags)
+        .output()
+        .unwrap();
+    let Ok(told) = serde_json::from_slice::<Value>(&output.stdout) else {
+        return vec![format!(
+            "no JSON: {}",
+            String::from_utf8_lossy(&output.stderr)
+        )];
+    };
+    let expect = &request.expect;
+    let mut faults = Vec::new();
+    let mut equal = |field: &str, expected: Value, got: &Value| {
+        if expected != *got {
+            faults.push(format!("{field}: expected {expected}, got {got}"));
+        }
+    };
+    let (exit, outcome) = outcome(&expect.outcome);
+    equal("exit code", json!(exit), &json!(output.status.code()));
+    for (member, expected) in outcome {
+        equal(
+            member,
+            expected,
+            told.pointer(member).unwrap_or(&Value::Null),
+        );
+    }
+    for (member, expected) in [
+        ("/destination", &expect.destination),
+        ("/path", &expect.path),
+        ("/user", &expect.user),
+        ("/route/object", &expect.route),
+    ] {
+        if let Some(expected) = expected {
+            equal(
+                member,
+                json!(expected),
+                &told.pointer(member).cloned().unwrap_or_default(),
+            );
+        }
+    }
+    if let Some(expected) = &expect.reason {
+        let reason = &told["reason"];
+        equal(
+            "reason",
+            json!(expected),
+            reason.get("policy").unwrap_or(&reason["default"]),
+        );
+    }
+    if let Some(line) = expect.line {
+        equal("line", json!(line), &told["reason"]["line"]);
+    }
+    // A page of the login proxy itself is no destination: nothing is passed on.
+    if told.get("headers").is_some() {
+        for (name, expected) in &expect.headers {
+            let got = header(&told, name);
+            // Proofs of identity are not shown; that they are there is.
+            let is_hidden = got.as_ref().is_some_and(|got| got.contains("(not shown)"));
+            if is_hidden && expected.is_some() {
+                continue;
+            }
+            equal(&format!("header `{name}`"), json!(expected), &json!(got));
+        }
+    }
+    faults
+}
+
+fn header(told: &Value, name: &str) -> Option<String> {
+    let headers = told["headers"].as_array().unwrap();
+    let values: Vec<_> = headers
+        .iter()
+        .filter(|pair| pair[0] == *name)
+        .map(|pair| pair[1].as_str().unwrap())
+        .collect();
+    (!values.is_empty()).then(|| values.join(","))
+}
+
+/// The exit code, and what stands in the JSON.
+fn outcome(expected: &ExpectedOutcome) -> (i32, Vec<(&'static str, Value)>) {
+    match expected {
+        ExpectedOutcome::Forward => (0, vec![("/outcome", json!("forward"))]),
+        ExpectedOutcome::SignIn(way) => {
+            let how = match way {
+                SignInWay::Page => "page",
+                SignInWay::Redirect => "redirect",
+                SignInWay::Unauthorized => "unauthorized",
+            };
+            (
+                4,
+                vec![("/outcome", json!("sign_in")), ("/signIn/how", json!(how))],
+            )
+        }
+        ExpectedOutcome::Redirect(redirect) => (
+            0,
+            vec![
+                ("/outcome", json!("redirect")),
+                ("/redirect/location", json!(redirect.location)),
+                ("/redirect/code", json!(redirect.code)),
+            ],
+        ),
+        ExpectedOutcome::Serve(service) => {
+            let what = match service {
+                LocalService::Login => "login",
+                LocalService::Provider => "provider",
+                LocalService::Whoami => "whoami",
+                LocalService::Response => "response",
+            };
+            (
+                0,
+                vec![("/outcome", json!("serve")), ("/served", json!(what))],
+            )
+        }
+        ExpectedOutcome::Refuse(refusal) => {
+            let mut members = vec![("/outcome", json!("refuse"))];
+            members.extend(refused(*refusal));
+            (3, members)
+        }
+    }
+}
+
+fn refused(refusal: ExpectedRefusal) -> Vec<(&'static str, Value)> {
+    let kind = match refusal {
+        ExpectedRefusal::Unreadable => "unreadable",
+        ExpectedRefusal::NoRoute => "no_route",
+        ExpectedRefusal::Denied => "denied",
+        ExpectedRefusal::Token(_) => "token",
+        ExpectedRefusal::NotAllowedIn => "not_allowed_in",
+        ExpectedRefusal::AuthorizerUnavailable(_) => "authorizer_unavailable",
+        ExpectedRefusal::StoreUnavailable => "store_unavailable",
+        ExpectedRefusal::Closed => "closed",
+    };
+    let mut members = vec![("/refusal/kind", json!(kind))];
+    match refusal {
+        ExpectedRefusal::Token(fault) => {
+            members.push(("/refusal/fault", json!(TokenFault::from(fault).message())));
+        }
+        ExpectedRefusal::AuthorizerUnavailable(status) => {
+            members.push(("/refusal/status", json!(status)));
+        }
+        _ => {}
+    }
+    members
+}

@@ -1,0 +1,154 @@
+//! Outcome → HTTP: the only table of statuses and words.
+
+mod assets;
+mod render;
+mod table;
+mod token;
+
+use bytes::Bytes;
+use http::header::{ACCEPT, CONTENT_TYPE, HeaderValue, LOCATION};
+use http::request::Parts;
+use http::{Response, StatusCode};
+use model::snapshot::{Respond, ServiceRef};
+use policy::decision::{Redirection, Refusal};
+use policy::{TokenFault, Unreadable};
+
+pub(crate) use assets::asset;
+
+use crate::body::{Body, Content};
+use crate::facts::{Facts, Unclear};
+use crate::proxy::UpstreamFault;
+use crate::record::{Became, Entry};
+
+/// Who is answered, as far as the words depend on it.
+#[derive(Clone, Debug)]
+pub(crate) struct Asker {
+    /// A browser that shows pages.
+    html: bool,
+    request_id: Option<HeaderValue>,
+}
+
+impl Asker {
+    /// Reads `accept`.
+    pub(crate) fn new(parts: &Parts, request_id: &HeaderValue) -> Self {
+        let html = parts.headers.get_all(ACCEPT).iter().any(|value| {
+            value.as_bytes().windows(9).any(|window| window.eq_ignore_ascii_case(b"text/html"))
+        });
+        Self { html, request_id: Some(request_id.clone()) }
+    }
+
+    /// Somebody whose request could not be read.
+    pub(crate) fn unknown() -> Self {
+        Self { html: false, request_id: None }
+    }
+}
+
+/// Why a local service was not asked, or did not answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LocalFault {
+    /// The request's body is longer than a local service reads.
+    BodyTooLarge,
+    /// The body broke off.
+    BodyBroken,
+    /// The client stopped sending its body.
+    BodyStalled,
+    /// The rewritten path is none.
+    Rewrite,
+    /// The service failed.
+    Failed,
+}
+
+/// The head could not be made into facts.
+pub(crate) fn unclear(unclear: Unclear, entry: Box<Entry>) -> Response<Body> {
+    send(render::told(table::unclear(unclear), &Asker::unknown()), entry)
+}
+
+/// Host or path cannot mean anything.
+pub(crate) fn unreadable(
+    unreadable: Unreadable,
+    asker: &Asker,
+    entry: Box<Entry>,
+) -> Response<Body> {
+    send(render::told(table::unreadable(unreadable), asker), entry)
+}
+
+/// A refusal.
+pub(crate) fn refusal(
+    refusal: &Refusal,
+    asker: &Asker,
+    facts: &Facts,
+    parts: &Parts,
+    entry: Box<Entry>,
+) -> Response<Body> {
+    let mut response = render::told(table::refusal(refusal), asker);
+    if let Refusal::Token(_) = refusal {
+        token::challenge(&mut response, facts, parts);
+    }
+    send(response, entry)
+}
+
+/// An upstream that did not answer.
+pub(crate) fn upstream(
+    fault: UpstreamFault,
+    service: &ServiceRef,
+    asker: &Asker,
+    entry: Box<Entry>,
+) -> Response<Body> {
+    send(render::told(table::upstream(fault, service), asker), entry)
+}
+
+/// A local service that was not asked, or did not answer.
+pub(crate) fn local_fault(fault: LocalFault, asker: &Asker, entry: Box<Entry>) -> Response<Body> {
+    send(render::told(table::local(fault), asker), entry)
+}
+
+/// What a local service answered.
+pub(crate) fn local(response: Response<Bytes>, entry: Box<Entry>) -> Response<Body> {
+    send(response, entry)
+}
+
+/// A redirect. `None` for `location` when it cannot stand in a header.
+pub(crate) fn redirection(redirection: &Redirection, entry: Box<Entry>) -> Response<Body> {
+    let mut response = Response::new(Bytes::new());
+    let location = HeaderValue::from_str(&redirection.location);
+    match (location, StatusCode::from_u16(redirection.code)) {
+        (Ok(location), Ok(status)) => {
+            *response.status_mut() = status;
+            response.headers_mut().insert(LOCATION, location);
+        }
+        // A redirect to nowhere is a fault of the route, not of the client.
+        _ => *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR,
+    }
+    send(response, entry)
+}
+
+/// A `directResponse`.
+pub(crate) fn direct(respond: &Respond, entry: Box<Entry>) -> Response<Body> {
+    let mut response = Response::new(Bytes::copy_from_slice(&respond.body));
+    *response.status_mut() =
+        StatusCode::from_u16(respond.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    if !respond.body.is_empty() {
+        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
+    }
+    send(response, entry)
+}
+
+/// Sends what was made here, and records it.
+pub(crate) fn send(response: Response<Bytes>, mut entry: Box<Entry>) -> Response<Body> {
+    entry.status = response.status().as_u16();
+    response.map(|bytes| {
+        let content = if bytes.is_empty() { Content::Empty } else { Content::Full(bytes) };
+        Body::new(content, entry)
+    })
+}
+
+/// A file of the pages.
+pub(crate) fn file(response: Response<Bytes>, mut entry: Box<Entry>) -> Response<Body> {
+    entry.became = Became::Serve;
+    send(response, entry)
+}
+
+/// Whether a token is for somebody else rather than bad: forbidden, not unauthorized.
+fn is_foreign(fault: TokenFault) -> bool {
+    fault == TokenFault::AudienceNotAllowed
+}

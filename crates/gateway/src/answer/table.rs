@@ -1,0 +1,239 @@
+//! What is said in which case. A policy's content, a manifest's fault and an object's name stay in
+//! the log; users get what happened, whose turn it is, and a request id.
+
+use std::borrow::Cow;
+
+use http::StatusCode;
+use model::snapshot::ServiceRef;
+use policy::decision::Refusal;
+use policy::Unreadable;
+
+use super::{LocalFault, is_foreign};
+use crate::facts::Unclear;
+use crate::proxy::UpstreamFault;
+
+/// What is said.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Told {
+    /// Status.
+    pub(super) status: StatusCode,
+    /// What scripts read; browsers too when there is no page.
+    pub(super) text: Cow<'static, str>,
+    /// What browsers show.
+    pub(super) page: Option<Page>,
+    /// The client's framing cannot be trusted any more.
+    pub(super) close: bool,
+}
+
+/// A page.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Page {
+    /// What happened.
+    pub(super) title: &'static str,
+    /// Whose turn it is.
+    pub(super) lead: Cow<'static, str>,
+    /// What an operator types.
+    pub(super) command: Option<String>,
+}
+
+const TELL: &str = "Tell your administrator, with the request number below.";
+
+fn text(status: StatusCode, text: impl Into<Cow<'static, str>>) -> Told {
+    Told { status, text: text.into(), page: None, close: false }
+}
+
+impl Told {
+    fn page(self, title: &'static str, lead: impl Into<Cow<'static, str>>) -> Self {
+        let page = Page { title, lead: lead.into(), command: None };
+        Self { page: Some(page), ..self }
+    }
+
+    fn closing(self) -> Self {
+        Self { close: true, ..self }
+    }
+}
+
+/// A head that could not be made into facts.
+pub(super) fn unclear(unclear: Unclear) -> Told {
+    let (status, said) = match unclear {
+        Unclear::NoHost => (StatusCode::BAD_REQUEST, "the request names no host"),
+        Unclear::TwoHosts => (StatusCode::BAD_REQUEST, "the request names more than one host"),
+        Unclear::OtherHost => {
+            (StatusCode::BAD_REQUEST, "the request's target and its `host` header differ")
+        }
+        Unclear::HostBytes => (StatusCode::BAD_REQUEST, "the request's host is not a host"),
+        Unclear::Connect => {
+            (StatusCode::METHOD_NOT_ALLOWED, "this is no forward proxy: `CONNECT` is refused")
+        }
+        Unclear::TooManyHeaders => {
+            (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "the request has too many headers")
+        }
+    };
+    text(status, said).closing()
+}
+
+/// Host or path that cannot mean anything.
+pub(super) fn unreadable(unreadable: Unreadable) -> Told {
+    text(StatusCode::BAD_REQUEST, unreadable.to_string()).closing()
+}
+
+/// A refusal.
+pub(super) fn refusal(refusal: &Refusal) -> Told {
+    match refusal {
+        Refusal::NoRoute => text(StatusCode::NOT_FOUND, "").page(
+            "Nothing is served here",
+            "No application is reachable under this address. Check the address, or ask your \
+             administrator where the application is.",
+        ),
+        // What stock Kubeflow answers, pages included.
+        Refusal::Denied => text(StatusCode::FORBIDDEN, "RBAC: access denied"),
+        Refusal::Token(fault) => {
+            let status =
+                if is_foreign(*fault) { StatusCode::FORBIDDEN } else { StatusCode::UNAUTHORIZED };
+            text(status, fault.message())
+        }
+        Refusal::NotAllowedIn => {
+            text(StatusCode::FORBIDDEN, "this account is not allowed in").page(
+                "This account is not allowed in",
+                "You are signed in, but this account may not use what is behind this door. Sign in \
+                 with another account, or ask your administrator to let this one in.",
+            )
+        }
+        Refusal::AuthorizerUnavailable(status) => {
+            text(StatusCode::from_u16(*status).unwrap_or(StatusCode::FORBIDDEN), "")
+        }
+        Refusal::StoreUnavailable => {
+            text(StatusCode::SERVICE_UNAVAILABLE, "the session store does not answer").page(
+                "Sessions cannot be read",
+                format!("You may be signed in, but this cannot be checked now. Try again in a \
+                         moment. If it stays, {}", lower(TELL)),
+            )
+        }
+        Refusal::Closed(_) => {
+            text(StatusCode::SERVICE_UNAVAILABLE, "closed: a manifest of this gateway is broken")
+                .page(
+                    "This door is closed",
+                    format!("The gateway's configuration for this address cannot be read, so nobody \
+                             is let through. {TELL}"),
+                )
+        }
+    }
+}
+
+/// An upstream that did not answer.
+pub(super) fn upstream(fault: UpstreamFault, service: &ServiceRef) -> Told {
+    let ServiceRef { name, namespace, port } = service;
+    match fault {
+        UpstreamFault::Unresolvable | UpstreamFault::Unreachable => {
+            let command = format!("--resolve {name}.{namespace}=ADDR");
+            let (state, title) = if fault == UpstreamFault::Unresolvable {
+                ("has no known address", "The application cannot be found")
+            } else {
+                ("takes no connections", "The application does not answer")
+            };
+            let said = format!("service `{name}.{namespace}:{port}` {state}; help: {command}");
+            let lead = format!(
+                "The Service {name} in namespace {namespace} {state} on port {port}. You did nothing \
+                 wrong; try again in a moment."
+            );
+            let told = text(StatusCode::SERVICE_UNAVAILABLE, said);
+            Told { page: Some(Page { title, lead: lead.into(), command: Some(command) }), ..told }
+        }
+        UpstreamFault::BrokeOff => text(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "upstream connect error or disconnect/reset before headers",
+        )
+        .page(
+            "The application broke off",
+            format!("The Service {name} in namespace {namespace} ended the connection without an \
+                     answer. Try again in a moment."),
+        ),
+        UpstreamFault::Timeout => text(StatusCode::GATEWAY_TIMEOUT, "upstream request timeout"),
+        UpstreamFault::ClientStalled => {
+            text(StatusCode::REQUEST_TIMEOUT, "the request's body did not arrive").closing()
+        }
+        UpstreamFault::Rewrite => {
+            text(StatusCode::INTERNAL_SERVER_ERROR, "the route's rewrite makes no path")
+        }
+    }
+}
+
+/// A local service that was not asked, or did not answer.
+pub(super) fn local(fault: LocalFault) -> Told {
+    match fault {
+        LocalFault::BodyTooLarge => {
+            text(StatusCode::PAYLOAD_TOO_LARGE, "the request's body is too large").closing()
+        }
+        LocalFault::BodyBroken => {
+            text(StatusCode::BAD_REQUEST, "the request's body broke off").closing()
+        }
+        LocalFault::BodyStalled => {
+            text(StatusCode::REQUEST_TIMEOUT, "the request's body did not arrive").closing()
+        }
+        LocalFault::Rewrite => {
+            text(StatusCode::INTERNAL_SERVER_ERROR, "the route's rewrite makes no path")
+        }
+        LocalFault::Failed => text(StatusCode::INTERNAL_SERVER_ERROR, "this page failed")
+            .page("This page failed", format!("It is not your fault. {TELL}")),
+    }
+}
+
+fn lower(sentence: &str) -> String {
+    let (first, rest) = sentence.split_at(1);
+    first.to_ascii_lowercase() + rest
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use model::finding::Code;
+    use model::names::{ObjectRef, Place};
+    use model::snapshot::Closure;
+    use policy::TokenFault;
+
+    use super::*;
+
+    #[test]
+    fn every_refusal_has_its_status() {
+        let closure = Closure {
+            code: Code(101),
+            object: Some(ObjectRef::new("VirtualService", "ns", "secret-name")),
+            place: Some(Place::new("secret-file.yaml", 3)),
+            fault: "`spec` is secret".into(),
+        };
+        let table = [
+            (Refusal::NoRoute, 404),
+            (Refusal::Denied, 403),
+            (Refusal::Token(TokenFault::Expired), 401),
+            (Refusal::Token(TokenFault::KeysUnavailable), 401),
+            (Refusal::Token(TokenFault::AudienceNotAllowed), 403),
+            (Refusal::NotAllowedIn, 403),
+            (Refusal::AuthorizerUnavailable(504), 504),
+            (Refusal::StoreUnavailable, 503),
+            (Refusal::Closed(Arc::new(closure)), 503),
+        ];
+        for (refused, status) in table {
+            let told = refusal(&refused);
+            assert_eq!(told.status.as_u16(), status, "{refused:?}");
+            let words = format!("{told:?}");
+            assert!(!words.contains("secret"), "{words}");
+        }
+        assert_eq!(refusal(&Refusal::Denied).text, "RBAC: access denied");
+        assert_eq!(refusal(&Refusal::Denied).page, None);
+    }
+
+    #[test]
+    fn a_missing_upstream_is_named_with_the_remedy() {
+        let service = ServiceRef { namespace: "kubeflow".into(), name: "ui".into(), port: 80 };
+        let told = upstream(UpstreamFault::Unreachable, &service);
+        assert_eq!(told.status, StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(
+            told.text,
+            "service `ui.kubeflow:80` takes no connections; help: --resolve ui.kubeflow=ADDR"
+        );
+        assert_eq!(told.page.unwrap().command.unwrap(), "--resolve ui.kubeflow=ADDR");
+        let told = upstream(UpstreamFault::Timeout, &service);
+        assert_eq!((told.status.as_u16(), &*told.text), (504, "upstream request timeout"));
+    }
+}

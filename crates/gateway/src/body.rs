@@ -1,0 +1,253 @@
+//! Bodies on their way through: never gathered, never boxed.
+
+use std::cell::Cell;
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use http_body::{Body as HttpBody, Frame, SizeHint};
+use hyper::body::Incoming;
+use model::names::Duration;
+use tokio::time::{Instant, Sleep};
+
+use crate::proxy::Lease;
+use crate::record::Entry;
+
+/// Why a body broke off.
+#[derive(Debug)]
+pub(crate) enum BodyFault {
+    /// The other side failed.
+    Wire(hyper::Error),
+    /// The client stood still for too long.
+    Stalled,
+    /// The route's timeout passed.
+    Timeout,
+}
+
+impl fmt::Display for BodyFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Wire(error) => error.fmt(f),
+            Self::Stalled => f.write_str("the client sent nothing for too long"),
+            Self::Timeout => f.write_str("the route's timeout passed"),
+        }
+    }
+}
+
+impl std::error::Error for BodyFault {}
+
+/// How far a request body got.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Upload {
+    /// Not all of it was handed on.
+    Running,
+    /// All of it was.
+    Done,
+    /// The client stood still.
+    Stalled,
+}
+
+/// A request body on its way to an upstream.
+pub(crate) struct ClientBody(Option<Streaming>);
+
+struct Streaming {
+    incoming: Incoming,
+    limit: Duration,
+    // Made when the client first keeps us waiting, then reused.
+    patience: Option<Pin<Box<Sleep>>>,
+    waiting: bool,
+    state: Rc<Cell<Upload>>,
+}
+
+impl ClientBody {
+    /// No body at all.
+    pub(crate) fn empty() -> Self {
+        Self(None)
+    }
+
+    /// Streams `incoming`; tells `state` how far it got.
+    pub(crate) fn streaming(incoming: Incoming, limit: Duration, state: Rc<Cell<Upload>>) -> Self {
+        Self(Some(Streaming { incoming, limit, patience: None, waiting: false, state }))
+    }
+}
+
+impl HttpBody for ClientBody {
+    type Data = Bytes;
+    type Error = BodyFault;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyFault>>> {
+        let Some(streaming) = &mut self.0 else { return Poll::Ready(None) };
+        let frame = match Pin::new(&mut streaming.incoming).poll_frame(cx) {
+            Poll::Ready(frame) => frame,
+            Poll::Pending => {
+                ready!(streaming.poll_patience(cx));
+                streaming.state.set(Upload::Stalled);
+                return Poll::Ready(Some(Err(BodyFault::Stalled)));
+            }
+        };
+        streaming.waiting = false;
+        if frame.is_none() || streaming.incoming.is_end_stream() {
+            streaming.state.set(Upload::Done);
+        }
+        Poll::Ready(frame.map(|frame| frame.map_err(BodyFault::Wire)))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.0.as_ref().is_none_or(|streaming| streaming.incoming.is_end_stream())
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.0 {
+            None => SizeHint::with_exact(0),
+            Some(streaming) => streaming.incoming.size_hint(),
+        }
+    }
+}
+
+impl Streaming {
+    fn poll_patience(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let limit = self.limit;
+        let patience = self.patience.get_or_insert_with(|| Box::pin(tokio::time::sleep(limit)));
+        if !self.waiting {
+            self.waiting = true;
+            patience.as_mut().reset(Instant::now() + limit);
+        }
+        patience.as_mut().poll(cx)
+    }
+}
+
+/// An answer's body on its way to the client. The log line is written when it ends, however it
+/// ends.
+pub(crate) struct Body {
+    content: Content,
+    entry: Option<Box<Entry>>,
+}
+
+/// What an answer consists of.
+pub(crate) enum Content {
+    /// Nothing.
+    Empty,
+    /// Made here.
+    Full(Bytes),
+    /// Streamed from an upstream.
+    Upstream(Download),
+}
+
+/// An upstream's answer while it is being read.
+pub(crate) struct Download {
+    /// The stream.
+    pub(crate) incoming: Incoming,
+    /// The connection it comes over, to be used again.
+    pub(crate) lease: Option<Lease>,
+    /// End of the route's timeout.
+    pub(crate) deadline: Option<Pin<Box<Sleep>>>,
+}
+
+impl Body {
+    /// A body whose end is recorded in `entry`.
+    pub(crate) fn new(content: Content, entry: Box<Entry>) -> Self {
+        Self { content, entry: Some(entry) }
+    }
+
+    /// A body that leaves no trace: its request is recorded elsewhere.
+    pub(crate) fn unrecorded() -> Self {
+        Self { content: Content::Empty, entry: None }
+    }
+
+    fn settle(&mut self, complete: bool) {
+        if let Content::Upstream(download) = &mut self.content
+            && let Some(lease) = download.lease.take()
+            && complete
+        {
+            lease.give_back();
+        }
+        if let Some(entry) = self.entry.take() {
+            entry.finish(complete);
+        }
+    }
+}
+
+impl Drop for Body {
+    fn drop(&mut self) {
+        // A HEAD answer or a 304 is never read, yet it is whole.
+        let complete = match &self.content {
+            Content::Empty | Content::Full(_) => true,
+            Content::Upstream(download) => download.incoming.is_end_stream(),
+        };
+        self.settle(complete);
+    }
+}
+
+impl HttpBody for Body {
+    type Data = Bytes;
+    type Error = BodyFault;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyFault>>> {
+        let this = &mut *self;
+        let download = match &mut this.content {
+            Content::Empty => return Poll::Ready(None),
+            Content::Full(bytes) => {
+                let bytes = std::mem::take(bytes);
+                this.content = Content::Empty;
+                if let Some(entry) = &mut this.entry {
+                    entry.sent(bytes.len());
+                }
+                this.settle(true);
+                return Poll::Ready(Some(Ok(Frame::data(bytes))));
+            }
+            Content::Upstream(download) => download,
+        };
+        let Poll::Ready(frame) = Pin::new(&mut download.incoming).poll_frame(cx) else {
+            let deadline = download.deadline.as_mut();
+            if deadline.is_some_and(|deadline| deadline.as_mut().poll(cx).is_ready()) {
+                this.settle(false);
+                return Poll::Ready(Some(Err(BodyFault::Timeout)));
+            }
+            return Poll::Pending;
+        };
+        match frame {
+            Some(Ok(frame)) => {
+                if let (Some(entry), Some(data)) = (&mut this.entry, frame.data_ref()) {
+                    entry.sent(data.len());
+                }
+                if download.incoming.is_end_stream() {
+                    this.settle(true);
+                }
+                Poll::Ready(Some(Ok(frame)))
+            }
+            Some(Err(error)) => {
+                this.settle(false);
+                Poll::Ready(Some(Err(BodyFault::Wire(error))))
+            }
+            None => {
+                this.settle(true);
+                Poll::Ready(None)
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.content {
+            Content::Empty => true,
+            Content::Full(bytes) => bytes.is_empty(),
+            Content::Upstream(download) => download.incoming.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.content {
+            Content::Empty => SizeHint::with_exact(0),
+            Content::Full(bytes) => SizeHint::with_exact(bytes.len() as u64),
+            Content::Upstream(download) => download.incoming.size_hint(),
+        }
+    }
+}

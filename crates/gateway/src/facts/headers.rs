@@ -1,0 +1,247 @@
+//! Header names that do not pass: identity headers from outside, hop-by-hop headers, look-alikes.
+
+use http::header::{
+    CONNECTION, CONTENT_LENGTH, HOST, HeaderMap, HeaderName, HeaderValue, TE, TRANSFER_ENCODING,
+    UPGRADE,
+};
+use http::request::Parts;
+use http::{Method, Version};
+
+/// Meant for one connection only (RFC 9110 §7.6.1); `proxy-*` is recognised by its prefix.
+const HOP_BY_HOP: [&str; 7] = [
+    "connection",
+    "expect",
+    "http2-settings",
+    "keep-alive",
+    "te",
+    "transfer-encoding",
+    "upgrade",
+];
+
+/// Set by us under exactly this name; other spellings would reach applications that fold `_` and
+/// `-` together.
+const OURS: [&str; 5] =
+    ["traceparent", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-request-id"];
+
+/// Instructions to the proxy itself, never taken from outside.
+const CONTROL: [&str; 4] = [
+    "x-envoy-decorator-operation",
+    "x-envoy-internal",
+    "x-envoy-original-path",
+    "x-envoy-retry-on",
+];
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Identity,
+    HopByHop,
+    Ours,
+}
+
+/// Names by length: most header names of a request are told apart by their length alone.
+pub(super) struct NameTable {
+    by_length: Vec<Vec<(Box<str>, Kind)>>,
+}
+
+impl NameTable {
+    /// Knows `identity` besides the names above.
+    pub(super) fn new(identity: &[HeaderName]) -> Self {
+        let mut table = Self { by_length: Vec::new() };
+        for name in identity.iter().map(HeaderName::as_str).chain(CONTROL) {
+            table.add(&name.replace('_', "-"), Kind::Identity);
+        }
+        for name in HOP_BY_HOP {
+            table.add(name, Kind::HopByHop);
+        }
+        for name in OURS {
+            table.add(name, Kind::Ours);
+        }
+        table
+    }
+
+    fn add(&mut self, name: &str, kind: Kind) {
+        if self.by_length.len() <= name.len() {
+            self.by_length.resize_with(name.len() + 1, Vec::new);
+        }
+        self.by_length[name.len()].push((name.into(), kind));
+    }
+
+    fn kind(&self, name: &str) -> Option<Kind> {
+        let known = self.by_length.get(name.len())?.iter();
+        known.clone().find(|(known, _)| same_name(known, name)).map(|(_, kind)| *kind)
+    }
+
+    fn is_refused(&self, name: &str) -> bool {
+        match self.kind(name) {
+            Some(Kind::Identity | Kind::HopByHop) => true,
+            Some(Kind::Ours) => name.contains('_'),
+            None => name.starts_with("proxy-") || name.starts_with("x-envoy-upstream-rq-"),
+        }
+    }
+}
+
+/// Whether `name` is `known` when `_` and `-` are one. Both are lower case.
+fn same_name(known: &str, name: &str) -> bool {
+    let folded = |byte: u8| if byte == b'_' { b'-' } else { byte };
+    known.len() == name.len() && known.bytes().zip(name.bytes()).all(|(a, b)| a == folded(b))
+}
+
+/// Removes what must not pass from a request. True when it asks for a WebSocket: then `upgrade`
+/// stays, so that routes can match it.
+pub(super) fn strip_request(parts: &mut Parts, names: &NameTable) -> bool {
+    let headers = &mut parts.headers;
+    let mut refused: Vec<HeaderName> = Vec::new();
+    refused.extend(headers.keys().filter(|name| names.is_refused(name.as_str())).cloned());
+    if refused.is_empty() {
+        return false;
+    }
+    let mut asks_upgrade = false;
+    if headers.contains_key(CONNECTION) {
+        let named = named_by_connection(headers);
+        asks_upgrade = named.contains(&UPGRADE);
+        refused.extend(named.into_iter().filter(|name| ![HOST, CONTENT_LENGTH].contains(name)));
+    }
+    let websocket = asks_upgrade
+        && parts.method == Method::GET
+        && parts.version == Version::HTTP_11
+        && headers
+            .get(UPGRADE)
+            .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"websocket"));
+    let trailers = headers.get(TE).is_some_and(|value| {
+        value.to_str().is_ok_and(|text| text.split(',').any(|it| it.trim() == "trailers"))
+    });
+    for name in refused {
+        headers.remove(name);
+    }
+    if websocket {
+        headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+    }
+    if trailers {
+        headers.insert(TE, HeaderValue::from_static("trailers"));
+    }
+    websocket
+}
+
+/// The headers that `Connection` declares to be hop-by-hop.
+fn named_by_connection(headers: &HeaderMap) -> Vec<HeaderName> {
+    headers
+        .get_all(CONNECTION)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .filter_map(|token| HeaderName::try_from(token.trim()).ok())
+        .collect()
+}
+
+/// Removes hop-by-hop headers from an upstream's answer.
+pub(crate) fn strip_answer(headers: &mut HeaderMap) {
+    const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
+    if headers.contains_key(CONNECTION) {
+        for name in named_by_connection(headers) {
+            if name != CONTENT_LENGTH {
+                headers.remove(name);
+            }
+        }
+        headers.remove(CONNECTION);
+        headers.remove(KEEP_ALIVE);
+    }
+    headers.remove(TRANSFER_ENCODING);
+    headers.remove(UPGRADE);
+}
+
+#[cfg(test)]
+mod tests {
+    use http::Request;
+
+    use super::*;
+
+    fn stripped(headers: &[(&str, &str)]) -> (bool, Vec<(String, String)>) {
+        let identity = ["kubeflow-userid", "x-auth-request-user", "gap-auth"];
+        let table = NameTable::new(&identity.map(HeaderName::from_static));
+        let mut request = Request::builder();
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let (mut parts, ()) = request.body(()).unwrap().into_parts();
+        let websocket = strip_request(&mut parts, &table);
+        let mut left: Vec<(String, String)> = parts
+            .headers
+            .iter()
+            .map(|(name, value)| (name.to_string(), value.to_str().unwrap().to_owned()))
+            .collect();
+        left.sort();
+        (websocket, left)
+    }
+
+    fn names_left(headers: &[(&str, &str)]) -> Vec<String> {
+        stripped(headers).1.into_iter().map(|(name, _)| name).collect()
+    }
+
+    #[test]
+    fn identity_headers_from_outside_go_in_every_spelling() {
+        for name in [
+            "kubeflow-userid",
+            "Kubeflow-UserId",
+            "kubeflow_userid",
+            "KUBEFLOW_USERID",
+            "x_auth-request_user",
+            "gap_auth",
+        ] {
+            assert_eq!(names_left(&[(name, "a"), (name, "b"), ("x-other", "c")]), ["x-other"]);
+        }
+        let near = ["kubeflow-userids", "kubeflow-useri", "kubeflow.userid", "xauth-request-user"];
+        for name in near {
+            assert_eq!(names_left(&[(name, "a")]), [name]);
+        }
+    }
+
+    #[test]
+    fn look_alikes_of_our_own_headers_go() {
+        assert_eq!(names_left(&[("x_forwarded-for", "1.1.1.1"), ("x_request_id", "a")]), [""; 0]);
+        assert_eq!(names_left(&[("x-forwarded-for", "1.1.1.1")]), ["x-forwarded-for"]);
+        assert_eq!(names_left(&[("x-envoy-original-path", "/a"), ("x-envoy-upstream-rq-timeout-ms", "1")]), [""; 0]);
+    }
+
+    #[test]
+    fn hop_by_hop_headers_go_and_so_does_what_connection_names() {
+        let headers = [
+            ("connection", "keep-alive, X-Secret-Hop, host"),
+            ("keep-alive", "timeout=5"),
+            ("x-secret-hop", "1"),
+            ("proxy-authorization", "Basic x"),
+            ("proxy-connection", "close"),
+            ("http2-settings", "AAMAAABkAAQAoAAAAAIAAAAA"),
+            ("te", "gzip"),
+            ("transfer-encoding", "chunked"),
+            ("expect", "100-continue"),
+            ("host", "a"),
+            ("accept", "*/*"),
+        ];
+        assert_eq!(names_left(&headers), ["accept", "host"]);
+        assert_eq!(stripped(&[("te", "gzip, trailers")]).1, [("te".into(), "trailers".into())]);
+    }
+
+    #[test]
+    fn only_a_websocket_may_upgrade() {
+        let ask = |protocol: &str| {
+            stripped(&[("connection", "keep-alive, Upgrade"), ("upgrade", protocol)])
+        };
+        assert_eq!(ask("WebSocket"), (true, vec![("upgrade".into(), "websocket".into())]));
+        assert_eq!(ask("h2c"), (false, vec![]));
+        assert_eq!(ask("websocket, h2c"), (false, vec![]));
+        assert_eq!(stripped(&[("upgrade", "websocket")]), (false, vec![]));
+    }
+
+    #[test]
+    fn an_answer_loses_what_was_meant_for_us_alone() {
+        let mut headers = HeaderMap::new();
+        for (name, value) in
+            [("connection", "close, x-hop"), ("x-hop", "1"), ("content-length", "2"), ("x", "y")]
+        {
+            headers.insert(HeaderName::from_static(name), HeaderValue::from_static(value));
+        }
+        strip_answer(&mut headers);
+        let left: Vec<&str> = headers.keys().map(HeaderName::as_str).collect();
+        assert_eq!(left, ["content-length", "x"]);
+    }
+}

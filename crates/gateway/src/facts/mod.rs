@@ -1,0 +1,234 @@
+//! Wire head → request facts: one reading of host and target, the client's address, identity
+//! headers from outside removed, our own headers set.
+//!
+//! The HTTP parser leaves these to its user: two `Host` headers, none at all, an absolute target
+//! that names another host, `CONNECT`, hop-by-hop headers, headers in look-alike spellings.
+
+mod cookies;
+mod forwarded;
+mod headers;
+mod identifiers;
+mod view;
+
+use std::net::IpAddr;
+
+use http::header::{HOST, HeaderValue};
+use http::request::Parts;
+use http::uri::{Authority, Scheme};
+use http::{Method, Uri, Version};
+use model::names::Timestamp;
+use policy::RequestHead;
+
+pub(crate) use cookies::without_session_cookies;
+pub(crate) use headers::strip_answer;
+pub(crate) use identifiers::Identifiers;
+pub(crate) use view::View;
+
+use crate::listen::{Peer, Worker};
+
+/// Headers a request may have; the HTTP/1 parser has the same limit.
+const MOST_HEADERS: usize = 100;
+
+/// What the wire says about a request, besides its [`Parts`].
+pub(crate) struct Facts {
+    /// `Host` or `:authority` as received.
+    pub(crate) authority: HeaderValue,
+    /// `http` or `https`, as the browser sees it.
+    pub(crate) scheme: &'static str,
+    /// Client after the trusted hops.
+    pub(crate) client: IpAddr,
+    /// `x-request-id`.
+    pub(crate) request_id: HeaderValue,
+    /// Asks to become a WebSocket.
+    pub(crate) websocket: bool,
+    draw: u32,
+    port: u16,
+    local_port: u16,
+    /// Whether HTTP is sent to HTTPS before anything is decided.
+    pub(crate) upgrade: bool,
+}
+
+/// Why a head cannot mean anything. The client is at fault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Unclear {
+    /// No host at all.
+    NoHost,
+    /// More than one `Host`.
+    TwoHosts,
+    /// The target names another host than `Host`.
+    OtherHost,
+    /// `Host` has bytes that no host has.
+    HostBytes,
+    /// `CONNECT`: this is no forward proxy.
+    Connect,
+    /// More headers than anybody needs.
+    TooManyHeaders,
+}
+
+/// Reads the facts and puts `parts` into the form that is decided about and forwarded.
+pub(crate) fn gather(
+    parts: &mut Parts,
+    peer: &Peer,
+    worker: &Worker,
+    view: &View,
+) -> Result<Facts, Unclear> {
+    if parts.method == Method::CONNECT {
+        return Err(Unclear::Connect);
+    }
+    if parts.headers.len() > MOST_HEADERS {
+        return Err(Unclear::TooManyHeaders);
+    }
+    let authority = authority(parts)?;
+    // From here on the target is in origin form, whatever the client wrote.
+    if parts.uri.authority().is_some() {
+        let target = parts.uri.path_and_query().cloned();
+        parts.uri = target.map_or_else(|| Uri::from_static("/"), Uri::from);
+    }
+    let trusted_hops = view.world.snapshot.trusted_hops();
+    let websocket = headers::strip_request(parts, &view.names);
+    cookies::join(&mut parts.headers);
+    let scheme = forwarded::scheme(&parts.headers, peer.secure, trusted_hops);
+    let client = forwarded::client(&parts.headers, peer.address, trusted_hops);
+    let (request_id, draw) = worker.identifiers.borrow_mut().identify(&mut parts.headers);
+    forwarded::set(&mut parts.headers, peer, scheme, &authority, trusted_hops);
+    parts.headers.insert(HOST, authority.clone());
+
+    let upgrade = !peer.secure && worker.https_upgrade() && scheme == "http";
+    let entry = view.entry(peer.secure, authority.to_str().unwrap_or_default());
+    let local_port = if entry.secure { worker.https_port() } else { worker.http_port() };
+    Ok(Facts {
+        authority,
+        scheme,
+        client,
+        request_id,
+        websocket,
+        draw,
+        port: entry.port,
+        local_port,
+        upgrade,
+    })
+}
+
+/// The one host a request names.
+fn authority(parts: &Parts) -> Result<HeaderValue, Unclear> {
+    let mut hosts = parts.headers.get_all(HOST).iter();
+    let host = hosts.next();
+    if hosts.next().is_some() {
+        return Err(Unclear::TwoHosts);
+    }
+    let named = parts.uri.authority();
+    let authority = match (named, host) {
+        (None, None) => return Err(Unclear::NoHost),
+        (None, Some(host)) => host.clone(),
+        (Some(named), None) if parts.version == Version::HTTP_2 => value_of(named)?,
+        (Some(_), None) => return Err(Unclear::NoHost),
+        (Some(named), Some(host)) if same_host(named, host, parts.uri.scheme()) => host.clone(),
+        (Some(_), Some(_)) => return Err(Unclear::OtherHost),
+    };
+    let text = authority.to_str().map_err(|_| Unclear::HostBytes)?;
+    if text.is_empty() {
+        return Err(Unclear::NoHost);
+    }
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~:[]%".contains(&byte);
+    if text.bytes().all(plain) { Ok(authority) } else { Err(Unclear::HostBytes) }
+}
+
+fn value_of(authority: &Authority) -> Result<HeaderValue, Unclear> {
+    HeaderValue::from_str(authority.as_str()).map_err(|_| Unclear::HostBytes)
+}
+
+fn same_host(named: &Authority, host: &HeaderValue, scheme: Option<&Scheme>) -> bool {
+    let default = if scheme == Some(&Scheme::HTTP) { ":80" } else { ":443" };
+    let bare = |text: &str| text.strip_suffix(default).unwrap_or(text).to_ascii_lowercase();
+    host.to_str().is_ok_and(|host| bare(host) == bare(named.as_str()))
+}
+
+impl Facts {
+    /// The head in the form that [`policy::Request::read`] takes.
+    pub(crate) fn head<'a>(
+        &'a self,
+        parts: &'a Parts,
+        peer: &'a Peer,
+        now: Timestamp,
+    ) -> RequestHead<'a> {
+        RequestHead {
+            method: &parts.method,
+            scheme: self.scheme,
+            // Checked to be visible ASCII when the facts were gathered.
+            authority: self.authority.to_str().unwrap_or_default(),
+            target: parts.uri.path_and_query().map_or("", http::uri::PathAndQuery::as_str),
+            headers: &parts.headers,
+            port: self.port,
+            local_port: self.local_port,
+            peer: peer.address,
+            client: self.client,
+            principal: None,
+            sni: peer.server_name.as_deref(),
+            now,
+            draw: self.draw,
+        }
+    }
+
+    /// The authority that HTTPS has beside the one the client named: without a port, or with the
+    /// port of our HTTPS socket when the client named the one of our HTTP socket.
+    pub(crate) fn https_authority(&self, worker: &Worker) -> String {
+        let (host, port) = split_port(self.authority.to_str().unwrap_or_default());
+        match worker.https_port() {
+            https if https != 443 && port == Some(worker.http_port()) => format!("{host}:{https}"),
+            _ => host.to_owned(),
+        }
+    }
+}
+
+/// Splits a port off, also from `[::1]:80`.
+pub(crate) fn split_port(authority: &str) -> (&str, Option<u16>) {
+    match authority.rsplit_once(':') {
+        Some((host, port)) if !port.ends_with(']') => (host, port.parse().ok()),
+        _ => (authority, None),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::Request;
+
+    use super::*;
+
+    fn read(version: Version, uri: &str, hosts: &[&str]) -> Result<String, Unclear> {
+        let mut request = Request::builder().version(version).uri(uri);
+        for host in hosts {
+            request = request.header(HOST, *host);
+        }
+        let (parts, ()) = request.body(()).unwrap().into_parts();
+        authority(&parts).map(|value| value.to_str().unwrap().to_owned())
+    }
+
+    #[test]
+    fn a_request_names_exactly_one_host() {
+        let http1 = |uri: &str, hosts: &[&str]| read(Version::HTTP_11, uri, hosts);
+        assert_eq!(http1("/", &["a.com:8443"]), Ok("a.com:8443".into()));
+        assert_eq!(http1("/", &[]), Err(Unclear::NoHost));
+        assert_eq!(http1("/", &[""]), Err(Unclear::NoHost));
+        assert_eq!(http1("/", &["a.com", "a.com"]), Err(Unclear::TwoHosts));
+        assert_eq!(http1("http://a.com/", &["A.com:80"]), Ok("A.com:80".into()));
+        assert_eq!(http1("http://b.com/", &["a.com"]), Err(Unclear::OtherHost));
+        assert_eq!(http1("http://a.com:81/", &["a.com"]), Err(Unclear::OtherHost));
+        assert_eq!(http1("http://a.com/", &[]), Err(Unclear::NoHost));
+        for bad in ["a.com/x", "u@a.com", "a b", "a.com, b.com", "a\\b", "a.com?x"] {
+            assert_eq!(http1("/", &[bad]), Err(Unclear::HostBytes), "{bad}");
+        }
+        let http2 = |uri: &str, hosts: &[&str]| read(Version::HTTP_2, uri, hosts);
+        assert_eq!(http2("https://a.com/", &[]), Ok("a.com".into()));
+        assert_eq!(http2("https://a.com/", &["a.com"]), Ok("a.com".into()));
+        assert_eq!(http2("https://a.com/", &["b.com"]), Err(Unclear::OtherHost));
+        assert_eq!(http2("https://u@a.com/", &[]), Err(Unclear::HostBytes));
+    }
+
+    #[test]
+    fn a_port_is_split_off_every_form_of_host() {
+        assert_eq!(split_port("a.com:80"), ("a.com", Some(80)));
+        assert_eq!(split_port("a.com"), ("a.com", None));
+        assert_eq!(split_port("[::1]:80"), ("[::1]", Some(80)));
+        assert_eq!(split_port("[::1]"), ("[::1]", None));
+    }
+}

@@ -1,0 +1,28 @@
+//! Data plane: sockets in, one decision per request, one performer, one log line.
+//!
+//! **Does.** [`Gateway::start`] opens the HTTPS and HTTP sockets on one single-threaded runtime per
+//! core. Each request becomes facts, [`policy::decide()`] says what happens, and exactly one room
+//! performs it: `proxy` with the permit, a [`Local`] service, or `answer`.
+//!
+//! **Must not know.** Manifests, Kubernetes, the OpenID provider, issuers. Local services are opaque
+//! HTTP services that the binary hands in.
+//!
+//! **Flow.** `listen` → `tls` → `facts` → `admit` (session, decide) → `proxy` | [`Local`] |
+//! `answer` → `record`.
+
+mod admit;
+mod answer;
+mod body;
+mod facts;
+mod listen;
+mod local;
+mod proxy;
+mod record;
+mod settings;
+mod tls;
+mod world;
+
+pub use listen::{Gateway, StartFault};
+pub use record::{LogSink, Metrics};
+pub use settings::{Limits, ResolveRule, ResolveRuleFault, Settings};
+pub use world::{Local, World};

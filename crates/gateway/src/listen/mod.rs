@@ -1,0 +1,210 @@
+//! Sockets, workers and how they end.
+
+mod connection;
+mod head_guard;
+mod pulse;
+mod socket;
+mod wire;
+mod worker;
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::atomic::AtomicUsize;
+use std::sync::{Arc, mpsc};
+use std::thread::JoinHandle;
+
+use arc_swap::ArcSwap;
+use login::Sessions;
+use model::names::Duration;
+use model::seams::{Clock, Randomness};
+use rustls::server::ResolvesServerCert;
+use tokio::runtime::Handle;
+use tokio::sync::watch;
+
+pub(crate) use connection::Peer;
+pub(crate) use pulse::Busy;
+pub(crate) use worker::Worker;
+
+use crate::record::{LogSink, Metrics};
+use crate::settings::Settings;
+use crate::tls;
+use crate::world::World;
+
+/// Why the data plane did not start.
+#[derive(Debug)]
+pub enum StartFault {
+    /// An address cannot be listened on.
+    Bind {
+        /// The address.
+        address: SocketAddr,
+        /// Why.
+        source: io::Error,
+    },
+    /// The TLS provider refused the configuration.
+    Tls(rustls::Error),
+    /// A thread or its runtime cannot be made.
+    Thread(io::Error),
+    /// The caller is on no tokio runtime, so local services have nowhere to run.
+    NoRuntime,
+}
+
+impl fmt::Display for StartFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Bind { address, source } => write!(f, "cannot listen on `{address}`: {source}"),
+            Self::Tls(error) => write!(f, "cannot set up TLS: {error}"),
+            Self::Thread(error) => write!(f, "cannot start a worker: {error}"),
+            Self::NoRuntime => f.write_str("the gateway was started outside of a runtime"),
+        }
+    }
+}
+
+impl std::error::Error for StartFault {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Bind { source, .. } | Self::Thread(source) => Some(source),
+            Self::Tls(error) => Some(error),
+            Self::NoRuntime => None,
+        }
+    }
+}
+
+/// Where the process stands in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    Serving,
+    Draining,
+    Stopping,
+}
+
+/// What all workers share.
+struct Shared {
+    settings: Settings,
+    https: SocketAddr,
+    http: Option<SocketAddr>,
+    world: Arc<ArcSwap<World>>,
+    sessions: Arc<Sessions>,
+    clock: Arc<dyn Clock>,
+    randomness: Arc<dyn Randomness>,
+    tls: Arc<rustls::ServerConfig>,
+    open: Arc<AtomicUsize>,
+    control: Handle,
+    stage: watch::Receiver<Stage>,
+}
+
+/// The running data plane. Dropping it cuts every connection; [`Self::drain`] is the kind way.
+pub struct Gateway {
+    https: SocketAddr,
+    http: Option<SocketAddr>,
+    metrics: Arc<Metrics>,
+    stage: watch::Sender<Stage>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Gateway {
+    /// Opens the sockets and starts the workers. Call it on the runtime that local services are to
+    /// run on; it returns once every worker accepts.
+    ///
+    /// # Errors
+    /// When an address is taken, TLS cannot be set up, or a thread cannot be made.
+    #[expect(clippy::too_many_arguments, reason = "the outside ports of the data plane, once")]
+    pub fn start(
+        settings: Settings,
+        world: Arc<ArcSwap<World>>,
+        sessions: Arc<Sessions>,
+        certificates: Arc<dyn ResolvesServerCert>,
+        clock: Arc<dyn Clock>,
+        randomness: Arc<dyn Randomness>,
+        log: LogSink,
+    ) -> Result<Self, StartFault> {
+        let control = Handle::try_current().map_err(|_| StartFault::NoRuntime)?;
+        let workers = match settings.workers {
+            0 => std::thread::available_parallelism().map_or(1, usize::from),
+            workers => workers,
+        };
+        let bind = |address| {
+            socket::bind(address, workers)
+                .map_err(|source| StartFault::Bind { address, source })
+        };
+        let (https, https_sockets) = bind(settings.https)?;
+        let (http, http_sockets) = match settings.http.map(bind).transpose()? {
+            Some((address, sockets)) => (Some(address), sockets),
+            None => (None, Vec::new()),
+        };
+        let tls = tls::server_config(certificates).map_err(StartFault::Tls)?;
+        let (writer, log_thread) = log.open().map_err(StartFault::Thread)?.unzip();
+        let metrics = Arc::new(Metrics::new(workers));
+        let (stage, stage_seen) = watch::channel(Stage::Serving);
+        let shared = Arc::new(Shared {
+            settings,
+            https,
+            http,
+            world,
+            sessions,
+            clock,
+            randomness,
+            tls: Arc::new(tls),
+            open: Arc::default(),
+            control,
+            stage: stage_seen,
+        });
+        let (ready, started) = mpsc::channel();
+        let mut threads = Vec::with_capacity(workers + 1);
+        let mut http_sockets = http_sockets.into_iter();
+        for (number, https_socket) in https_sockets.into_iter().enumerate() {
+            let seat = worker::Seat {
+                shared: Arc::clone(&shared),
+                shard: metrics.shard(number),
+                writer: writer.clone(),
+                https: https_socket,
+                http: http_sockets.next(),
+            };
+            let ready = ready.clone();
+            let thread = std::thread::Builder::new()
+                .name(format!("doorward-{number}"))
+                .spawn(move || worker::run(seat, ready))
+                .map_err(StartFault::Thread)?;
+            threads.push(thread);
+        }
+        drop(ready);
+        for result in started {
+            result.map_err(StartFault::Thread)?;
+        }
+        threads.extend(log_thread);
+        Ok(Self { https, http, metrics, stage, threads })
+    }
+
+    /// Where HTTPS is served.
+    pub fn https_address(&self) -> SocketAddr {
+        self.https
+    }
+
+    /// Where plain HTTP is served.
+    pub fn http_address(&self) -> Option<SocketAddr> {
+        self.http
+    }
+
+    /// The counters.
+    pub fn metrics(&self) -> Arc<Metrics> {
+        Arc::clone(&self.metrics)
+    }
+
+    /// Stops accepting, lets requests in flight finish for at most `limit`, then stops. HTTP/2
+    /// clients get GOAWAY, HTTP/1.1 clients `connection: close`.
+    pub async fn drain(self, limit: Duration) {
+        let Self { stage, threads, .. } = self;
+        stage.send_replace(Stage::Draining);
+        let ended = tokio::task::spawn_blocking(move || {
+            for thread in threads {
+                // A worker that panicked has said so already.
+                let _ = thread.join();
+            }
+        });
+        let mut ended = std::pin::pin!(ended);
+        if tokio::time::timeout(limit, &mut ended).await.is_err() {
+            stage.send_replace(Stage::Stopping);
+            let _ = ended.await;
+        }
+    }
+}

@@ -1,0 +1,197 @@
+//! The byte stream of one client, with or without TLS.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::task::{Context, Poll, ready};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio_rustls::server::TlsStream;
+
+use super::head_guard::HeadGuard;
+use super::pulse::Pulse;
+use crate::record::Shard;
+
+/// What the bytes travel over.
+pub(super) enum Stream {
+    /// Plain TCP.
+    Plain(Line),
+    /// TLS.
+    Tls(Box<TlsStream<Line>>),
+}
+
+/// A place among the open connections of the process.
+pub(super) struct Slot {
+    open: Arc<AtomicUsize>,
+    shard: Arc<Shard>,
+}
+
+impl Slot {
+    /// Takes a place; `None` when `limit` places are taken.
+    pub(super) fn take(open: &Arc<AtomicUsize>, limit: usize, shard: &Arc<Shard>) -> Option<Self> {
+        if open.fetch_add(1, Relaxed) >= limit {
+            open.fetch_sub(1, Relaxed);
+            shard.refused();
+            return None;
+        }
+        shard.accepted();
+        Some(Self { open: Arc::clone(open), shard: Arc::clone(shard) })
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        self.open.fetch_sub(1, Relaxed);
+        self.shard.closed();
+    }
+}
+
+/// A TCP stream that tells whether the client takes what it is sent.
+pub(super) struct Line {
+    stream: TcpStream,
+    pulse: Arc<Pulse>,
+}
+
+impl Line {
+    /// Tells `pulse`.
+    pub(super) fn new(stream: TcpStream, pulse: Arc<Pulse>) -> Self {
+        Self { stream, pulse }
+    }
+
+    fn note<T>(&self, result: Poll<T>) -> Poll<T> {
+        match &result {
+            Poll::Pending => self.pulse.blocked(),
+            Poll::Ready(_) => self.pulse.wrote(),
+        }
+        result
+    }
+}
+
+impl AsyncRead for Line {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(cx, buffer)
+    }
+}
+
+impl AsyncWrite for Line {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let result = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        self.note(result)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let result = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
+        self.note(result)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+/// A client's stream, as HTTP reads it. It holds a place among the open connections.
+pub(super) struct Wire {
+    stream: Stream,
+    pulse: Arc<Pulse>,
+    guard: Option<HeadGuard>,
+    _slot: Slot,
+}
+
+impl Wire {
+    /// `heads` says whether HTTP/1 heads are read off this stream.
+    pub(super) fn new(stream: Stream, pulse: Arc<Pulse>, heads: bool, slot: Slot) -> Self {
+        Self { stream, pulse, guard: heads.then(HeadGuard::default), _slot: slot }
+    }
+}
+
+impl AsyncRead for Wire {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = &mut *self;
+        let before = buffer.filled().len();
+        ready!(match &mut this.stream {
+            Stream::Plain(stream) => Pin::new(stream).poll_read(cx, buffer),
+            Stream::Tls(stream) => Pin::new(stream).poll_read(cx, buffer),
+        })?;
+        if let Some(guard) = &mut this.guard
+            && this.pulse.in_flight() == 0
+        {
+            let fresh = &mut buffer.filled_mut()[before..];
+            if !fresh.is_empty() {
+                this.pulse.reads_head();
+                guard.inspect(fresh, this.pulse.requests());
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Wire {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        match &mut self.stream {
+            Stream::Plain(stream) => Pin::new(stream).poll_write(cx, bytes),
+            Stream::Tls(stream) => Pin::new(stream).poll_write(cx, bytes),
+        }
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        match &mut self.stream {
+            Stream::Plain(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
+            Stream::Tls(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
+        }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        match &self.stream {
+            Stream::Plain(stream) => stream.is_write_vectored(),
+            Stream::Tls(stream) => stream.is_write_vectored(),
+        }
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut self.stream {
+            Stream::Plain(stream) => Pin::new(stream).poll_flush(cx),
+            Stream::Tls(stream) => Pin::new(stream).poll_flush(cx),
+        }
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut self.stream {
+            Stream::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
+            Stream::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
+        }
+    }
+}

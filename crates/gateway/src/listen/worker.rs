@@ -1,0 +1,251 @@
+//! One worker: a thread with its own runtime, sockets, upstream pool and records. Requests share
+//! nothing with other workers but the world and the sessions.
+
+use std::cell::RefCell;
+use std::io;
+use std::net::{SocketAddr, TcpListener as StdListener};
+use std::rc::{Rc, Weak};
+use std::sync::{Arc, mpsc};
+
+use arc_swap::ArcSwap;
+use arc_swap::cache::Cache;
+use login::Sessions;
+use model::names::{Duration, Timestamp};
+use tokio::io::AsyncWriteExt;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::{Builder, Handle, LocalOptions};
+use tokio_rustls::TlsAcceptor;
+
+use super::connection::{self, Entrance};
+use super::pulse::{Order, Switch, Ticks};
+use super::wire::Slot;
+use super::{Shared, Stage};
+use crate::facts::{Identifiers, View};
+use crate::proxy::Pool;
+use crate::record::{Recorder, Shard, Writer};
+use crate::settings::Limits;
+use crate::world::World;
+
+/// What one worker is given.
+pub(super) struct Seat {
+    pub(super) shared: Arc<Shared>,
+    pub(super) shard: Arc<Shard>,
+    pub(super) writer: Option<Writer>,
+    pub(super) https: StdListener,
+    pub(super) http: Option<StdListener>,
+}
+
+/// What the requests of one worker share.
+pub(crate) struct Worker {
+    shared: Arc<Shared>,
+    world: RefCell<(Cache<Arc<ArcSwap<World>>, Arc<World>>, Rc<View>)>,
+    /// Upstream connections.
+    pub(crate) pool: Pool,
+    /// Log lines and counters.
+    pub(crate) recorder: Rc<Recorder>,
+    /// Request ids and draws.
+    pub(crate) identifiers: RefCell<Identifiers>,
+    connections: RefCell<Vec<Weak<Switch>>>,
+}
+
+impl Worker {
+    /// The world as it is now. A request asks once.
+    pub(crate) fn view(&self) -> Rc<View> {
+        let mut slot = self.world.borrow_mut();
+        let (cache, view) = &mut *slot;
+        let world = cache.load();
+        if !Arc::ptr_eq(world, &view.world) {
+            *view = Rc::new(View::new(Arc::clone(world), self.shared.settings.https_upgrade));
+        }
+        Rc::clone(view)
+    }
+
+    /// The time.
+    pub(crate) fn now(&self) -> Timestamp {
+        self.shared.clock.now()
+    }
+
+    /// The sessions.
+    pub(crate) fn sessions(&self) -> &Arc<Sessions> {
+        &self.shared.sessions
+    }
+
+    /// The limits.
+    pub(crate) fn limits(&self) -> &Limits {
+        &self.shared.settings.limits
+    }
+
+    /// The runtime that local services run on.
+    pub(crate) fn control(&self) -> &Handle {
+        &self.shared.control
+    }
+
+    /// Whether plain HTTP is sent to HTTPS.
+    pub(crate) fn https_upgrade(&self) -> bool {
+        self.shared.settings.https_upgrade
+    }
+
+    /// Port of the HTTPS socket.
+    pub(crate) fn https_port(&self) -> u16 {
+        self.shared.https.port()
+    }
+
+    /// Port of the HTTP socket; 80 where there is none.
+    pub(crate) fn http_port(&self) -> u16 {
+        self.shared.http.map_or(80, |address| address.port())
+    }
+
+    /// Watches over a connection until it is gone.
+    pub(super) fn watch(&self, switch: &Rc<Switch>) {
+        self.connections.borrow_mut().push(Rc::downgrade(switch));
+    }
+
+    fn each_connection(&self, mut act: impl FnMut(&Switch)) {
+        self.connections.borrow_mut().retain(|switch| {
+            let switch = switch.upgrade();
+            switch.inspect(|switch| act(switch)).is_some()
+        });
+    }
+}
+
+/// Runs a worker until the gateway is drained. Tells `ready` once whether it could begin, and lets
+/// go of it: the starter waits until every worker has.
+pub(super) fn run(seat: Seat, ready: mpsc::Sender<io::Result<()>>) {
+    let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default());
+    let runtime = match runtime {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            // Nobody listens only when the starter has given up.
+            let _ = ready.send(Err(error));
+            return;
+        }
+    };
+    runtime.block_on(async move {
+        match begin(seat) {
+            Ok((worker, listeners)) => {
+                let _ = ready.send(Ok(()));
+                drop(ready);
+                serve(worker, listeners).await;
+            }
+            Err(error) => {
+                let _ = ready.send(Err(error));
+            }
+        }
+    });
+}
+
+type Listeners = Vec<(TcpListener, Entrance)>;
+
+fn begin(seat: Seat) -> io::Result<(Rc<Worker>, Listeners)> {
+    let Seat { shared, shard, writer, https, http } = seat;
+    let acceptor = TlsAcceptor::from(Arc::clone(&shared.tls));
+    let mut listeners = vec![(TcpListener::from_std(https)?, Entrance::Https(acceptor))];
+    if let Some(http) = http {
+        listeners.push((TcpListener::from_std(http)?, Entrance::Http));
+    }
+    let mut cache = Cache::new(Arc::clone(&shared.world));
+    let view = View::new(Arc::clone(cache.load()), shared.settings.https_upgrade);
+    let settings = &shared.settings;
+    let worker = Worker {
+        world: RefCell::new((cache, Rc::new(view))),
+        pool: Pool::new(&settings.limits, settings.resolve.clone(), Arc::clone(&shard)),
+        recorder: Rc::new(Recorder::new(shard, writer)),
+        identifiers: RefCell::new(Identifiers::new(Arc::clone(&shared.randomness))),
+        connections: RefCell::new(Vec::new()),
+        shared,
+    };
+    Ok((Rc::new(worker), listeners))
+}
+
+async fn serve(worker: Rc<Worker>, listeners: Listeners) {
+    let mut stage = worker.shared.stage.clone();
+    let acceptors: Vec<_> = listeners
+        .into_iter()
+        .map(|(listener, entrance)| {
+            tokio::task::spawn_local(accept(Rc::clone(&worker), listener, entrance))
+        })
+        .collect();
+    let sweeper = tokio::task::spawn_local(sweep(Rc::clone(&worker)));
+
+    // A gateway that was dropped instead of drained stops at once.
+    let served = stage.wait_for(|stage| *stage != Stage::Serving).await.is_ok();
+    for acceptor in acceptors {
+        acceptor.abort();
+    }
+    worker.each_connection(|switch| switch.give(Order::Drain));
+    let stopped = stage.wait_for(|stage| *stage == Stage::Stopping);
+    if served {
+        tokio::select! {
+            () = emptied(&worker) => {}
+            _ = stopped => {}
+        }
+    }
+    sweeper.abort();
+    worker.recorder.lines.hand_over();
+}
+
+/// Waits until no connection is left, those inside a handshake and tunnels included.
+async fn emptied(worker: &Rc<Worker>) {
+    let mut pause = tokio::time::interval(Duration::from_millis(5));
+    while worker.recorder.shard.open() > 0 {
+        pause.tick().await;
+        worker.each_connection(|switch| {
+            if switch.is_fresh() {
+                switch.give(Order::Drain);
+            }
+        });
+    }
+}
+
+/// Ticks for every connection of this worker, and for what else grows old.
+async fn sweep(worker: Rc<Worker>) {
+    let ticks = Ticks::new(worker.limits());
+    let mut interval = tokio::time::interval(ticks.length);
+    loop {
+        interval.tick().await;
+        worker.each_connection(|switch| switch.tick(&ticks));
+        worker.pool.tick(ticks.length);
+        worker.recorder.lines.hand_over();
+    }
+}
+
+async fn accept(worker: Rc<Worker>, listener: TcpListener, entrance: Entrance) {
+    loop {
+        let (stream, peer) = match listener.accept().await {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                tracing::warn!(%error, "cannot accept a connection");
+                // Out of file descriptors, most likely: leave time to close some.
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                continue;
+            }
+        };
+        // Nagle only ever delays answers; a socket that refuses the option still works.
+        let _ = stream.set_nodelay(true);
+        let shared = &worker.shared;
+        let limit = shared.settings.limits.connections;
+        match Slot::take(&shared.open, limit, &worker.recorder.shard) {
+            Some(slot) => {
+                let task = connection::serve(Rc::clone(&worker), stream, peer, entrance.clone(), slot);
+                tokio::task::spawn_local(task);
+            }
+            None => turn_away(stream, peer, &entrance).await,
+        }
+    }
+}
+
+/// Tells one client too many to go away, as far as that costs nothing: a plain 503, or the TLS
+/// alert `internal_error` in place of a handshake.
+async fn turn_away(mut stream: TcpStream, peer: SocketAddr, entrance: &Entrance) {
+    const BUSY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\n\
+        connection: close\r\ncontent-length: 0\r\n\r\n";
+    const ALERT: &[u8] = &[21, 3, 1, 0, 2, 2, 80];
+    tracing::debug!(%peer, "refused a connection: too many are open");
+    let farewell = match entrance {
+        Entrance::Http => BUSY,
+        Entrance::Https(_) => ALERT,
+    };
+    // A new socket's buffer takes these few bytes at once.
+    let _ = stream.write_all(farewell).await;
+    let _ = stream.shutdown().await;
+}

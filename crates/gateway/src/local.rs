@@ -1,0 +1,97 @@
+//! Services that are answered in this process: small whole bodies in, whole answers out.
+
+use std::rc::Rc;
+
+use bytes::{Bytes, BytesMut};
+use http::request::Parts;
+use http::{Request, Response};
+use http_body_util::BodyExt;
+use hyper::body::{Body as _, Incoming};
+use model::snapshot::RouteAction;
+use policy::decision::{Serve, Served, SignIn};
+
+use crate::answer::{self, Asker, LocalFault};
+use crate::body::Body;
+use crate::facts::{Facts, View};
+use crate::listen::Worker;
+use crate::proxy;
+use crate::record::Entry;
+use crate::settings::Limits;
+
+/// Tells somebody to sign in.
+pub(crate) async fn sign_in(
+    worker: Rc<Worker>,
+    view: Rc<View>,
+    facts: Facts,
+    sign_in: SignIn,
+    parts: Parts,
+    entry: Box<Entry>,
+) -> Response<Body> {
+    let asker = Asker::new(&parts, &facts.request_id);
+    let told = view.world.local.sign_in(&sign_in, parts);
+    match worker.control().spawn(told).await {
+        Ok(response) => answer::local(response, entry),
+        Err(_) => answer::local_fault(LocalFault::Failed, &asker, entry),
+    }
+}
+
+/// Answers for a destination that is played here, or for a route that answers by itself.
+pub(crate) async fn serve(
+    worker: Rc<Worker>,
+    view: Rc<View>,
+    facts: Facts,
+    serve: Serve,
+    mut parts: Parts,
+    body: Incoming,
+    entry: Box<Entry>,
+) -> Response<Body> {
+    let Serve { what, permit } = serve;
+    if let Served::Response(route) = &what
+        && let RouteAction::Respond(respond) = &route.action
+    {
+        return answer::direct(respond, entry);
+    }
+    let asker = Asker::new(&parts, &facts.request_id);
+    // Only the login proxy's own pages need the session cookies.
+    let hidden = (!matches!(what, Served::Login(_))).then_some(&*view.cookies);
+    if let Some(permit) = &permit
+        && !proxy::edit_request(&mut parts, &facts, permit, hidden)
+    {
+        return answer::local_fault(LocalFault::Rewrite, &asker, entry);
+    }
+    let body = match gather(body, worker.limits()).await {
+        Ok(body) => body,
+        Err(fault) => return answer::local_fault(fault, &asker, entry),
+    };
+    parts.extensions.clear();
+    let answered = view.world.local.serve(&what, Request::from_parts(parts, body));
+    match worker.control().spawn(answered).await {
+        Ok(response) => answer::local(response, entry),
+        Err(_) => answer::local_fault(LocalFault::Failed, &asker, entry),
+    }
+}
+
+/// Reads a body that has to be short.
+async fn gather(mut body: Incoming, limits: &Limits) -> Result<Bytes, LocalFault> {
+    if body.is_end_stream() {
+        return Ok(Bytes::new());
+    }
+    if body.size_hint().lower() > limits.local_body as u64 {
+        return Err(LocalFault::BodyTooLarge);
+    }
+    let mut whole = BytesMut::new();
+    loop {
+        let frame = match tokio::time::timeout(limits.body, body.frame()).await {
+            Err(_) => return Err(LocalFault::BodyStalled),
+            Ok(None) => return Ok(whole.freeze()),
+            Ok(Some(Err(_))) => return Err(LocalFault::BodyBroken),
+            Ok(Some(Ok(frame))) => frame,
+        };
+        if let Some(data) = frame.data_ref() {
+            if whole.len() + data.len() > limits.local_body {
+                return Err(LocalFault::BodyTooLarge);
+            }
+            whole.extend_from_slice(data);
+        }
+    }
+}

@@ -1,0 +1,217 @@
+//! Performs a permit: finds the upstream, edits headers, streams both ways.
+
+mod edits;
+mod pool;
+mod resolve;
+mod tunnel;
+
+use std::cell::Cell;
+use std::pin::Pin;
+use std::rc::Rc;
+
+use http::header::{CONTENT_LENGTH, CONNECTION, TRANSFER_ENCODING};
+use http::request::Parts;
+use http::{HeaderValue, Method, Request, Response, StatusCode, Uri, Version};
+use hyper::body::{Body as _, Incoming};
+use hyper::upgrade::OnUpgrade;
+use model::snapshot::ServiceRef;
+use policy::Permit;
+use tokio::time::Instant;
+
+pub(crate) use pool::{Lease, Pool};
+
+use self::pool::{Sender, Upstream};
+use crate::answer::{self, Asker};
+use crate::body::{Body, ClientBody, Content, Download, Upload};
+use crate::facts::{self, Facts, View};
+use crate::listen::Worker;
+use crate::record::{Entry, Stopwatch, UpstreamFailure};
+
+pub(crate) use edits::edit_request;
+
+/// Why an upstream's answer cannot be passed on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum UpstreamFault {
+    /// No address is known for the Service.
+    Unresolvable,
+    /// Nobody takes connections there.
+    Unreachable,
+    /// It broke off before it answered, or what it said is no HTTP.
+    BrokeOff,
+    /// The route's timeout passed.
+    Timeout,
+    /// The client stopped sending its body.
+    ClientStalled,
+    /// The rewritten path is none.
+    Rewrite,
+}
+
+impl UpstreamFault {
+    fn failure(self) -> Option<UpstreamFailure> {
+        match self {
+            Self::Unresolvable | Self::Unreachable => Some(UpstreamFailure::Unreachable),
+            Self::BrokeOff => Some(UpstreamFailure::BrokeOff),
+            Self::Timeout => Some(UpstreamFailure::Timeout),
+            Self::ClientStalled | Self::Rewrite => None,
+        }
+    }
+}
+
+/// An upstream's head, and the connection it came over.
+struct Answered {
+    response: Response<Incoming>,
+    upstream: Rc<Upstream>,
+    sender: Sender,
+}
+
+/// Forwards one request. Consumes the permit.
+pub(crate) async fn forward(
+    worker: Rc<Worker>,
+    view: Rc<View>,
+    facts: Facts,
+    permit: Permit,
+    mut parts: Parts,
+    body: Incoming,
+    mut entry: Box<Entry>,
+) -> Response<Body> {
+    let deadline = permit.timeout().map(|timeout| Instant::now() + timeout);
+    let client = if facts.websocket { parts.extensions.remove::<OnUpgrade>() } else { None };
+    let asker = Asker::new(&parts, &facts.request_id);
+    let service = &permit.destination().service;
+    if !edit_request(&mut parts, &facts, &permit, Some(&view.cookies)) {
+        return fail(&worker, UpstreamFault::Rewrite, service, &asker, entry);
+    }
+    let upload = (!body.is_end_stream()).then(|| Rc::new(Cell::new(Upload::Running)));
+    let request = outgoing(parts, body, upload.clone(), client.is_some(), &worker);
+
+    let upstream_time = Stopwatch::start();
+    let mut exchange = std::pin::pin!(exchange(&worker.pool, &permit, request));
+    let answered = match deadline {
+        None => exchange.as_mut().await,
+        Some(deadline) => tokio::time::timeout_at(deadline, exchange.as_mut())
+            .await
+            .unwrap_or(Err(UpstreamFault::Timeout)),
+    };
+    entry.upstream = Some(upstream_time.elapsed());
+    let answered = match answered {
+        Ok(answered) => answered,
+        Err(fault) => {
+            let stalled = upload.is_some_and(|upload| upload.get() == Upload::Stalled);
+            let fault = if stalled { UpstreamFault::ClientStalled } else { fault };
+            return fail(&worker, fault, service, &asker, entry);
+        }
+    };
+    let Answered { mut response, upstream, sender } = answered;
+    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+        return match client {
+            Some(client) => tunnel::open(client, response, &permit, entry),
+            // Nobody asked for it, so nobody could follow.
+            None => fail(&worker, UpstreamFault::BrokeOff, service, &asker, entry),
+        };
+    }
+    facts::strip_answer(response.headers_mut());
+    if let Some(wanted) = permit.response_headers() {
+        edits::apply(response.headers_mut(), wanted);
+    }
+    entry.status = response.status().as_u16();
+    response.map(|incoming| {
+        let lease = Some(Lease::new(upstream, sender, upload));
+        let deadline = deadline.map(|deadline| Box::pin(tokio::time::sleep_until(deadline)));
+        let deadline: Option<Pin<Box<_>>> = deadline;
+        Body::new(Content::Upstream(Download { incoming, lease, deadline }), entry)
+    })
+}
+
+/// The request as the upstream gets it.
+fn outgoing(
+    parts: Parts,
+    body: Incoming,
+    upload: Option<Rc<Cell<Upload>>>,
+    websocket: bool,
+    worker: &Worker,
+) -> Request<ClientBody> {
+    let Parts { method, uri, mut headers, .. } = parts;
+    let body = match upload {
+        None => ClientBody::empty(),
+        Some(upload) => {
+            // Said outright: with some methods hyper takes silence for "no body".
+            if !headers.contains_key(CONTENT_LENGTH) {
+                headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+            }
+            ClientBody::streaming(body, worker.limits().body, upload)
+        }
+    };
+    if websocket {
+        headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+    }
+    head_of(method, uri, headers, body)
+}
+
+fn head_of(
+    method: Method,
+    uri: Uri,
+    headers: http::HeaderMap,
+    body: ClientBody,
+) -> Request<ClientBody> {
+    let mut request = Request::new(body);
+    *request.method_mut() = method;
+    *request.uri_mut() = uri;
+    *request.version_mut() = Version::HTTP_11;
+    *request.headers_mut() = headers;
+    request
+}
+
+/// Sends a request and waits for the head of the answer. A connection that was used before may have
+/// died in the meantime: then the request is sent once more over a new one, as long as nothing of it
+/// was sent, or sending it twice does no harm (RFC 9110 §9.2.2).
+async fn exchange(
+    pool: &Pool,
+    permit: &Permit,
+    mut request: Request<ClientBody>,
+) -> Result<Answered, UpstreamFault> {
+    let destination = permit.destination();
+    let upstreams = match pool.at_hand(destination) {
+        Some(upstreams) => upstreams,
+        None => Box::pin(pool.look_up(destination)).await?,
+    };
+    if let Some((upstream, mut sender)) = upstreams.take_idle() {
+        let bodiless = request.body().is_end_stream();
+        let spare = (bodiless && request.method().is_idempotent()).then(|| {
+            let (method, uri) = (request.method().clone(), request.uri().clone());
+            head_of(method, uri, request.headers().clone(), ClientBody::empty())
+        });
+        match sender.try_send_request(request).await {
+            Ok(response) => return Ok(Answered { response, upstream, sender }),
+            Err(mut error) => {
+                let unsent = error.take_message();
+                let died = !error.error().is_parse() && !error.error().is_user();
+                match unsent.or(spare.filter(|_| died)) {
+                    Some(again) => request = again,
+                    None => return Err(UpstreamFault::BrokeOff),
+                }
+            }
+        }
+    }
+    let (upstream, mut sender) = Box::pin(pool.connect(&upstreams)).await?;
+    match sender.send_request(request).await {
+        Ok(response) => Ok(Answered { response, upstream, sender }),
+        Err(error) => {
+            tracing::debug!(%error, service = %destination.service, "an upstream broke off");
+            Err(UpstreamFault::BrokeOff)
+        }
+    }
+}
+
+fn fail(
+    worker: &Worker,
+    fault: UpstreamFault,
+    service: &ServiceRef,
+    asker: &Asker,
+    entry: Box<Entry>,
+) -> Response<Body> {
+    if let Some(failure) = fault.failure() {
+        worker.recorder.shard.upstream_failed(failure);
+    }
+    worker.pool.complain(fault, service);
+    answer::upstream(fault, service, asker, entry)
+}

@@ -1,0 +1,264 @@
+//! Counters: plain per worker, summed when somebody asks.
+
+use std::fmt::Write;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use model::names::Duration;
+
+use super::Became;
+
+/// Upper bounds of the duration histogram: microseconds, and the same in seconds as it is printed.
+const BOUNDS: [(u64, &str); 14] = [
+    (250, "0.00025"),
+    (500, "0.0005"),
+    (1_000, "0.001"),
+    (2_500, "0.0025"),
+    (5_000, "0.005"),
+    (10_000, "0.01"),
+    (25_000, "0.025"),
+    (50_000, "0.05"),
+    (100_000, "0.1"),
+    (250_000, "0.25"),
+    (500_000, "0.5"),
+    (1_000_000, "1"),
+    (2_500_000, "2.5"),
+    (10_000_000, "10"),
+];
+
+const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
+
+/// Why an upstream did not answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum UpstreamFailure {
+    /// No address, refused, or too slow to connect.
+    Unreachable,
+    /// It broke off before it answered.
+    BrokeOff,
+    /// The route's timeout passed.
+    Timeout,
+}
+
+impl UpstreamFailure {
+    const ALL: [Self; 3] = [Self::Unreachable, Self::BrokeOff, Self::Timeout];
+
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Unreachable => "unreachable",
+            Self::BrokeOff => "broke_off",
+            Self::Timeout => "timeout",
+        }
+    }
+}
+
+/// The counters of one worker. Only that worker writes, so adding needs no locked instruction.
+#[derive(Default)]
+pub(crate) struct Shard {
+    requests: [[AtomicU64; CLASSES.len()]; Became::ALL.len()],
+    buckets: [AtomicU64; BOUNDS.len() + 1],
+    duration_us: AtomicU64,
+    accepted: AtomicU64,
+    closed: AtomicU64,
+    refused: AtomicU64,
+    handshakes_failed: AtomicU64,
+    upstream_connections: AtomicU64,
+    upstream_failures: [AtomicU64; UpstreamFailure::ALL.len()],
+    lines_lost: AtomicU64,
+}
+
+fn add(counter: &AtomicU64, amount: u64) {
+    counter.store(counter.load(Relaxed).wrapping_add(amount), Relaxed);
+}
+
+impl Shard {
+    /// A request has ended.
+    pub(super) fn request(&self, became: Became, status: u16, duration: Duration) {
+        let class = usize::from(status / 100).clamp(1, CLASSES.len()) - 1;
+        add(&self.requests[became as usize][class], 1);
+        let micros = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
+        let bucket = BOUNDS.partition_point(|(bound, _)| *bound < micros);
+        add(&self.buckets[bucket], 1);
+        add(&self.duration_us, micros);
+    }
+
+    /// A connection was accepted.
+    pub(crate) fn accepted(&self) {
+        add(&self.accepted, 1);
+    }
+
+    /// A connection that was accepted is gone. Tunnels may end on another thread.
+    pub(crate) fn closed(&self) {
+        self.closed.fetch_add(1, Relaxed);
+    }
+
+    /// Connections that are open.
+    pub(crate) fn open(&self) -> u64 {
+        self.accepted.load(Relaxed).saturating_sub(self.closed.load(Relaxed))
+    }
+
+    /// A connection was refused: too many are open.
+    pub(crate) fn refused(&self) {
+        add(&self.refused, 1);
+    }
+
+    /// A TLS handshake failed or took too long.
+    pub(crate) fn handshake_failed(&self) {
+        add(&self.handshakes_failed, 1);
+    }
+
+    /// A connection to an upstream was made.
+    pub(crate) fn upstream_connected(&self) {
+        add(&self.upstream_connections, 1);
+    }
+
+    /// An upstream did not answer.
+    pub(crate) fn upstream_failed(&self, failure: UpstreamFailure) {
+        add(&self.upstream_failures[failure as usize], 1);
+    }
+
+    /// Log lines were dropped.
+    pub(super) fn lost(&self, lines: u64) {
+        add(&self.lines_lost, lines);
+    }
+
+    #[cfg(test)]
+    pub(super) fn lines_lost(&self) -> u64 {
+        self.lines_lost.load(Relaxed)
+    }
+}
+
+/// The counters of all workers.
+pub struct Metrics {
+    shards: Vec<Arc<Shard>>,
+}
+
+impl Metrics {
+    /// Of `workers` workers.
+    pub(crate) fn new(workers: usize) -> Self {
+        Self { shards: (0..workers).map(|_| Arc::default()).collect() }
+    }
+
+    /// The counters of one worker.
+    pub(crate) fn shard(&self, worker: usize) -> Arc<Shard> {
+        Arc::clone(&self.shards[worker])
+    }
+
+    fn sum(&self, pick: impl Fn(&Shard) -> &AtomicU64) -> u64 {
+        self.shards.iter().map(|shard| pick(shard).load(Relaxed)).sum()
+    }
+
+    /// All counters in the Prometheus text format, version 0.0.4.
+    pub fn render(&self) -> String {
+        let mut text = String::with_capacity(4096);
+        self.render_requests(&mut text);
+        self.render_connections(&mut text);
+        text
+    }
+
+    fn render_requests(&self, text: &mut String) {
+        head(text, "requests_total", "counter", "Requests answered, by outcome and status class.");
+        for became in Became::ALL {
+            for (class, name) in CLASSES.iter().enumerate() {
+                let value = self.sum(|shard| &shard.requests[became as usize][class]);
+                if value > 0 {
+                    let outcome = became.as_str();
+                    put(text, "requests_total", &format!("{{outcome=\"{outcome}\",status=\"{name}\"}}"), value);
+                }
+            }
+        }
+        let name = "request_duration_seconds";
+        head(text, name, "histogram", "Time from the head of a request to the end of its answer.");
+        let mut total = 0;
+        let bounds = BOUNDS.iter().map(|(_, bound)| *bound).chain(["+Inf"]);
+        for (bucket, bound) in bounds.enumerate() {
+            total += self.sum(|shard| &shard.buckets[bucket]);
+            put(text, "request_duration_seconds_bucket", &format!("{{le=\"{bound}\"}}"), total);
+        }
+        let micros = self.sum(|shard| &shard.duration_us);
+        let (seconds, rest) = (micros / 1_000_000, micros % 1_000_000);
+        let _ = writeln!(text, "doorward_{name}_sum {seconds}.{rest:06}");
+        put(text, "request_duration_seconds_count", "", total);
+    }
+
+    fn render_connections(&self, text: &mut String) {
+        let accepted = self.sum(|shard| &shard.accepted);
+        let closed = self.sum(|shard| &shard.closed);
+        head(text, "connections", "gauge", "Client connections that are open.");
+        put(text, "connections", "", accepted.saturating_sub(closed));
+        for (name, help, value) in [
+            ("connections_total", "Client connections accepted.", accepted),
+            (
+                "connections_refused_total",
+                "Client connections refused because too many were open.",
+                self.sum(|shard| &shard.refused),
+            ),
+            (
+                "tls_handshakes_failed_total",
+                "TLS handshakes that failed or took too long.",
+                self.sum(|shard| &shard.handshakes_failed),
+            ),
+            (
+                "upstream_connections_total",
+                "Connections made to upstreams.",
+                self.sum(|shard| &shard.upstream_connections),
+            ),
+            (
+                "log_lines_dropped_total",
+                "Access log lines dropped because the writer could not keep up.",
+                self.sum(|shard| &shard.lines_lost),
+            ),
+        ] {
+            head(text, name, "counter", help);
+            put(text, name, "", value);
+        }
+        head(text, "upstream_failures_total", "counter", "Requests an upstream did not answer.");
+        for failure in UpstreamFailure::ALL {
+            let value = self.sum(|shard| &shard.upstream_failures[failure as usize]);
+            let labels = format!("{{reason=\"{}\"}}", failure.as_str());
+            put(text, "upstream_failures_total", &labels, value);
+        }
+    }
+}
+
+fn head(text: &mut String, name: &str, kind: &str, help: &str) {
+    let _ = writeln!(text, "# HELP doorward_{name} {help}\n# TYPE doorward_{name} {kind}");
+}
+
+fn put(text: &mut String, name: &str, labels: &str, value: u64) {
+    let _ = writeln!(text, "doorward_{name}{labels} {value}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counters_of_all_workers_are_summed() {
+        let metrics = Metrics::new(2);
+        metrics.shard(0).request(Became::Forward, 200, Duration::from_micros(250));
+        metrics.shard(1).request(Became::Forward, 204, Duration::from_micros(251));
+        metrics.shard(1).request(Became::Refuse, 403, Duration::from_secs(60));
+        metrics.shard(0).accepted();
+        metrics.shard(1).accepted();
+        metrics.shard(0).closed();
+        metrics.shard(1).upstream_failed(UpstreamFailure::Timeout);
+        let text = metrics.render();
+        for line in [
+            "doorward_requests_total{outcome=\"forward\",status=\"2xx\"} 2",
+            "doorward_requests_total{outcome=\"refuse\",status=\"4xx\"} 1",
+            "doorward_request_duration_seconds_bucket{le=\"0.00025\"} 1",
+            "doorward_request_duration_seconds_bucket{le=\"0.0005\"} 2",
+            "doorward_request_duration_seconds_bucket{le=\"10\"} 2",
+            "doorward_request_duration_seconds_bucket{le=\"+Inf\"} 3",
+            "doorward_request_duration_seconds_sum 60.000501",
+            "doorward_request_duration_seconds_count 3",
+            "doorward_connections 1",
+            "doorward_connections_total 2",
+            "doorward_upstream_failures_total{reason=\"timeout\"} 1",
+            "doorward_upstream_failures_total{reason=\"unreachable\"} 0",
+        ] {
+            assert!(text.lines().any(|found| found == line), "{line} is missing in\n{text}");
+        }
+        assert!(!text.contains("outcome=\"serve\""));
+    }
+}

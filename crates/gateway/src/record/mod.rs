@@ -1,0 +1,179 @@
+//! One log line and one metric per request, from the same outcome and the final status.
+
+mod line;
+mod log;
+mod metrics;
+
+use std::cell::{Cell, RefCell};
+use std::net::IpAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Instant;
+
+use http::uri::PathAndQuery;
+use http::{HeaderValue, Method};
+use model::names::{Duration, Timestamp};
+use model::snapshot::RouteInfo;
+use policy::Reason;
+
+pub use log::LogSink;
+pub(crate) use log::{Lines, Writer};
+pub use metrics::Metrics;
+pub(crate) use metrics::{Shard, UpstreamFailure};
+
+use crate::listen::Busy;
+
+/// Measures how long something takes: the only place of the data plane that asks a clock by itself.
+#[derive(Clone, Copy)]
+pub(crate) struct Stopwatch(Instant);
+
+impl Stopwatch {
+    /// Starts now.
+    #[expect(clippy::disallowed_methods, reason = "durations are measured here and nowhere else")]
+    pub(crate) fn start() -> Self {
+        Self(Instant::now())
+    }
+
+    /// Time since the start.
+    pub(crate) fn elapsed(self) -> Duration {
+        self.0.elapsed()
+    }
+}
+
+/// What became of a request: the outcomes of a decision and those before one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Became {
+    /// It went to an upstream.
+    Forward,
+    /// Somebody must sign in first.
+    SignIn,
+    /// It was sent elsewhere.
+    Redirect,
+    /// It was answered in this process.
+    Serve,
+    /// It was refused.
+    Refuse,
+    /// It could not mean anything.
+    Malformed,
+}
+
+impl Became {
+    /// Every one, in the order of the discriminants.
+    pub(crate) const ALL: [Self; 6] = [
+        Self::Forward,
+        Self::SignIn,
+        Self::Redirect,
+        Self::Serve,
+        Self::Refuse,
+        Self::Malformed,
+    ];
+
+    /// A stable word.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Forward => "forward",
+            Self::SignIn => "sign_in",
+            Self::Redirect => "redirect",
+            Self::Serve => "serve",
+            Self::Refuse => "refuse",
+            Self::Malformed => "malformed",
+        }
+    }
+}
+
+/// What will be known of a request when its answer has ended.
+pub(crate) struct Entry {
+    started: Stopwatch,
+    recorder: Rc<Recorder>,
+    // Keeps the connection from being taken for idle.
+    _busy: Busy,
+    /// When it came.
+    pub(crate) time: Timestamp,
+    /// Method.
+    pub(crate) method: Method,
+    /// `Host` as received, once it is known to be one.
+    pub(crate) host: Option<HeaderValue>,
+    /// Path and query; the query is never logged.
+    pub(crate) target: Option<PathAndQuery>,
+    /// `x-request-id`.
+    pub(crate) request_id: Option<HeaderValue>,
+    /// Client after the trusted hops.
+    pub(crate) client: IpAddr,
+    /// What became of it.
+    pub(crate) became: Became,
+    /// Status of the answer.
+    pub(crate) status: u16,
+    /// The route.
+    pub(crate) route: Option<Arc<RouteInfo>>,
+    /// The rule that determined the outcome.
+    pub(crate) reason: Option<Reason>,
+    /// E-mail, else subject.
+    pub(crate) user: Option<Box<str>>,
+    /// Time until the upstream's head was there.
+    pub(crate) upstream: Option<Duration>,
+    bytes: u64,
+}
+
+impl Entry {
+    /// Opens the record of a request that has just been read.
+    pub(crate) fn open(
+        recorder: &Rc<Recorder>,
+        busy: Busy,
+        time: Timestamp,
+        method: Method,
+        client: IpAddr,
+    ) -> Box<Self> {
+        Box::new(Self {
+            started: Stopwatch::start(),
+            recorder: Rc::clone(recorder),
+            _busy: busy,
+            time,
+            method,
+            host: None,
+            target: None,
+            request_id: None,
+            client,
+            became: Became::Malformed,
+            status: 0,
+            route: None,
+            reason: None,
+            user: None,
+            upstream: None,
+            bytes: 0,
+        })
+    }
+
+    /// Bytes of the answer's body that went out.
+    pub(crate) fn sent(&mut self, bytes: usize) {
+        self.bytes += bytes as u64;
+    }
+
+    /// Closes the record: one line, one metric. `complete` is false when the answer broke off.
+    pub(crate) fn finish(self: Box<Self>, complete: bool) {
+        let duration = self.started.elapsed();
+        self.recorder.shard.request(self.became, self.status, duration);
+        self.recorder.lines.write(&self, duration, complete);
+    }
+}
+
+/// The records of one worker.
+pub(crate) struct Recorder {
+    /// Counters.
+    pub(crate) shard: Arc<Shard>,
+    /// Log lines not yet handed over.
+    pub(crate) lines: Lines,
+}
+
+impl Recorder {
+    /// Counts into `shard`, writes to `writer`.
+    pub(crate) fn new(shard: Arc<Shard>, writer: Option<Writer>) -> Self {
+        let lines = Lines {
+            pending: RefCell::new(Vec::new()),
+            count: Cell::new(0),
+            second: RefCell::new((i64::MIN, String::new())),
+            writer,
+            shard: Arc::clone(&shard),
+        };
+        Self { shard, lines }
+    }
+}

@@ -1,0 +1,239 @@
+//! What the binary decides about the data plane.
+
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+use std::str::FromStr;
+use std::sync::Arc;
+
+use model::names::Duration;
+use model::snapshot::Destination;
+
+/// Where to listen, and within which limits.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Where Gateway port 443 is bound; port 0 picks a free one.
+    pub https: SocketAddr,
+    /// Where Gateway port 80 is bound; port 0 picks a free one.
+    pub http: Option<SocketAddr>,
+    /// A plain-HTTP `Gateway` server is served over HTTPS too, and HTTP redirects there.
+    pub https_upgrade: bool,
+    /// Worker threads; 0 takes one per core.
+    pub workers: usize,
+    /// Limits.
+    pub limits: Limits,
+    /// Where Services live; the most specific rule wins, the order does not matter.
+    pub resolve: Vec<ResolveRule>,
+}
+
+/// Limits that protect the process from its clients.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Open client connections of the whole process.
+    pub connections: usize,
+    /// Time for a TLS handshake.
+    pub handshake: Duration,
+    /// Time for the whole head of a request.
+    pub head: Duration,
+    /// Time that a connection may stay without any request.
+    pub idle: Duration,
+    /// Time that a body may stand still because of the client.
+    pub body: Duration,
+    /// Bytes of a request head.
+    pub head_bytes: usize,
+    /// Bytes of a request body that a local service reads.
+    pub local_body: usize,
+    /// Time to connect to an upstream.
+    pub connect: Duration,
+    /// Time that an unused upstream connection is kept.
+    pub upstream_idle: Duration,
+    /// Unused upstream connections kept for each address and worker.
+    pub upstream_kept: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections: 16_384,
+            handshake: Duration::from_secs(10),
+            head: Duration::from_secs(30),
+            idle: Duration::from_secs(180),
+            body: Duration::from_secs(60),
+            head_bytes: 60 * 1024,
+            local_body: 1024 * 1024,
+            connect: Duration::from_secs(10),
+            upstream_idle: Duration::from_secs(60),
+            upstream_kept: 256,
+        }
+    }
+}
+
+/// `HOST[:PORT]=ADDR`: where a Service lives when there is no cluster DNS.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ResolveRule {
+    /// `None` for `*`.
+    host: Option<Arc<str>>,
+    port: Option<u16>,
+    target: Target,
+}
+
+/// Where a rule leads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Target {
+    /// An address or a name.
+    pub(crate) host: Arc<str>,
+    /// The Service port unless given.
+    pub(crate) port: Option<u16>,
+}
+
+impl ResolveRule {
+    /// How well this rule fits; `None` when it does not, higher is more specific.
+    fn fit(&self, destination: &Destination) -> Option<u8> {
+        if self.port.is_some_and(|port| port != destination.service.port) {
+            return None;
+        }
+        let named = match &self.host {
+            None => 0,
+            Some(host) if is_name_of(host, destination) => 2,
+            Some(_) => return None,
+        };
+        Some(named + u8::from(self.port.is_some()))
+    }
+
+    /// The most specific of `rules` for a destination.
+    pub(crate) fn choose<'a>(
+        rules: &'a [Self],
+        destination: &Destination,
+    ) -> Option<&'a Target> {
+        rules
+            .iter()
+            .filter_map(|rule| Some((rule.fit(destination)?, rule)))
+            .max_by_key(|(fit, _)| *fit)
+            .map(|(_, rule)| &rule.target)
+    }
+}
+
+/// `name.namespace`, `name.namespace.svc`, or the full host name.
+fn is_name_of(host: &str, destination: &Destination) -> bool {
+    if host == &*destination.host {
+        return true;
+    }
+    let service = &destination.service;
+    host.strip_prefix(&*service.name)
+        .and_then(|rest| rest.strip_prefix('.'))
+        .and_then(|rest| rest.strip_prefix(&*service.namespace))
+        .is_some_and(|rest| rest.is_empty() || rest == ".svc")
+}
+
+/// What is wrong with a [`ResolveRule`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ResolveRuleFault {
+    /// There is no `=`.
+    NoEqualsSign,
+    /// Nothing stands before or after the `=`.
+    Empty,
+    /// A port is no number from 1 to 65535.
+    Port,
+}
+
+impl fmt::Display for ResolveRuleFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NoEqualsSign => "a rule is written `HOST[:PORT]=ADDR`, and this one has no `=`",
+            Self::Empty => "a rule is written `HOST[:PORT]=ADDR`, and one side of this is empty",
+            Self::Port => "the port is no number from 1 to 65535",
+        })
+    }
+}
+
+impl std::error::Error for ResolveRuleFault {}
+
+impl FromStr for ResolveRule {
+    type Err = ResolveRuleFault;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (left, right) = text.split_once('=').ok_or(ResolveRuleFault::NoEqualsSign)?;
+        let (host, port) = split_port(left)?;
+        let (address, target_port) = split_port(right)?;
+        Ok(Self {
+            host: (host != "*").then(|| host.to_ascii_lowercase().into()),
+            port,
+            target: Target { host: address.into(), port: target_port },
+        })
+    }
+}
+
+/// Splits `host`, `host:port`, `1::2`, `[1::2]` or `[1::2]:port`.
+fn split_port(text: &str) -> Result<(&str, Option<u16>), ResolveRuleFault> {
+    let text = text.trim();
+    let number = |port: &str| match port.parse::<u16>() {
+        Ok(0) | Err(_) => Err(ResolveRuleFault::Port),
+        Ok(port) => Ok(Some(port)),
+    };
+    let (host, port) = if text.parse::<IpAddr>().is_ok() {
+        (text, None)
+    } else if let Some(rest) = text.strip_prefix('[') {
+        let (host, rest) = rest.split_once(']').ok_or(ResolveRuleFault::Port)?;
+        let port = rest.strip_prefix(':').map_or(Ok(None), number)?;
+        (host, port)
+    } else if let Some((host, port)) = text.split_once(':') {
+        (host, number(port)?)
+    } else {
+        (text, None)
+    };
+    if host.is_empty() { Err(ResolveRuleFault::Empty) } else { Ok((host, port)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use model::snapshot::{PlayedBy, ServiceRef};
+
+    use super::*;
+
+    fn destination(name: &str, port: u16) -> Destination {
+        Destination {
+            service: ServiceRef { namespace: "kubeflow".into(), name: name.into(), port },
+            host: format!("{name}.kubeflow.svc.cluster.local").into(),
+            target_port: port,
+            played_by: PlayedBy::Upstream,
+            policies: model::snapshot::PolicySet::default(),
+            authentication: model::snapshot::Authentication::default(),
+        }
+    }
+
+    fn chosen(rules: &[&str], destination: &Destination) -> Option<(String, Option<u16>)> {
+        let rules: Vec<ResolveRule> = rules.iter().map(|rule| rule.parse().unwrap()).collect();
+        ResolveRule::choose(&rules, destination)
+            .map(|target| (target.host.to_string(), target.port))
+    }
+
+    #[test]
+    fn the_most_specific_rule_wins_in_any_order() {
+        let ui = destination("ml-pipeline-ui", 80);
+        let rules = ["*=1.1.1.1", "ml-pipeline-ui.kubeflow=2.2.2.2:7", "*:80=3.3.3.3"];
+        assert_eq!(chosen(&rules, &ui), Some(("2.2.2.2".into(), Some(7))));
+        assert_eq!(chosen(&rules, &destination("a", 80)), Some(("3.3.3.3".into(), None)));
+        assert_eq!(chosen(&rules, &destination("a", 81)), Some(("1.1.1.1".into(), None)));
+        let rules = ["a.kubeflow=1.1.1.1", "a.kubeflow.svc:81=2.2.2.2"];
+        assert_eq!(chosen(&rules, &destination("a", 81)), Some(("2.2.2.2".into(), None)));
+        assert_eq!(chosen(&rules, &destination("ab", 81)), None);
+    }
+
+    #[test]
+    fn a_full_host_name_and_an_ipv6_address_are_understood() {
+        let a = destination("a", 80);
+        let rules = ["A.kubeflow.svc.cluster.local=[::1]:9000"];
+        assert_eq!(chosen(&rules, &a), Some(("::1".into(), Some(9000))));
+        assert_eq!(chosen(&["*=::1"], &a), Some(("::1".into(), None)));
+        assert_eq!(chosen(&["*=localhost:1"], &a), Some(("localhost".into(), Some(1))));
+    }
+
+    #[test]
+    fn a_rule_that_says_nothing_is_refused() {
+        let parse = |text: &str| text.parse::<ResolveRule>().unwrap_err();
+        assert_eq!(parse("a"), ResolveRuleFault::NoEqualsSign);
+        assert_eq!(parse("=1.1.1.1"), ResolveRuleFault::Empty);
+        assert_eq!(parse("a="), ResolveRuleFault::Empty);
+        assert_eq!(parse("a:0=1.1.1.1"), ResolveRuleFault::Port);
+        assert_eq!(parse("a=1.1.1.1:70000"), ResolveRuleFault::Port);
+    }
+}

@@ -1,0 +1,360 @@
+//! A gateway to knock at, and the clients that do.
+
+use std::future::Future;
+use std::io::Write;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use bytes::Bytes;
+use doorward_gateway::{Gateway, Limits, Local, LogSink, Settings, World};
+use http::request::Parts;
+use http::{Request, Response, Version};
+use http_body_util::{BodyExt, Full};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use login::{Keys, Sent, Sessions, Transport, TransportFault};
+use model::names::Timestamp;
+use model::objects::{File, ObjectSet};
+use model::seams::{Clock, Randomness};
+use policy::decision::{Served, SignIn};
+use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer, ServerName};
+use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::sign::CertifiedKey;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+
+/// A plain-HTTP Gateway as stock Kubeflow has it, and a route to every path that the tests use.
+pub(crate) const STOCK: &str = r#"
+apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata: { name: kubeflow-gateway, namespace: kubeflow }
+spec:
+  selector: { istio: ingressgateway }
+  servers:
+    - port: { number: 80, name: http, protocol: HTTP }
+      hosts: ["*"]
+---
+apiVersion: v1
+kind: Service
+metadata: { name: app, namespace: team }
+spec:
+  ports: [{ name: http, port: 80 }]
+---
+apiVersion: v1
+kind: Service
+metadata: { name: gone, namespace: team }
+spec:
+  ports: [{ name: http, port: 80 }]
+---
+apiVersion: v1
+kind: Service
+metadata: { name: nameless, namespace: team }
+spec:
+  ports: [{ name: http, port: 80 }]
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: { name: app, namespace: team }
+spec:
+  hosts: ["*"]
+  gateways: [kubeflow/kubeflow-gateway]
+  http:
+    - match: [{ uri: { prefix: /jupyter/ } }]
+      rewrite: { uri: / }
+      headers:
+        request:
+          set: { x-added: by-route }
+          remove: [x-removed]
+        response:
+          set: { x-answered: by-route }
+      route: [{ destination: { host: app.team.svc.cluster.local, port: { number: 80 } } }]
+    - match: [{ uri: { prefix: /slow/ } }]
+      timeout: 0.2s
+      route: [{ destination: { host: app.team.svc.cluster.local, port: { number: 80 } } }]
+    - match: [{ uri: { prefix: /gone/ } }]
+      route: [{ destination: { host: gone.team.svc.cluster.local, port: { number: 80 } } }]
+    - match: [{ uri: { prefix: /nameless/ } }]
+      route: [{ destination: { host: nameless.team.svc.cluster.local, port: { number: 80 } } }]
+    - match: [{ uri: { exact: /old } }]
+      redirect: { uri: /new, redirectCode: 302 }
+    - match: [{ uri: { exact: /teapot } }]
+      directResponse: { status: 418, body: { string: short and stout } }
+    - match: [{ uri: { prefix: /app/ } }]
+      route: [{ destination: { host: app.team.svc.cluster.local, port: { number: 80 } } }]
+"#;
+
+pub(crate) struct FixedClock;
+
+impl Clock for FixedClock {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_seconds(1_795_000_000)
+    }
+}
+
+pub(crate) struct Counting(AtomicU64);
+
+impl Randomness for Counting {
+    fn fill(&self, bytes: &mut [u8]) {
+        for chunk in bytes.chunks_mut(8) {
+            let number = self.0.fetch_add(1, Ordering::Relaxed).to_be_bytes();
+            chunk.copy_from_slice(&number[..chunk.len()]);
+        }
+    }
+}
+
+struct NoIssuer;
+
+impl Transport for NoIssuer {
+    fn send(&self, _: Request<Bytes>) -> Sent<'_> {
+        Box::pin(async { Err(TransportFault::Unreachable) })
+    }
+}
+
+/// Says which local service was asked, and for what.
+struct Nobody;
+
+type Answer = Pin<Box<dyn Future<Output = Response<Bytes>> + Send>>;
+
+impl Local for Nobody {
+    fn serve(&self, what: &Served, request: Request<Bytes>) -> Answer {
+        let text = format!("{what:?} {} {}", request.uri(), request.body().len());
+        Box::pin(async move { Response::new(text.into()) })
+    }
+
+    fn sign_in(&self, _: &SignIn, _: Parts) -> Answer {
+        Box::pin(async { Response::builder().status(401).body(Bytes::from("sign in")).unwrap() })
+    }
+}
+
+#[derive(Debug)]
+struct OneCertificate(Arc<CertifiedKey>);
+
+impl ResolvesServerCert for OneCertificate {
+    fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        Some(Arc::clone(&self.0))
+    }
+}
+
+/// What the log wrote.
+#[derive(Clone, Default)]
+pub(crate) struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Log {
+    /// The lines so far, parsed.
+    pub(crate) fn lines(&self) -> Vec<serde_json::Value> {
+        let bytes = self.0.lock().unwrap();
+        bytes
+            .split(|byte| *byte == b'\n')
+            .filter(|line| !line.is_empty())
+            .map(|line| serde_json::from_slice(line).unwrap())
+            .collect()
+    }
+}
+
+/// How a test wants its gateway.
+pub(crate) struct Wanted {
+    pub(crate) manifests: String,
+    pub(crate) upgrade: bool,
+    pub(crate) limits: Limits,
+    pub(crate) app: Option<SocketAddr>,
+    pub(crate) workers: usize,
+}
+
+impl Default for Wanted {
+    fn default() -> Self {
+        Self {
+            manifests: STOCK.into(),
+            upgrade: true,
+            limits: Limits::default(),
+            app: None,
+            workers: 2,
+        }
+    }
+}
+
+/// A running gateway.
+pub(crate) struct Door {
+    pub(crate) gateway: Gateway,
+    pub(crate) log: Log,
+    roots: Arc<rustls::RootCertStore>,
+    _state: tempfile::TempDir,
+}
+
+impl Door {
+    pub(crate) async fn to(app: SocketAddr) -> Self {
+        Self::open(Wanted { app: Some(app), ..Wanted::default() }).await
+    }
+
+    pub(crate) async fn open(wanted: Wanted) -> Self {
+        let files = vec![File { name: "test.yaml".into(), text: wanted.manifests }];
+        let compiled = model::compile(&ObjectSet { files });
+        let broken: Vec<_> = compiled
+            .findings
+            .iter()
+            .filter(|finding| finding.severity == model::Severity::Error)
+            .filter(|finding| finding.fault.contains("read"))
+            .collect();
+        assert!(broken.is_empty(), "{broken:#?}");
+        let state = tempfile::tempdir().unwrap();
+        let clock: Arc<dyn Clock> = Arc::new(FixedClock);
+        let randomness: Arc<dyn Randomness> = Arc::new(Counting(AtomicU64::new(1)));
+        let keys = Arc::new(Keys::new(Arc::new(NoIssuer), Arc::clone(&clock)));
+        let path = state.path().join("sessions.db");
+        let sessions =
+            Sessions::open(&path, keys, Arc::clone(&clock), Arc::clone(&randomness)).await.unwrap();
+        let (certificate, roots) = certificate();
+        let world = World { snapshot: Arc::new(compiled.snapshot), local: Arc::new(Nobody) };
+        let log = Log::default();
+        // Nobody listens on port 1.
+        let mut resolve = vec!["gone.team=127.0.0.1:1".parse().unwrap()];
+        resolve.push("nameless.team=name.invalid".parse().unwrap());
+        resolve.extend(wanted.app.map(|app| format!("app.team={app}").parse().unwrap()));
+        let settings = Settings {
+            https: "127.0.0.1:0".parse().unwrap(),
+            http: Some("127.0.0.1:0".parse().unwrap()),
+            https_upgrade: wanted.upgrade,
+            workers: wanted.workers,
+            limits: wanted.limits,
+            resolve,
+        };
+        let gateway = Gateway::start(
+            settings,
+            Arc::new(ArcSwap::from_pointee(world)),
+            Arc::new(sessions),
+            Arc::new(OneCertificate(certificate)),
+            clock,
+            randomness,
+            LogSink::writing(log.clone()),
+        )
+        .unwrap();
+        Self { gateway, log, roots, _state: state }
+    }
+
+    pub(crate) fn https(&self) -> SocketAddr {
+        self.gateway.https_address()
+    }
+
+    pub(crate) fn http(&self) -> SocketAddr {
+        self.gateway.http_address().unwrap()
+    }
+
+    /// A TLS connection that offers only `protocol`.
+    pub(crate) async fn tls(&self, protocol: &[u8]) -> TlsStream<TcpStream> {
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let mut config = rustls::ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(Arc::clone(&self.roots))
+            .with_no_client_auth();
+        config.alpn_protocols = vec![protocol.to_vec()];
+        let stream = TcpStream::connect(self.https()).await.unwrap();
+        let name = ServerName::try_from("localhost").unwrap();
+        let stream = TlsConnector::from(Arc::new(config)).connect(name, stream).await.unwrap();
+        assert_eq!(stream.get_ref().1.alpn_protocol(), Some(protocol));
+        stream
+    }
+
+    /// An HTTP/1.1 client over TLS.
+    pub(crate) async fn client(&self) -> Client {
+        let io = TokioIo::new(self.tls(b"http/1.1").await);
+        let (sender, connection) = hyper::client::conn::http1::handshake(io).await.unwrap();
+        tokio::spawn(connection.with_upgrades());
+        Client { sender }
+    }
+
+    /// An HTTP/2 client over TLS.
+    pub(crate) async fn client2(&self) -> hyper::client::conn::http2::SendRequest<Full<Bytes>> {
+        let io = TokioIo::new(self.tls(b"h2").await);
+        let executor = TokioExecutor::new();
+        let (sender, connection) =
+            hyper::client::conn::http2::handshake(executor, io).await.unwrap();
+        tokio::spawn(connection);
+        sender
+    }
+
+    /// Sends bytes over TLS, returns everything that comes until the gateway closes.
+    pub(crate) async fn raw(&self, bytes: &[u8]) -> String {
+        let mut stream = self.tls(b"http/1.1").await;
+        stream.write_all(bytes).await.unwrap();
+        let mut answer = Vec::new();
+        let read = stream.read_to_end(&mut answer);
+        // Whatever is said of a connection that was cut, what was said before it counts.
+        let _ = tokio::time::timeout(Duration::from_secs(10), read).await.expect("it closes");
+        String::from_utf8_lossy(&answer).into_owned()
+    }
+}
+
+/// An HTTP/1.1 client with one connection.
+pub(crate) struct Client {
+    pub(crate) sender: hyper::client::conn::http1::SendRequest<Full<Bytes>>,
+}
+
+impl Client {
+    pub(crate) async fn send(&mut self, request: Request<Full<Bytes>>) -> Response<Bytes> {
+        self.sender.ready().await.unwrap();
+        whole(self.sender.send_request(request).await.unwrap()).await
+    }
+
+    pub(crate) async fn get(&mut self, path: &str) -> Response<Bytes> {
+        self.send(get(path)).await
+    }
+}
+
+pub(crate) async fn whole(response: Response<hyper::body::Incoming>) -> Response<Bytes> {
+    let (parts, body) = response.into_parts();
+    Response::from_parts(parts, body.collect().await.unwrap().to_bytes())
+}
+
+/// A GET for `path` on `kubeflow.example`.
+pub(crate) fn get(path: &str) -> Request<Full<Bytes>> {
+    with_headers(path, &[])
+}
+
+pub(crate) fn with_headers(path: &str, headers: &[(&str, &str)]) -> Request<Full<Bytes>> {
+    let mut request = Request::builder().uri(path).header("host", "kubeflow.example");
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    request.body(Full::default()).unwrap()
+}
+
+/// The same as an HTTP/2 request.
+pub(crate) fn get2(path: &str) -> Request<Full<Bytes>> {
+    let uri = format!("https://kubeflow.example{path}");
+    Request::builder().version(Version::HTTP_2).uri(uri).body(Full::default()).unwrap()
+}
+
+fn certificate() -> (Arc<CertifiedKey>, Arc<rustls::RootCertStore>) {
+    let authority_key = rcgen::KeyPair::generate().unwrap();
+    let mut authority = rcgen::CertificateParams::new(Vec::new()).unwrap();
+    authority.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    let root = authority.self_signed(&authority_key).unwrap();
+    let issuer = rcgen::Issuer::new(authority, authority_key);
+    let key = rcgen::KeyPair::generate().unwrap();
+    let leaf = rcgen::CertificateParams::new(vec!["localhost".into()])
+        .unwrap()
+        .signed_by(&key, &issuer)
+        .unwrap();
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(CertificateDer::from(root.der().to_vec())).unwrap();
+    let private = PrivatePkcs8KeyDer::from(key.serialize_der()).into();
+    let signing = rustls::crypto::aws_lc_rs::sign::any_supported_type(&private).unwrap();
+    let chain = vec![CertificateDer::from(leaf.der().to_vec())];
+    (Arc::new(CertifiedKey::new(chain, signing)), Arc::new(roots))
+}

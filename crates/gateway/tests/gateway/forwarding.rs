@@ -1,0 +1,295 @@
+//! Routing, rewriting, headers, answers.
+
+use std::net::SocketAddr;
+use std::sync::atomic::Ordering;
+
+use bytes::Bytes;
+use http::{Request, Response, StatusCode};
+use http_body_util::Full;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
+
+use crate::door::{Door, Wanted, get, get2, whole, with_headers};
+use crate::upstream::{self, Received};
+
+#[tokio::test]
+async fn a_route_rewrites_the_path_and_edits_headers() {
+    let (app, _) = upstream::echo().await;
+    let door = Door::to(app).await;
+    let mut client = door.client().await;
+    let request = with_headers("/jupyter/api/x?a=%20b", &[("x-removed", "1"), ("x-kept", "2")]);
+    let response = client.send(request).await;
+    assert_eq!(response.headers()["x-answered"], "by-route");
+    let seen = Received::of(&response);
+    assert_eq!(seen.target(), "/api/x?a=%20b");
+    assert_eq!(seen.all("host"), ["kubeflow.example"]);
+    assert_eq!(seen.all("x-added"), ["by-route"]);
+    assert_eq!(seen.all("x-removed"), [""; 0]);
+    assert_eq!(seen.all("x-kept"), ["2"]);
+    assert_eq!(seen.all("x-envoy-original-path"), ["/jupyter/api/x?a=%20b"]);
+}
+
+#[tokio::test]
+async fn an_application_is_told_who_asks_and_how() {
+    let (app, _) = upstream::echo().await;
+    let door = Door::to(app).await;
+    let lies = [
+        ("x-forwarded-for", "6.6.6.6"),
+        ("x-forwarded-proto", "http"),
+        ("x-forwarded-host", "evil.example"),
+        ("x_forwarded_for", "6.6.6.6"),
+    ];
+    let seen = Received::of(&door.client().await.send(with_headers("/app/", &lies)).await);
+    assert_eq!(seen.all("x-forwarded-for"), ["127.0.0.1"]);
+    assert_eq!(seen.all("x-forwarded-proto"), ["https"]);
+    assert_eq!(seen.all("x-forwarded-host"), ["kubeflow.example"]);
+    assert_eq!(seen.all("x_forwarded_for"), [""; 0]);
+    assert_eq!(seen.all("x-request-id")[0].len(), 36);
+    assert_eq!(seen.all("traceparent")[0].len(), 55);
+}
+
+#[tokio::test]
+async fn identity_headers_from_outside_never_arrive_in_any_spelling() {
+    let (app, _) = upstream::echo().await;
+    let door = Door::to(app).await;
+    let forged = [
+        ("kubeflow-userid", "root@example.com"),
+        ("Kubeflow-UserId", "root@example.com"),
+        ("kubeflow_userid", "root@example.com"),
+        ("KUBEFLOW_GROUPS", "admins"),
+        ("kubeflow-groups", "admins"),
+        ("x-auth-request-email", "root@example.com"),
+        ("x_auth_request_email", "root@example.com"),
+        ("X-Auth-Request-Groups", "admins"),
+        ("x-forwarded-user", "root"),
+        ("x-forwarded_access-token", "t"),
+        ("x-doorward-assertion", "j"),
+    ];
+    for seen in [
+        Received::of(&door.client().await.send(with_headers("/app/", &forged)).await),
+        {
+            let mut request = get2("/app/");
+            for (name, value) in forged {
+                let name = http::HeaderName::try_from(name.to_ascii_lowercase()).unwrap();
+                request.headers_mut().append(name, value.parse().unwrap());
+            }
+            Received::of(&whole(door.client2().await.send_request(request).await.unwrap()).await)
+        },
+    ] {
+        let mut names = seen.names();
+        names.sort_unstable();
+        let ours = ["host", "traceparent", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-request-id"];
+        assert_eq!(names, ours);
+    }
+}
+
+#[tokio::test]
+async fn http2_requests_reach_an_http1_application_with_a_host() {
+    let (app, connections) = upstream::echo().await;
+    let door = Door::to(app).await;
+    let mut client = door.client2().await;
+    for _ in 0..3 {
+        let mut request = get2("/app/a?b=c");
+        request.headers_mut().append("cookie", "a=1".parse().unwrap());
+        request.headers_mut().append("cookie", "b=2".parse().unwrap());
+        let response = client.send_request(request).await.unwrap();
+        assert_eq!(response.version(), http::Version::HTTP_2);
+        let seen = Received::of(&whole(response).await);
+        assert_eq!(seen.target(), "/app/a?b=c");
+        assert_eq!(seen.all("host"), ["kubeflow.example"]);
+        assert_eq!(seen.all("cookie"), ["a=1; b=2"]);
+    }
+    assert_eq!(connections.load(Ordering::SeqCst), 1, "the upstream connection is kept");
+    let mut post = get2("/app/");
+    *post.method_mut() = http::Method::POST;
+    *post.body_mut() = Full::from("hello");
+    let seen = Received::of(&whole(client.send_request(post).await.unwrap()).await);
+    assert_eq!((seen.method(), seen.body()), ("POST", 5));
+}
+
+#[tokio::test]
+async fn head_204_and_304_have_no_body_and_keep_the_connection() {
+    let (app, connections) = upstream::answering(|request: Request<_>| async move {
+        let status = match request.uri().path() {
+            "/app/204" => 204,
+            "/app/304" => 304,
+            _ => 200,
+        };
+        let body = if status == 200 { "twelve bytes" } else { "" };
+        Response::builder().status(status).body(Full::new(Bytes::from(body))).unwrap()
+    })
+    .await;
+    let door = Door::to(app).await;
+    let mut client = door.client().await;
+    for _ in 0..2 {
+        let mut head = get("/app/");
+        *head.method_mut() = http::Method::HEAD;
+        let response = client.send(head).await;
+        assert_eq!(response.headers()["content-length"], "12");
+        assert!(response.body().is_empty());
+        assert_eq!(client.get("/app/204").await.status(), StatusCode::NO_CONTENT);
+        assert_eq!(client.get("/app/304").await.status(), StatusCode::NOT_MODIFIED);
+        assert_eq!(client.get("/app/").await.body(), "twelve bytes");
+    }
+    assert_eq!(connections.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test]
+async fn redirects_direct_responses_and_unknown_paths_are_answered_here() {
+    let door = Door::open(Wanted::default()).await;
+    let mut client = door.client().await;
+    let moved = client.get("/old?a=b").await;
+    assert_eq!(moved.status(), StatusCode::FOUND);
+    assert_eq!(moved.headers()["location"], "https://kubeflow.example/new?a=b");
+    let teapot = client.get("/teapot").await;
+    assert_eq!((teapot.status().as_u16(), &teapot.body()[..]), (418, &b"short and stout"[..]));
+    let missing = client.get("/nothing").await;
+    assert_eq!((missing.status().as_u16(), &missing.body()[..]), (404, &b""[..]));
+    let page = client.send(with_headers("/nothing", &[("accept", "text/html")])).await;
+    assert_eq!(page.status(), StatusCode::NOT_FOUND);
+    assert!(String::from_utf8_lossy(page.body()).contains("/doorward/assets/doorward.css"));
+    let sheet = client.get("/doorward/assets/doorward.css").await;
+    assert_eq!(sheet.headers()["content-type"], "text/css; charset=utf-8");
+}
+
+#[tokio::test]
+async fn plain_http_is_sent_to_https() {
+    let (app, _) = upstream::echo().await;
+    let door = Door::to(app).await;
+    let ask = |host: String| {
+        let http = door.http();
+        async move {
+            let mut stream = tokio::net::TcpStream::connect(http).await.unwrap();
+            let request = format!("GET /app/?a=b HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n");
+            stream.write_all(request.as_bytes()).await.unwrap();
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer).await.unwrap();
+            answer
+        }
+    };
+    let answer = ask("kubeflow.example:81".into()).await;
+    assert!(answer.starts_with("HTTP/1.1 301 Moved Permanently\r\n"), "{answer}");
+    assert!(answer.contains("\r\nlocation: https://kubeflow.example/app/?a=b\r\n"), "{answer}");
+    let answer = ask(format!("127.0.0.1:{}", door.http().port())).await;
+    let location = format!("\r\nlocation: https://127.0.0.1:{}/app/?a=b\r\n", door.https().port());
+    assert!(answer.contains(&location), "{answer}");
+}
+
+#[tokio::test]
+async fn without_the_upgrade_plain_http_is_served_as_written() {
+    let (app, _) = upstream::echo().await;
+    let wanted = Wanted { app: Some(app), upgrade: false, ..Wanted::default() };
+    let door = Door::open(wanted).await;
+    let mut stream = tokio::net::TcpStream::connect(door.http()).await.unwrap();
+    let request = b"GET /app/ HTTP/1.1\r\nhost: a.example\r\nconnection: close\r\n\r\n";
+    stream.write_all(request).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
+    assert!(answer.contains(r#"["x-forwarded-proto","http"]"#), "{answer}");
+    // Nothing is served over HTTPS then.
+    assert_eq!(door.client().await.get("/app/").await.status(), StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
+async fn an_upstream_that_is_not_there_is_named() {
+    let door = Door::open(Wanted::default()).await;
+    let mut client = door.client().await;
+    let line = client.get("/gone/").await;
+    assert_eq!(line.status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(
+        line.body(),
+        "service `gone.team:80` takes no connections; help: --resolve gone.team=ADDR"
+    );
+    let page = client.send(with_headers("/nameless/", &[("accept", "text/html")])).await;
+    assert_eq!(page.status(), StatusCode::SERVICE_UNAVAILABLE);
+    let text = String::from_utf8_lossy(page.body());
+    assert!(text.contains("--resolve nameless.team=ADDR"), "{text}");
+    let metrics = door.gateway.metrics().render();
+    assert!(metrics.contains("upstream_failures_total{reason=\"unreachable\"} 2"), "{metrics}");
+}
+
+#[tokio::test]
+async fn a_route_timeout_is_answered_504() {
+    let (app, _) = upstream::answering(|_| async {
+        std::future::pending::<()>().await;
+        Response::new(Full::<Bytes>::default())
+    })
+    .await;
+    let door = Door::to(app).await;
+    let response = door.client().await.get("/slow/").await;
+    assert_eq!(response.status(), StatusCode::GATEWAY_TIMEOUT);
+    assert_eq!(response.body(), "upstream request timeout");
+}
+
+/// Accepts connections and runs `script` on each, with its number.
+async fn scripted(script: &'static [&'static [u8]]) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        for answers in script.iter().copied() {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut answers = answers.split(|byte| *byte == b'|');
+            let mut head = [0; 4096];
+            while stream.read(&mut head).await.unwrap_or(0) > 0 {
+                match answers.next() {
+                    Some(answer) if !answer.is_empty() => stream.write_all(answer).await.unwrap(),
+                    _ => break,
+                }
+            }
+        }
+    });
+    address
+}
+
+const OK: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok|";
+
+#[tokio::test]
+async fn a_kept_connection_that_died_is_replaced_without_the_client_noticing() {
+    // The first connection answers once and dies on the second request.
+    let app = scripted(&[OK, OK]).await;
+    let door = Door::open(Wanted { app: Some(app), workers: 1, ..Wanted::default() }).await;
+    let mut client = door.client().await;
+    assert_eq!(client.get("/app/").await.body(), "ok");
+    assert_eq!(client.get("/app/").await.body(), "ok");
+}
+
+#[tokio::test]
+async fn a_post_that_may_have_arrived_is_not_sent_twice() {
+    let app = scripted(&[OK, OK]).await;
+    let door = Door::open(Wanted { app: Some(app), workers: 1, ..Wanted::default() }).await;
+    let mut client = door.client().await;
+    assert_eq!(client.get("/app/").await.body(), "ok");
+    let mut post = get("/app/");
+    *post.method_mut() = http::Method::POST;
+    let response = client.send(post).await;
+    assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(response.body(), "upstream connect error or disconnect/reset before headers");
+}
+
+#[tokio::test]
+async fn a_session_cookie_stays_at_the_door() {
+    let manifests = format!("{}{}", crate::door::STOCK, LOGIN);
+    let (app, _) = upstream::echo().await;
+    let wanted = Wanted { manifests, app: Some(app), ..Wanted::default() };
+    let door = Door::open(wanted).await;
+    let cookies = [("cookie", "a=1; test_session=abc; b=2"), ("accept", "text/html")];
+    let seen = Received::of(&door.client().await.send(with_headers("/app/", &cookies)).await);
+    assert_eq!(seen.all("cookie"), ["a=1; b=2"]);
+}
+
+const LOGIN: &str = r#"
+---
+apiVersion: v1
+kind: ConfigMap
+metadata: { name: oauth2-proxy, namespace: oauth2-proxy }
+data:
+  oauth2_proxy.cfg: |
+    provider = "oidc"
+    oidc_issuer_url = "https://issuer.example"
+    client_id = "c"
+    client_secret = "0123456789abcdef"
+    cookie_name = "test_session"
+    cookie_secret = "0123456789abcdef"
+    email_domains = ["*"]
+"#;

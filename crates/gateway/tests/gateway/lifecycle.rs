@@ -1,0 +1,168 @@
+//! Records, limits, the end.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use doorward_gateway::{Limits, StartFault};
+use http::Response;
+use http_body_util::Full;
+use tokio::io::AsyncReadExt;
+use tokio::net::TcpStream;
+use tokio::sync::Notify;
+
+use crate::door::{Door, Wanted, get, get2, whole, with_headers};
+use crate::upstream;
+
+#[tokio::test]
+async fn a_drain_lets_requests_in_flight_finish_and_takes_no_new_ones() {
+    let (arrived, go_on) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let (arrived2, go_on2) = (Arc::clone(&arrived), Arc::clone(&go_on));
+    let (app, _) = upstream::answering(move |_| {
+        let (arrived, go_on) = (Arc::clone(&arrived2), Arc::clone(&go_on2));
+        async move {
+            arrived.notify_one();
+            go_on.notified().await;
+            Response::new(Full::<Bytes>::from("done"))
+        }
+    })
+    .await;
+    let door = Door::to(app).await;
+    let (https, log) = (door.https(), door.log.clone());
+    let mut one = door.client().await;
+    let mut two = door.client2().await;
+    let mut idle = door.client().await;
+    let first = tokio::spawn(async move { one.get("/app/").await });
+    arrived.notified().await;
+    let second =
+        tokio::spawn(async move { whole(two.send_request(get2("/app/")).await.unwrap()).await });
+    arrived.notified().await;
+    let drained = tokio::spawn(door.gateway.drain(Duration::from_secs(20)));
+    while TcpStream::connect(https).await.is_ok() {
+        tokio::task::yield_now().await;
+    }
+    assert!(idle.sender.ready().await.is_err() || idle.sender.is_closed());
+    assert!(!drained.is_finished());
+    go_on.notify_one();
+    go_on.notify_one();
+    let first = loop {
+        if first.is_finished() {
+            break first.await.unwrap();
+        }
+        go_on.notify_one();
+        tokio::task::yield_now().await;
+    };
+    assert_eq!(first.body(), "done");
+    assert_eq!(first.headers()["connection"], "close");
+    go_on.notify_one();
+    assert_eq!(second.await.unwrap().body(), "done");
+    drained.await.unwrap();
+    assert_eq!(log.lines().len(), 2);
+}
+
+#[tokio::test]
+async fn a_drain_does_not_wait_for_ever() {
+    let (app, _) = upstream::answering(|_| async {
+        std::future::pending::<()>().await;
+        Response::new(Full::<Bytes>::default())
+    })
+    .await;
+    let door = Door::to(app).await;
+    let mut client = door.client().await;
+    let waiting = tokio::spawn(async move { client.sender.send_request(get("/app/")).await });
+    let metrics = door.gateway.metrics();
+    while !metrics.render().contains("doorward_upstream_connections_total 1\n") {
+        tokio::task::yield_now().await;
+    }
+    door.gateway.drain(Duration::from_millis(100)).await;
+    assert!(waiting.await.unwrap().is_err());
+}
+
+#[tokio::test]
+async fn one_line_tells_the_whole_story_of_a_request() {
+    let (app, _) = upstream::echo().await;
+    let door = Door::to(app).await;
+    let log = door.log.clone();
+    let mut client = door.client().await;
+    let headers = [("x-request-id", "id-\"1"), ("authorization", "Basic c2VjcmV0")];
+    client.send(with_headers("/jupyter/a?code=secret", &headers)).await;
+    client.get("/nothing").await;
+    drop(client);
+    let rendered = door.gateway.metrics();
+    door.gateway.drain(Duration::from_secs(5)).await;
+    let mut lines = log.lines();
+    lines.sort_by_key(|line| line["status"].as_u64());
+    let [forwarded, refused] = lines.as_slice() else { panic!("{lines:?}") };
+    assert_eq!(forwarded["time"], "2026-11-18T11:06:40Z");
+    assert_eq!(forwarded["method"], "GET");
+    assert_eq!(forwarded["host"], "kubeflow.example");
+    assert_eq!(forwarded["path"], "/jupyter/a");
+    assert_eq!(forwarded["status"], 200);
+    assert_eq!(forwarded["outcome"], "forward");
+    assert_eq!(forwarded["route"], "VirtualService team/app");
+    assert_eq!(forwarded["reason"], "no_allow_policy");
+    assert_eq!(forwarded["client"], "127.0.0.1");
+    assert_eq!(forwarded["request_id"].as_str().unwrap().len(), 36);
+    assert!(forwarded["bytes"].as_u64().unwrap() > 0);
+    assert!(forwarded["duration_us"].as_u64() >= forwarded["upstream_us"].as_u64());
+    assert!(!forwarded.to_string().contains("secret"));
+    assert_eq!((&refused["outcome"], &refused["reason"]), (&"refuse".into(), &"no_route".into()));
+    let text = rendered.render();
+    assert!(text.contains("doorward_requests_total{outcome=\"forward\",status=\"2xx\"} 1\n"));
+    assert!(text.contains("doorward_requests_total{outcome=\"refuse\",status=\"4xx\"} 1\n"));
+    assert!(text.contains("doorward_connections 0\n"), "{text}");
+}
+
+#[tokio::test]
+async fn one_client_too_many_is_told_so() {
+    let limits = Limits { connections: 1, ..Limits::default() };
+    let door = Door::open(Wanted { limits, ..Wanted::default() }).await;
+    let mut client = door.client().await;
+    assert_eq!(client.get("/teapot").await.status(), 418);
+    let mut refused = TcpStream::connect(door.http()).await.unwrap();
+    let mut answer = String::new();
+    refused.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 503 Service Unavailable\r\n"), "{answer}");
+    let mut refused = TcpStream::connect(door.https()).await.unwrap();
+    let mut alert = Vec::new();
+    refused.read_to_end(&mut alert).await.unwrap();
+    assert_eq!(alert, [21, 3, 1, 0, 2, 2, 80]);
+    assert_eq!(client.get("/teapot").await.status(), 418);
+}
+
+#[tokio::test]
+async fn an_address_that_is_taken_is_an_error() {
+    let door = Door::open(Wanted::default()).await;
+    let taken = std::net::TcpListener::bind(door.https());
+    assert!(taken.is_err());
+    let fault = StartFault::Bind {
+        address: door.https(),
+        source: std::io::ErrorKind::AddrInUse.into(),
+    };
+    assert!(fault.to_string().contains(&door.https().to_string()));
+}
+
+#[tokio::test]
+async fn ten_thousand_requests_on_one_connection_leave_nothing_behind() {
+    let (app, connections) = upstream::echo().await;
+    let door = Door::open(Wanted { app: Some(app), workers: 1, ..Wanted::default() }).await;
+    let mut client = door.client().await;
+    for _ in 0..100 {
+        client.get("/app/").await;
+    }
+    let before = resident();
+    for _ in 0..10_000 {
+        assert_eq!(client.get("/app/").await.status(), 200);
+    }
+    let grown = resident().saturating_sub(before);
+    assert!(grown < 4 << 20, "{grown} bytes more than before");
+    assert_eq!(connections.load(std::sync::atomic::Ordering::SeqCst), 1);
+    let metrics = door.gateway.metrics().render();
+    assert!(metrics.contains("doorward_connections 1\n"), "{metrics}");
+}
+
+/// Resident memory of this process, which other tests share: only a leak of every request shows.
+fn resident() -> usize {
+    let status = std::fs::read_to_string("/proc/self/statm").unwrap();
+    status.split(' ').nth(1).unwrap().parse::<usize>().unwrap() * 4096
+}

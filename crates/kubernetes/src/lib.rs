@@ -1,0 +1,19 @@
+//! Where manifests come from.
+//!
+//! **Does.** Reads files and directories of Kubernetes YAML and JSON into one
+//! [`model::objects::ObjectSet`] ([`directory`]) and tells when it changes ([`Watch`]). A source
+//! answers with everything it sees or with one [`SourceFault`]: never with a part, because a policy
+//! that is left out is a door left open. Whoever asks keeps the last good set.
+//!
+//! **Must not know.** What a manifest means, any decision, any user.
+//!
+//! **Flow.** paths → listing of files (hidden entries left out, links followed, each real file
+//! once) → texts → compared with the last answer → handed on if it differs.
+
+pub mod directory;
+mod fault;
+mod watch;
+
+pub use directory::Directory;
+pub use fault::SourceFault;
+pub use watch::Watch;

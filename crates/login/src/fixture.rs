@@ -1,0 +1,461 @@
+//! What tests of this crate share: a clock that stands still, randomness that repeats itself, the
+//! login proxy of a stock Kubeflow, and a tiny issuer.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
+
+use bytes::Bytes;
+use http::header::{AUTHORIZATION, COOKIE, HOST, LOCATION, SET_COOKIE};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
+use model::names::{Duration, ObjectRef, Place, Secret, Timestamp};
+use model::seams::{Clock, Randomness};
+use model::snapshot::Login;
+use oidc::jose::{self, SigningKey};
+use oidc::pkce;
+use serde_json::{Map, Value, json};
+
+use crate::flow::target::parameter;
+use crate::keys::{Keys, sha256};
+use crate::proxy::LoginProxy;
+use crate::sessions::Sessions;
+use crate::site::Site;
+use crate::transport::{Sent, Transport, TransportFault};
+
+pub(crate) const NOW: Timestamp = Timestamp::from_seconds(1_700_000_000);
+pub(crate) const ISSUER: &str = "http://dex.auth.svc.cluster.local:5556/dex";
+pub(crate) const HOST_NAME: &str = "kubeflow.example:8080";
+
+/// Moves only when told to.
+pub(crate) struct HeldClock(AtomicI64);
+
+impl HeldClock {
+    pub(crate) fn advance(&self, span: Duration) {
+        self.0.fetch_add(span.as_secs() as i64, Ordering::SeqCst);
+    }
+}
+
+impl Clock for HeldClock {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_seconds(self.0.load(Ordering::SeqCst))
+    }
+}
+
+/// Different at each call, the same in each run.
+#[derive(Default)]
+pub(crate) struct SeededRandomness(AtomicU64);
+
+impl Randomness for SeededRandomness {
+    fn fill(&self, bytes: &mut [u8]) {
+        for chunk in bytes.chunks_mut(32) {
+            let draw = self.0.fetch_add(1, Ordering::SeqCst);
+            chunk.copy_from_slice(&sha256(&[b"seed", &draw.to_be_bytes()])[..chunk.len()]);
+        }
+    }
+}
+
+pub(crate) fn site() -> Site {
+    Site {
+        secure: false,
+        authority: HOST_NAME.to_owned(),
+    }
+}
+
+/// As `common/oauth2-proxy` of Kubeflow 26.03 configures it.
+pub(crate) fn login() -> Login {
+    Login {
+        object: ObjectRef {
+            kind: "ConfigMap".into(),
+            namespace: "oauth2-proxy".into(),
+            name: "oauth2-proxy".into(),
+        },
+        place: Place {
+            file: "15-config.yaml".into(),
+            line: 807,
+        },
+        prefix: "/oauth2".into(),
+        issuer: ISSUER.into(),
+        client_id: "kubeflow-oidc-authservice".into(),
+        client_secret: Secret::new("pUBnBOY80SnXgjibTYM9ZWNzY2xreNGQok"),
+        scopes: ["profile", "email", "groups", "openid"]
+            .map(Arc::from)
+            .to_vec(),
+        login_url: Some("/dex/auth".into()),
+        redeem_url: Some(format!("{ISSUER}/token").into()),
+        jwks_url: Some(format!("{ISSUER}/keys").into()),
+        redirect_url: Some("/oauth2/callback".into()),
+        relative_redirect_url: true,
+        prompt: Some("none".into()),
+        pkce: true,
+        cookie_name: "oauth2_proxy_kubeflow".into(),
+        cookie_expire: Duration::from_secs(24 * 3600),
+        cookie_secure: false,
+        cookie_samesite: "lax".into(),
+        cookie_domains: Vec::new(),
+        skip_provider_button: false,
+        display_name: "Dex".into(),
+        skip_routes: Vec::new(),
+        skip_preflight: false,
+        api_routes: Vec::new(),
+        force_json_errors: false,
+        email_domains: vec!["*".into()],
+        allowed_groups: Vec::new(),
+        whitelist_domains: Vec::new(),
+        set_authorization_header: true,
+        set_xauthrequest: true,
+        pass_access_token: false,
+        skip_jwt_bearer_tokens: true,
+        extra_issuers: Vec::new(),
+        allow_unverified_email: false,
+        email_claim: "email".into(),
+        groups_claim: "groups".into(),
+    }
+}
+
+/// A code that was given out: what was asked for, to be compared when it is redeemed.
+struct Granted {
+    redirect_uri: String,
+    challenge: String,
+    nonce: String,
+}
+
+/// How the issuer misbehaves.
+#[derive(Clone, Default)]
+pub(crate) struct Quirks {
+    pub(crate) down: bool,
+    pub(crate) refuses_basic: bool,
+    pub(crate) refuses_codes: bool,
+    pub(crate) answer: Option<&'static str>,
+    /// Claims that replace its own; `null` removes.
+    pub(crate) claims: Map<String, Value>,
+    /// Signed by somebody else under the same key id.
+    pub(crate) stranger: bool,
+}
+
+/// An OpenID provider, as small as it goes.
+pub(crate) struct TinyIssuer {
+    clock: Arc<HeldClock>,
+    key: Mutex<Arc<SigningKey>>,
+    stranger: SigningKey,
+    codes: Mutex<HashMap<String, Granted>>,
+    pub(crate) quirks: Mutex<Quirks>,
+    pub(crate) key_fetches: AtomicUsize,
+    pub(crate) document_fetches: AtomicUsize,
+    pub(crate) token_requests: AtomicUsize,
+}
+
+/// Made once for all tests: making one takes longer than any of them.
+static OWN: OnceLock<Vec<u8>> = OnceLock::new();
+static STRANGER: OnceLock<Vec<u8>> = OnceLock::new();
+
+fn key(made: &OnceLock<Vec<u8>>) -> SigningKey {
+    let fresh = || {
+        SigningKey::generate("one".to_owned())
+            .unwrap()
+            .pkcs8()
+            .to_vec()
+    };
+    SigningKey::from_pkcs8("one".to_owned(), made.get_or_init(fresh)).unwrap()
+}
+
+impl TinyIssuer {
+    fn new(clock: Arc<HeldClock>) -> Self {
+        Self {
+            clock,
+            key: Mutex::new(Arc::new(key(&OWN))),
+            stranger: key(&STRANGER),
+            codes: Mutex::default(),
+            quirks: Mutex::default(),
+            key_fetches: AtomicUsize::new(0),
+            document_fetches: AtomicUsize::new(0),
+            token_requests: AtomicUsize::new(0),
+        }
+    }
+
+    pub(crate) fn rotate(&self, kid: &str) {
+        *self.key.lock().unwrap() = Arc::new(SigningKey::generate(kid.to_owned()).unwrap());
+    }
+
+    pub(crate) fn misbehave(&self, change: impl FnOnce(&mut Quirks)) {
+        change(&mut self.quirks.lock().unwrap());
+    }
+
+    /// A token with these claims over the usual ones.
+    pub(crate) fn token(&self, changes: Value) -> String {
+        let now = self.clock.now().seconds();
+        let mut claims = json!({
+            "iss": ISSUER, "sub": "Cg1", "aud": "kubeflow-oidc-authservice", "iat": now,
+            "exp": now + 86_400, "email": "user@example.com", "email_verified": true,
+            "groups": ["team-a", "team-b"], "preferred_username": "user",
+        });
+        let claims = claims.as_object_mut().unwrap();
+        for (name, value) in changes.as_object().unwrap() {
+            match value {
+                Value::Null => claims.remove(name),
+                value => claims.insert(name.clone(), value.clone()),
+            };
+        }
+        match self.quirks.lock().unwrap().stranger {
+            true => self.stranger.sign(claims).unwrap(),
+            false => self.key.lock().unwrap().sign(claims).unwrap(),
+        }
+    }
+
+    /// What a person's browser gets after the password: the address to go back to.
+    pub(crate) fn authorize(&self, url: &str) -> String {
+        let query = url.split_once('?').unwrap().1;
+        let get = |name| parameter(query, name).unwrap_or_default();
+        assert_eq!(get("response_type"), "code");
+        assert_eq!(get("code_challenge_method"), "S256");
+        let mut codes = self.codes.lock().unwrap();
+        let code = format!("code-{}", codes.len());
+        let (redirect_uri, state) = (get("redirect_uri"), get("state"));
+        let back = format!("{redirect_uri}?code={code}&state={state}");
+        let granted = Granted {
+            redirect_uri,
+            challenge: get("code_challenge"),
+            nonce: get("nonce"),
+        };
+        codes.insert(code, granted);
+        back
+    }
+
+    fn redeem(&self, request: &Request<Bytes>) -> Response<Bytes> {
+        self.token_requests.fetch_add(1, Ordering::SeqCst);
+        let form = std::str::from_utf8(request.body()).unwrap();
+        let get = |name| parameter(form, name).unwrap_or_default();
+        let quirks = self.quirks.lock().unwrap().clone();
+        let error = |status: u16, error: &str| answer(status, json!({"error": error}).to_string());
+        let basic = request
+            .headers()
+            .get(AUTHORIZATION)
+            .map(|value| value.as_bytes().to_vec());
+        let known = match (&basic, quirks.refuses_basic) {
+            (Some(_), true) => false,
+            (Some(value), false) => value.starts_with(b"Basic a3ViZWZsb3ct"),
+            (None, _) => get("client_secret") == "pUBnBOY80SnXgjibTYM9ZWNzY2xreNGQok",
+        };
+        if !known {
+            return error(401, "invalid_client");
+        }
+        if let Some(text) = quirks.answer {
+            return answer(200, text.to_owned());
+        }
+        let Some(granted) = self.codes.lock().unwrap().remove(&get("code")) else {
+            return error(400, "invalid_grant");
+        };
+        let proven = pkce::matches(
+            pkce::Method::S256,
+            &granted.challenge,
+            &get("code_verifier"),
+        );
+        if quirks.refuses_codes || !proven || granted.redirect_uri != get("redirect_uri") {
+            return error(400, "invalid_grant");
+        }
+        let mut claims = json!({"nonce": granted.nonce, "at_hash": jose::left_half_hash("at")});
+        claims
+            .as_object_mut()
+            .unwrap()
+            .extend(quirks.claims.clone());
+        let id_token = self.token(claims);
+        let body = json!({"access_token": "at", "token_type": "bearer", "id_token": id_token});
+        answer(200, body.to_string())
+    }
+}
+
+fn answer(status: u16, body: String) -> Response<Bytes> {
+    Response::builder()
+        .status(status)
+        .body(body.into())
+        .unwrap()
+}
+
+impl Transport for TinyIssuer {
+    fn send(&self, request: Request<Bytes>) -> Sent<'_> {
+        Box::pin(async move {
+            if self.quirks.lock().unwrap().down {
+                return Err(TransportFault::Unreachable);
+            }
+            let path = request.uri().to_string();
+            Ok(match path.strip_prefix(ISSUER).unwrap_or_default() {
+                "/keys" => {
+                    self.key_fetches.fetch_add(1, Ordering::SeqCst);
+                    let key = self.key.lock().unwrap().jwk();
+                    answer(200, json!({"keys": [key]}).to_string())
+                }
+                "/.well-known/openid-configuration" => {
+                    self.document_fetches.fetch_add(1, Ordering::SeqCst);
+                    let at = |path: &str| format!("{ISSUER}{path}");
+                    let document = json!({
+                        "issuer": ISSUER, "authorization_endpoint": at("/auth"),
+                        "token_endpoint": at("/token"), "jwks_uri": at("/keys"),
+                    });
+                    answer(200, document.to_string())
+                }
+                "/token" => self.redeem(&request),
+                _ => answer(404, String::new()),
+            })
+        })
+    }
+}
+
+/// A login proxy with its store, its issuer, and a browser.
+pub(crate) struct Bench {
+    pub(crate) clock: Arc<HeldClock>,
+    pub(crate) issuer: Arc<TinyIssuer>,
+    pub(crate) keys: Arc<Keys>,
+    pub(crate) sessions: Arc<Sessions>,
+    pub(crate) login: Arc<Login>,
+    pub(crate) proxy: LoginProxy,
+    pub(crate) directory: tempfile::TempDir,
+    randomness: Arc<SeededRandomness>,
+}
+
+impl Bench {
+    pub(crate) async fn new() -> Self {
+        Self::with(|_| {}).await
+    }
+
+    pub(crate) async fn with(change: impl FnOnce(&mut Login)) -> Self {
+        let clock = Arc::new(HeldClock(AtomicI64::new(NOW.seconds())));
+        let issuer = Arc::new(TinyIssuer::new(clock.clone()));
+        let randomness = Arc::new(SeededRandomness::default());
+        let keys = Arc::new(Keys::new(issuer.clone(), clock.clone()));
+        let directory = tempfile::tempdir().unwrap();
+        let sessions = open(
+            directory.path(),
+            keys.clone(),
+            clock.clone(),
+            randomness.clone(),
+        )
+        .await;
+        let mut login = login();
+        change(&mut login);
+        let login = Arc::new(login);
+        let proxy = LoginProxy::new(
+            login.clone(),
+            sessions.clone(),
+            issuer.clone(),
+            clock.clone(),
+            randomness.clone(),
+        );
+        Self {
+            clock,
+            issuer,
+            keys,
+            sessions,
+            login,
+            proxy,
+            directory,
+            randomness,
+        }
+    }
+
+    /// The same state directory, opened by another process.
+    pub(crate) async fn reopen(&mut self) {
+        self.sessions.close().await;
+        let parts = (
+            self.keys.clone(),
+            self.clock.clone(),
+            self.randomness.clone(),
+        );
+        self.sessions = open(self.directory.path(), parts.0, parts.1, parts.2).await;
+        self.proxy = LoginProxy::new(
+            self.login.clone(),
+            self.sessions.clone(),
+            self.issuer.clone(),
+            self.clock.clone(),
+            self.randomness.clone(),
+        );
+    }
+
+    pub(crate) async fn get(&self, path: &str, browser: &Browser) -> Response<Bytes> {
+        let mut request = Request::get(path).body(Bytes::new()).unwrap();
+        *request.headers_mut() = browser.headers();
+        self.proxy.handle(request).await
+    }
+
+    /// All the way: start, issuer, callback; gives where the person ends up.
+    pub(crate) async fn sign_in(&self, browser: &mut Browser, wanted: &str) -> String {
+        let back = self.leave(browser, wanted).await;
+        let answer = self.get(&back, browser).await;
+        browser.take(&answer);
+        assert_eq!(answer.status(), StatusCode::FOUND, "{}", body(&answer));
+        location(&answer)
+    }
+
+    /// Half the way: the address that the issuer sends the browser back to.
+    pub(crate) async fn leave(&self, browser: &mut Browser, wanted: &str) -> String {
+        let wanted: String = url::form_urlencoded::byte_serialize(wanted.as_bytes()).collect();
+        let answer = self
+            .get(&format!("/oauth2/start?rd={wanted}"), browser)
+            .await;
+        browser.take(&answer);
+        assert_eq!(answer.status(), StatusCode::FOUND, "{}", body(&answer));
+        self.issuer.authorize(&location(&answer))
+    }
+}
+
+async fn open(
+    directory: &Path,
+    keys: Arc<Keys>,
+    clock: Arc<HeldClock>,
+    randomness: Arc<SeededRandomness>,
+) -> Arc<Sessions> {
+    let path = directory.join("sessions.db");
+    Arc::new(
+        Sessions::open(&path, keys, clock, randomness)
+            .await
+            .unwrap(),
+    )
+}
+
+/// Cookies by name, as a browser keeps them.
+#[derive(Clone, Default)]
+pub(crate) struct Browser {
+    pub(crate) cookies: Vec<(String, String)>,
+}
+
+impl Browser {
+    pub(crate) fn headers(&self) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        headers.insert(HOST, HeaderValue::from_static(HOST_NAME));
+        let pairs: Vec<String> = self
+            .cookies
+            .iter()
+            .map(|(name, value)| format!("{name}={value}"))
+            .collect();
+        if !pairs.is_empty() {
+            headers.insert(COOKIE, HeaderValue::from_str(&pairs.join("; ")).unwrap());
+        }
+        headers
+    }
+
+    pub(crate) fn take(&mut self, answer: &Response<Bytes>) {
+        for cookie in answer.headers().get_all(SET_COOKIE) {
+            let cookie = cookie.to_str().unwrap();
+            let (pair, attributes) = cookie.split_once(';').unwrap();
+            let (name, value) = pair.split_once('=').unwrap();
+            self.cookies.retain(|(one, _)| one != name);
+            if !attributes.contains("Max-Age=0;") {
+                self.cookies.push((name.to_owned(), value.to_owned()));
+            }
+        }
+    }
+
+    pub(crate) fn cookie(&self, name: &str) -> Option<&str> {
+        self.cookies
+            .iter()
+            .find(|(one, _)| one == name)
+            .map(|(_, value)| value.as_str())
+    }
+}
+
+pub(crate) fn body(answer: &Response<Bytes>) -> String {
+    String::from_utf8_lossy(answer.body()).into_owned()
+}
+
+pub(crate) fn location(answer: &Response<Bytes>) -> String {
+    answer.headers()[LOCATION].to_str().unwrap().to_owned()
+}

@@ -1,0 +1,145 @@
+//! Leaving for the issuer: the authorization request (RFC 6749 §4.1.1, OpenID Connect Core §3.1.2.1,
+//! RFC 7636 §4.3).
+
+use model::snapshot::Login;
+use url::form_urlencoded::Serializer;
+
+use super::attempt::Attempt;
+use crate::site::Site;
+
+/// The URL that begins `attempt` at the issuer. `endpoint` may be relative to the served host and
+/// may have a query of its own.
+pub(crate) fn authorization_url(
+    login: &Login,
+    endpoint: &str,
+    site: &Site,
+    attempt: &Attempt,
+) -> String {
+    let endpoint = endpoint.split('#').next().unwrap_or_default();
+    let mut url = endpoint.to_owned();
+    url.push(match endpoint.split_once('?') {
+        None => '?',
+        Some(_) => '&',
+    });
+    let start = url.len();
+    let mut query = Serializer::for_suffix(url, start);
+    query
+        .append_pair("client_id", &login.client_id)
+        .append_pair("redirect_uri", &redirect_uri(login, site))
+        .append_pair("response_type", "code")
+        .append_pair("scope", &scope(login))
+        .append_pair("state", &attempt.state())
+        .append_pair("nonce", &attempt.nonce())
+        .append_pair("code_challenge", &attempt.verifier().challenge_s256())
+        .append_pair("code_challenge_method", "S256");
+    if let Some(prompt) = &login.prompt {
+        query.append_pair("prompt", prompt);
+    }
+    query.finish()
+}
+
+/// `redirect_uri`, the same on the way out and on the way back: as configured when it is whole or is
+/// to be sent as it stands, else completed with the served host.
+pub(crate) fn redirect_uri(login: &Login, site: &Site) -> String {
+    let scheme = if login.cookie_secure {
+        "https"
+    } else {
+        site.scheme()
+    };
+    let here = format!("{scheme}://{}", site.authority);
+    match &login.redirect_url {
+        Some(url) if url.contains("://") || login.relative_redirect_url => url.to_string(),
+        Some(path) => format!("{here}{path}"),
+        None => format!("{here}{}/callback", login.prefix),
+    }
+}
+
+/// `scope`; without `openid` there would be no ID token.
+fn scope(login: &Login) -> String {
+    let mut scopes: Vec<&str> = login.scopes.iter().map(|scope| &**scope).collect();
+    if !scopes.contains(&"openid") {
+        scopes.insert(0, "openid");
+    }
+    scopes.join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use model::names::Timestamp;
+    use url::Url;
+
+    use super::*;
+    use crate::fixture::{self, SeededRandomness};
+    use crate::flow::target::Target;
+
+    fn attempt() -> Attempt {
+        let now = Timestamp::from_seconds(0);
+        Attempt::new(&SeededRandomness::default(), now, Target::home())
+    }
+
+    #[test]
+    fn the_request_names_everything_that_is_checked_on_return() {
+        let attempt = attempt();
+        let url = authorization_url(&fixture::login(), "/dex/auth", &fixture::site(), &attempt);
+        assert!(url.starts_with("/dex/auth?client_id="), "{url}");
+        let url = Url::parse("http://h").unwrap().join(&url).unwrap();
+        let pairs: Vec<(String, String)> = url.query_pairs().into_owned().collect();
+        let expected = [
+            ("client_id", "kubeflow-oidc-authservice"),
+            ("redirect_uri", "/oauth2/callback"),
+            ("response_type", "code"),
+            ("scope", "profile email groups openid"),
+            ("state", &attempt.state()),
+            ("nonce", &attempt.nonce()),
+            ("code_challenge", &attempt.verifier().challenge_s256()),
+            ("code_challenge_method", "S256"),
+            ("prompt", "none"),
+        ]
+        .map(|(name, value)| (name.to_owned(), value.to_owned()));
+        assert_eq!(pairs, expected);
+    }
+
+    #[test]
+    fn the_endpoints_own_query_stays() {
+        let site = fixture::site();
+        let url = authorization_url(
+            &fixture::login(),
+            "https://i/a?tenant=x#f",
+            &site,
+            &attempt(),
+        );
+        assert!(url.starts_with("https://i/a?tenant=x&client_id="), "{url}");
+    }
+
+    #[test]
+    fn the_redirect_uri_is_completed_only_when_it_must_be() {
+        let mut login = fixture::login();
+        let site = fixture::site();
+        assert_eq!(redirect_uri(&login, &site), "/oauth2/callback");
+        login.relative_redirect_url = false;
+        assert_eq!(
+            redirect_uri(&login, &site),
+            "http://kubeflow.example:8080/oauth2/callback"
+        );
+        login.cookie_secure = true;
+        assert_eq!(
+            redirect_uri(&login, &site),
+            "https://kubeflow.example:8080/oauth2/callback"
+        );
+        login.redirect_url = None;
+        login.prefix = "/login".into();
+        assert_eq!(
+            redirect_uri(&login, &site),
+            "https://kubeflow.example:8080/login/callback"
+        );
+        login.redirect_url = Some("https://other/cb".into());
+        assert_eq!(redirect_uri(&login, &site), "https://other/cb");
+    }
+
+    #[test]
+    fn openid_is_always_asked_for() {
+        let mut login = fixture::login();
+        login.scopes = vec!["email".into()];
+        assert_eq!(scope(&login), "openid email");
+    }
+}

@@ -1,0 +1,160 @@
+//! Claims of an ID token as the person they describe.
+
+use model::snapshot::Login;
+use serde_json::{Map, Value};
+
+/// Who an ID token describes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Identity {
+    /// `sub`.
+    pub(crate) user: String,
+    /// The configured e-mail claim.
+    pub(crate) email: String,
+    /// The configured groups claim.
+    pub(crate) groups: Vec<String>,
+    /// `preferred_username`.
+    pub(crate) preferred_username: Option<String>,
+}
+
+/// Why claims describe nobody who can be let in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum IdentityFault {
+    /// No `sub`.
+    NoSubject,
+    /// No e-mail under the configured name.
+    NoEmail,
+    /// The issuer says that the e-mail is not verified.
+    EmailNotVerified,
+}
+
+impl Identity {
+    /// Reads claims by the settings of `login`.
+    pub(crate) fn read(login: &Login, claims: &Map<String, Value>) -> Result<Self, IdentityFault> {
+        let text = |name: &str| match find(claims, name) {
+            Some(Value::String(text)) if !text.is_empty() => Some(text.clone()),
+            _ => None,
+        };
+        let user = text("sub").ok_or(IdentityFault::NoSubject)?;
+        let email = text(&login.email_claim).ok_or(IdentityFault::NoEmail)?;
+        // Some issuers write the boolean as text.
+        let unverified = match claims.get("email_verified") {
+            Some(Value::Bool(verified)) => !verified,
+            Some(Value::String(verified)) => verified.eq_ignore_ascii_case("false"),
+            _ => false,
+        };
+        if unverified && &*login.email_claim == "email" && !login.allow_unverified_email {
+            return Err(IdentityFault::EmailNotVerified);
+        }
+        let groups = groups(find(claims, &login.groups_claim));
+        Ok(Self {
+            user,
+            email,
+            groups,
+            preferred_username: text("preferred_username"),
+        })
+    }
+}
+
+impl Identity {
+    /// As [`Self::read`] for a token that the client sent itself: without e-mail, the subject stands
+    /// for it.
+    pub(crate) fn of_bearer(
+        login: &Login,
+        claims: &Map<String, Value>,
+    ) -> Result<Self, IdentityFault> {
+        match Self::read(login, claims) {
+            Err(IdentityFault::NoEmail) => {
+                let mut claims = claims.clone();
+                let subject = claims.get("sub").cloned().unwrap_or_default();
+                claims.insert(login.email_claim.to_string(), subject);
+                Self::read(login, &claims)
+            }
+            other => other,
+        }
+    }
+}
+
+/// A claim by its name as it stands, else by a path with dots into nested objects.
+fn find<'a>(claims: &'a Map<String, Value>, name: &str) -> Option<&'a Value> {
+    if let Some(value) = claims.get(name) {
+        return Some(value);
+    }
+    let mut steps = name.split('.');
+    let first = claims.get(steps.next()?)?;
+    steps.try_fold(first, |value, step| value.get(step))
+}
+
+/// A text, or a list whose members that are no texts are written as JSON.
+fn groups(claim: Option<&Value>) -> Vec<String> {
+    match claim {
+        Some(Value::String(one)) if !one.is_empty() => vec![one.clone()],
+        Some(Value::Array(many)) => many
+            .iter()
+            .map(|one| one.as_str().map_or_else(|| one.to_string(), str::to_owned))
+            .collect(),
+        _ => Vec::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::fixture;
+
+    fn read(login: &Login, claims: Value) -> Result<Identity, IdentityFault> {
+        Identity::read(login, claims.as_object().unwrap())
+    }
+
+    #[test]
+    fn claims_are_read_under_their_configured_names() {
+        let mut login = fixture::login();
+        let claims = json!({
+            "sub": "s", "email": "a@b.c", "email_verified": true, "groups": ["x", 7, {"n": "y"}],
+            "preferred_username": "ann", "mail": {"work": "w@b.c"}, "mail.home": "h@b.c",
+            "role": "one",
+        });
+        let identity = read(&login, claims.clone()).unwrap();
+        assert_eq!(identity.email, "a@b.c");
+        assert_eq!(identity.groups, ["x", "7", r#"{"n":"y"}"#]);
+        assert_eq!(identity.preferred_username.as_deref(), Some("ann"));
+        login.email_claim = "mail.work".into();
+        login.groups_claim = "role".into();
+        let identity = read(&login, claims.clone()).unwrap();
+        assert_eq!(
+            (identity.email.as_str(), identity.groups.as_slice()),
+            ("w@b.c", &["one".to_owned()][..])
+        );
+        login.email_claim = "mail.home".into();
+        assert_eq!(read(&login, claims).unwrap().email, "h@b.c");
+    }
+
+    #[test]
+    fn an_email_must_be_there_and_not_known_to_be_unverified() {
+        let mut login = fixture::login();
+        for missing in [
+            json!({"sub": "s"}),
+            json!({"sub": "s", "email": ""}),
+            json!({"sub": "s", "email": ["a"]}),
+        ] {
+            assert_eq!(read(&login, missing), Err(IdentityFault::NoEmail));
+        }
+        assert_eq!(
+            read(&login, json!({"email": "a@b.c"})),
+            Err(IdentityFault::NoSubject)
+        );
+        let unverified = [json!(false), json!("false"), json!("False")];
+        for value in unverified {
+            let claims = json!({"sub": "s", "email": "a@b.c", "email_verified": value});
+            assert_eq!(
+                read(&login, claims.clone()),
+                Err(IdentityFault::EmailNotVerified)
+            );
+            login.allow_unverified_email = true;
+            assert!(read(&login, claims).is_ok());
+            login.allow_unverified_email = false;
+        }
+        assert!(read(&login, json!({"sub": "s", "email": "a@b.c"})).is_ok());
+    }
+}

@@ -1,0 +1,186 @@
+//! Coming back from the issuer: the waiting between the pure steps of `flow::callback`.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use bytes::Bytes;
+use http::HeaderValue;
+use http::request::Parts;
+use model::names::{Duration, Timestamp};
+
+use super::{LoginProxy, form, named};
+use crate::cookies::{self, Attributes};
+use crate::flow::attempt::cookie_name;
+use crate::flow::callback::{CallbackFault, ClientProof, Redeemed, Redemption, Returned};
+use crate::flow::target::{Target, parameter};
+use crate::issuer::IssuerFault;
+use crate::keys::Source;
+use crate::pages::{self, Again, Answer, Trouble};
+use crate::sessions::CookieValue;
+use crate::site::Site;
+
+/// A session that was begun just now.
+struct Begun {
+    target: Target,
+    cookie: CookieValue,
+    lasts: Duration,
+}
+
+impl LoginProxy {
+    pub(super) async fn callback(&self, parts: &Parts, body: &Bytes, site: &Site) -> Answer {
+        let parameters = form(parts, body).or(parts.uri.query()).unwrap_or_default();
+        let outcome = self.finish(parts, parameters, site).await;
+        let spent = self.spent_attempt(parts, parameters, site);
+        let answer = match outcome {
+            Ok(begun) => self.welcome(&begun, parts, site),
+            Err(fault) => self.unwelcome(fault, parts).await,
+        };
+        pages::with_cookies(answer, spent)
+    }
+
+    async fn finish(
+        &self,
+        parts: &Parts,
+        parameters: &str,
+        site: &Site,
+    ) -> Result<Begun, CallbackFault> {
+        let login = &*self.settings;
+        let now = self.clock.now();
+        let seal = self.sessions.seal();
+        let returned = Returned::read(login, seal, site, &parts.headers, parameters, now)?;
+        let redeemed = self.redeem(returned).await?;
+        let source = Source::of_login(login);
+        let token = self
+            .sessions
+            .keys()
+            .prove(redeemed.id_token(), &source)
+            .await;
+        let token = token.map_err(CallbackFault::Unproven)?;
+        // The issuer may have taken its time.
+        let now = self.clock.now();
+        let signed_in = redeemed.proven(token.claims(), now)?;
+        let lasts = span(now, signed_in.session.expires);
+        let cookie = self
+            .sessions
+            .begin(signed_in.session)
+            .await
+            .map_err(|error| {
+                tracing::error!(%error, "a session cannot be kept");
+                CallbackFault::StoreUnavailable
+            })?;
+        Ok(Begun {
+            target: signed_in.target,
+            cookie,
+            lasts,
+        })
+    }
+
+    /// Trades the code for tokens. A token endpoint that does not know the client by
+    /// `client_secret_basic` is asked once more by `client_secret_post`.
+    async fn redeem<'a>(&self, returned: Returned<'a>) -> Result<Redeemed<'a>, CallbackFault> {
+        let endpoint = self.token_endpoint().await.map_err(CallbackFault::Issuer)?;
+        let public = self.settings.client_secret.is_empty();
+        let first = match public || self.prefers_post.load(Ordering::Relaxed) {
+            true => ClientProof::Post,
+            false => ClientProof::Basic,
+        };
+        let returned = match self.ask(returned, &endpoint, first).await? {
+            Redemption::Tokens(redeemed) => return Ok(redeemed),
+            Redemption::ClientRefused(returned) => returned,
+        };
+        let second = match first {
+            ClientProof::Basic => ClientProof::Post,
+            ClientProof::Post if public => return Err(CallbackFault::CodeRefused(None)),
+            ClientProof::Post => ClientProof::Basic,
+        };
+        match self.ask(returned, &endpoint, second).await? {
+            Redemption::Tokens(redeemed) => {
+                self.prefers_post
+                    .store(second == ClientProof::Post, Ordering::Relaxed);
+                Ok(redeemed)
+            }
+            Redemption::ClientRefused(_) => Err(CallbackFault::CodeRefused(None)),
+        }
+    }
+
+    async fn ask<'a>(
+        &self,
+        returned: Returned<'a>,
+        endpoint: &str,
+        proof: ClientProof,
+    ) -> Result<Redemption<'a>, CallbackFault> {
+        let request = returned.token_request(endpoint, proof)?;
+        let answer = self
+            .issuer
+            .token(request)
+            .await
+            .map_err(CallbackFault::Issuer)?;
+        returned.answered(&answer)
+    }
+
+    async fn token_endpoint(&self) -> Result<Arc<str>, IssuerFault> {
+        match &self.settings.redeem_url {
+            Some(url) => Ok(url.clone()),
+            None => {
+                let metadata = self.sessions.keys().metadata(&self.settings.issuer).await?;
+                named(&metadata.token_endpoint)
+            }
+        }
+    }
+
+    fn welcome(&self, begun: &Begun, parts: &Parts, site: &Site) -> Answer {
+        let login = &*self.settings;
+        let attributes = Attributes::session(login, site);
+        let session = attributes.set(&login.cookie_name, &begun.cookie.text(), begun.lasts);
+        // What an OAuth2 Proxy may have left beside it.
+        let stale: Vec<HeaderValue> = cookies::belonging(&parts.headers, login, true, false)
+            .iter()
+            .filter(|name| **name != *login.cookie_name)
+            .filter_map(|name| attributes.delete(name))
+            .collect();
+        let answer = pages::redirect(begun.target.location());
+        pages::with_cookies(answer, session.into_iter().chain(stale))
+    }
+
+    async fn unwelcome(&self, fault: CallbackFault, parts: &Parts) -> Answer {
+        let now = self.clock.now();
+        // A tab that was finished late, or reloaded: its owner is signed in all the same.
+        if matches!(fault, CallbackFault::Attempt(_))
+            && self
+                .sessions
+                .person(&parts.headers, &self.settings, now)
+                .await
+                .is_ok()
+        {
+            return pages::redirect(Target::home().location());
+        }
+        let login = self.settings.key();
+        match fault.is_senders() {
+            true => tracing::debug!(login, ?fault, "nobody was signed in"),
+            false => tracing::warn!(login, ?fault, "nobody was signed in"),
+        }
+        let address = format!("{}/sign_in", self.settings.prefix);
+        let again = Again {
+            address,
+            label: "Sign in again",
+        };
+        self.trouble(Trouble::of_callback(&fault), &parts.headers, Some(again))
+    }
+
+    /// Takes back the attempt's cookie, whatever came of it.
+    fn spent_attempt(&self, parts: &Parts, parameters: &str, site: &Site) -> Option<HeaderValue> {
+        let login = &*self.settings;
+        let name = cookie_name(login, &parameter(parameters, "state")?);
+        cookies::named(&parts.headers, &name).next()?;
+        Attributes::attempt(login, site).delete(&name)
+    }
+}
+
+fn span(from: Timestamp, to: Timestamp) -> Duration {
+    Duration::from_secs(
+        to.seconds()
+            .saturating_sub(from.seconds())
+            .max(0)
+            .unsigned_abs(),
+    )
+}

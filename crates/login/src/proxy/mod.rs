@@ -1,0 +1,295 @@
+//! The pages of one login proxy, and its answers to people who have to sign in first.
+
+mod callback;
+mod person;
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use bytes::Bytes;
+use http::header::CONTENT_TYPE;
+use http::request::Parts;
+use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
+use model::seams::{Clock, Randomness};
+use model::snapshot::Login;
+use policy::NoSession;
+use policy::decision::{SignIn, SignInAnswer};
+use url::form_urlencoded::byte_serialize;
+
+use crate::cookies::{self, Attributes};
+use crate::flow::attempt::{Attempt, LIFETIME};
+use crate::flow::begin::authorization_url;
+use crate::flow::target::{Target, own, parameter};
+use crate::issuer::{Issuer, IssuerFault};
+use crate::pages::{self, Again, Answer, Trouble};
+use crate::sessions::Sessions;
+use crate::site::Site;
+use crate::transport::Transport;
+
+/// One login proxy of a snapshot. Cheap to make: all that lasts is in [`Sessions`] and its keys.
+pub struct LoginProxy {
+    settings: Arc<Login>,
+    sessions: Arc<Sessions>,
+    issuer: Issuer,
+    clock: Arc<dyn Clock>,
+    randomness: Arc<dyn Randomness>,
+    /// Whether the token endpoint refused `client_secret_basic` and took `client_secret_post`.
+    prefers_post: AtomicBool,
+}
+
+impl LoginProxy {
+    /// The login proxy that `settings` describe. Its keys and discovery documents are those of
+    /// `sessions`; `transport` is asked for codes.
+    pub fn new(
+        settings: Arc<Login>,
+        sessions: Arc<Sessions>,
+        transport: Arc<dyn Transport>,
+        clock: Arc<dyn Clock>,
+        randomness: Arc<dyn Randomness>,
+    ) -> Self {
+        let issuer = Issuer::new(transport);
+        let prefers_post = AtomicBool::new(false);
+        Self {
+            settings,
+            sessions,
+            issuer,
+            clock,
+            randomness,
+            prefers_post,
+        }
+    }
+
+    /// Answers a request for one of its own pages, below the prefix.
+    pub async fn handle(&self, request: http::Request<Bytes>) -> http::Response<Bytes> {
+        let (parts, body) = request.into_parts();
+        let headers = &parts.headers;
+        let below = parts.uri.path().strip_prefix(&*self.settings.prefix);
+        let Some(page) = below.and_then(|rest| rest.strip_prefix('/')) else {
+            return self.trouble(Trouble::NOT_FOUND, headers, None);
+        };
+        if let Some(file) = page
+            .strip_prefix("static/")
+            .and_then(|name| pages::file(name, headers))
+        {
+            return file;
+        }
+        let Some(site) = Site::of(&parts.uri, headers) else {
+            return self.trouble(Trouble::BAD_HOST, headers, None);
+        };
+        match page {
+            "start" => self.start(&parts, &body, &site).await,
+            "sign_in" if self.settings.skip_provider_button => {
+                self.start(&parts, &body, &site).await
+            }
+            "sign_in" => self.sign_in(&parts, &body, &site).await,
+            "callback" => self.callback(&parts, &body, &site).await,
+            "sign_out" => self.sign_out(&parts, &body, &site).await,
+            "auth" => self.auth(&parts, &site).await,
+            "userinfo" => self.userinfo(&parts).await,
+            _ => self.trouble(Trouble::NOT_FOUND, headers, None),
+        }
+    }
+
+    /// Answers a request that needs somebody to sign in first: `{}` for scripts, the way to the
+    /// issuer, or the sign-in page. What was asked for is where they come back to.
+    pub fn challenge(&self, request: &Parts, sign_in: &SignIn) -> http::Response<Bytes> {
+        let Parts { uri, headers, .. } = request;
+        let Some(site) = Site::of(uri, headers) else {
+            return self.trouble(Trouble::BAD_HOST, headers, None);
+        };
+        let wanted = uri.path_and_query().map_or("/", |path| path.as_str());
+        let wanted = own(wanted, &self.settings.prefix);
+        let target = Target::first([wanted], &self.settings.whitelist_domains);
+        match sign_in.how {
+            SignInAnswer::Unauthorized => pages::unauthorized_json(),
+            SignInAnswer::Redirect => match self.authorization_endpoint_now() {
+                Some(endpoint) => self.leave(&endpoint, headers, &site, target),
+                // The issuer's document has to be fetched first, which takes waiting.
+                None => pages::redirect(location(&self.start_address(&target))),
+            },
+            SignInAnswer::Page => {
+                let page = self.sign_in_page(StatusCode::FORBIDDEN, &site, &target);
+                match sign_in.absence {
+                    NoSession::Expired | NoSession::Unknown => {
+                        pages::with_cookies(page, self.deletions(headers, &site, false))
+                    }
+                    NoSession::NoCookie | NoSession::StoreUnavailable => page,
+                }
+            }
+        }
+    }
+
+    /// To the issuer.
+    async fn start(&self, parts: &Parts, body: &Bytes, site: &Site) -> Answer {
+        let target = self.target(parts, body);
+        match self.authorization_endpoint().await {
+            Ok(endpoint) => self.leave(&endpoint, &parts.headers, site, target),
+            Err(fault) => {
+                tracing::warn!(issuer = %self.settings.issuer, %fault, "nobody can sign in");
+                let again = Again {
+                    address: self.start_address(&target),
+                    label: "Try again",
+                };
+                self.trouble(Trouble::of_issuer(fault), &parts.headers, Some(again))
+            }
+        }
+    }
+
+    fn leave(&self, endpoint: &str, headers: &HeaderMap, site: &Site, target: Target) -> Answer {
+        let login = &*self.settings;
+        let now = self.clock.now();
+        let attempt = Attempt::new(&*self.randomness, now, target);
+        let seal = self.sessions.seal();
+        let Some(value) = seal.seal(login, &attempt, &*self.randomness) else {
+            return self.trouble(Trouble::of_issuer(IssuerFault::Unreadable), headers, None);
+        };
+        let name = attempt.cookie_name(login);
+        let attributes = Attributes::attempt(login, site);
+        let surplus = seal.surplus(login, headers, name.len() + value.len(), now);
+        let cookies = surplus
+            .iter()
+            .filter_map(|name| attributes.delete(name))
+            .chain(attributes.set(&name, &value, LIFETIME));
+        let url = authorization_url(login, endpoint, site, &attempt);
+        match HeaderValue::from_str(&url) {
+            Ok(url) => pages::with_cookies(pages::redirect(url), cookies),
+            Err(_) => self.trouble(Trouble::of_issuer(IssuerFault::BadAddress), headers, None),
+        }
+    }
+
+    /// The page with the button. Nobody is signed in once it was seen.
+    async fn sign_in(&self, parts: &Parts, body: &Bytes, site: &Site) -> Answer {
+        if let Err(error) = self.sessions.end(&parts.headers, &self.settings).await {
+            tracing::error!(%error, "a session cannot be ended");
+        }
+        let page = self.sign_in_page(StatusCode::OK, site, &self.target(parts, body));
+        pages::with_cookies(page, self.deletions(&parts.headers, site, false))
+    }
+
+    /// Ends the session.
+    async fn sign_out(&self, parts: &Parts, body: &Bytes, site: &Site) -> Answer {
+        let answer = match self.sessions.end(&parts.headers, &self.settings).await {
+            Ok(()) => pages::redirect(self.target(parts, body).location()),
+            Err(error) => {
+                tracing::error!(%error, "a session cannot be ended");
+                self.trouble(Trouble::NOT_SIGNED_OUT, &parts.headers, None)
+            }
+        };
+        pages::with_cookies(answer, self.deletions(&parts.headers, site, true))
+    }
+
+    /// Where to go afterwards: the first valid of `rd` (query, then form), the header
+    /// `X-Auth-Request-Redirect`, `/`.
+    fn target(&self, parts: &Parts, body: &Bytes) -> Target {
+        let query = parameter(parts.uri.query().unwrap_or_default(), "rd");
+        let form = form(parts, body).and_then(|form| parameter(form, "rd"));
+        let header = parts.headers.get("x-auth-request-redirect");
+        let header = header.and_then(|value| value.to_str().ok());
+        let candidates = query
+            .as_deref()
+            .into_iter()
+            .chain(form.as_deref())
+            .chain(header);
+        Target::first(candidates, &self.settings.whitelist_domains)
+    }
+
+    fn sign_in_page(&self, status: StatusCode, site: &Site, target: &Target) -> Answer {
+        let Login {
+            prefix,
+            display_name,
+            ..
+        } = &*self.settings;
+        let endpoint = self.authorization_endpoint_now();
+        let issuer = endpoint.as_deref().unwrap_or(&self.settings.issuer);
+        let elsewhere = is_elsewhere(issuer, site);
+        pages::sign_in(
+            status,
+            prefix,
+            &site.authority,
+            target.as_str(),
+            display_name,
+            elsewhere,
+        )
+    }
+
+    fn trouble(&self, trouble: Trouble, headers: &HeaderMap, again: Option<Again>) -> Answer {
+        pages::error(trouble, &self.settings.prefix, again, headers)
+    }
+
+    /// Takes back the session cookies that the request brought, and with `attempts` those of
+    /// attempts too.
+    fn deletions(&self, headers: &HeaderMap, site: &Site, attempts: bool) -> Vec<HeaderValue> {
+        let attributes = Attributes::session(&self.settings, site);
+        cookies::belonging(headers, &self.settings, true, attempts)
+            .iter()
+            .filter_map(|name| attributes.delete(name))
+            .collect()
+    }
+
+    fn start_address(&self, target: &Target) -> String {
+        let target: String = byte_serialize(target.as_str().as_bytes()).collect();
+        format!("{}/start?rd={target}", self.settings.prefix)
+    }
+
+    /// Where browsers are sent, when that is known without asking.
+    fn authorization_endpoint_now(&self) -> Option<Arc<str>> {
+        match &self.settings.login_url {
+            Some(url) => Some(url.clone()),
+            None => {
+                let metadata = self.sessions.keys().metadata_now(&self.settings.issuer)?;
+                named(&metadata.authorization_endpoint).ok()
+            }
+        }
+    }
+
+    async fn authorization_endpoint(&self) -> Result<Arc<str>, IssuerFault> {
+        match &self.settings.login_url {
+            Some(url) => Ok(url.clone()),
+            None => {
+                let metadata = self.sessions.keys().metadata(&self.settings.issuer).await?;
+                named(&metadata.authorization_endpoint)
+            }
+        }
+    }
+}
+
+/// An endpoint that a discovery document names.
+fn named(endpoint: &str) -> Result<Arc<str>, IssuerFault> {
+    match endpoint {
+        "" => Err(IssuerFault::Unreadable),
+        endpoint => Ok(endpoint.into()),
+    }
+}
+
+/// Whether `url` leads to another origin than the one that the browser is at.
+fn is_elsewhere(url: &str, site: &Site) -> bool {
+    let Ok(uri) = url.parse::<Uri>() else {
+        return true;
+    };
+    match (uri.scheme_str(), uri.authority()) {
+        (None, None) => false,
+        (Some(scheme), Some(authority)) => {
+            scheme != site.scheme() || !authority.as_str().eq_ignore_ascii_case(&site.authority)
+        }
+        _ => true,
+    }
+}
+
+/// A form that the request carries.
+fn form<'a>(parts: &Parts, body: &'a Bytes) -> Option<&'a str> {
+    let kind = parts.headers.get(CONTENT_TYPE)?.to_str().ok()?;
+    let is_form = kind
+        .split(';')
+        .next()?
+        .trim()
+        .eq_ignore_ascii_case("application/x-www-form-urlencoded");
+    (parts.method == Method::POST && is_form).then_some(())?;
+    std::str::from_utf8(body).ok()
+}
+
+fn location(address: &str) -> HeaderValue {
+    HeaderValue::from_str(address).unwrap_or(HeaderValue::from_static("/"))
+}

@@ -1,0 +1,289 @@
+//! Tokens that a client sends itself.
+//!
+//! A token is looked for wherever a rule of the gateway's `RequestAuthentication`s looks for one,
+//! and in `Authorization` for login proxies that take bearer tokens. One bad token where a rule
+//! looks spoils the request, even when another rule would be content with another.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use http::HeaderMap;
+use http::header::AUTHORIZATION;
+use model::names::{Duration, Timestamp};
+use model::snapshot::{Login, TokenLocation};
+use oidc::jose;
+use policy::{Bearer, Token, TokenFault};
+
+use super::{Doors, Sessions};
+use crate::cookies;
+use crate::flow::callback::LEEWAY_SECONDS;
+use crate::keys::{Source, fault};
+
+/// More tokens than anybody sends.
+const MOST_TOKENS: usize = 8;
+
+/// A token as it was found.
+struct Found<'a> {
+    compact: Cow<'a, str>,
+    /// Whether a rule looks there; else only a login proxy does.
+    by_rule: bool,
+}
+
+/// Where the keys for one token are.
+enum Wanted {
+    From(Source),
+    Nowhere(TokenFault),
+}
+
+impl Sessions {
+    /// The client's own token; `None` when keys have to be waited for.
+    pub(super) fn bearer_now(
+        &self,
+        headers: &HeaderMap,
+        query: Option<&str>,
+        doors: Doors<'_>,
+        now: Timestamp,
+    ) -> Option<Bearer> {
+        let found = match find(headers, query, doors) {
+            Ok(found) if found.is_empty() => return Some(Bearer::None),
+            Ok(found) => found,
+            Err(fault) => return Some(Bearer::Invalid(fault)),
+        };
+        let mut verdict = Verdict::default();
+        for token in &found {
+            let proven = match wanted(&token.compact, doors) {
+                Wanted::Nowhere(fault) => Err(fault),
+                Wanted::From(source) => self.keys.prove_now(&token.compact, &source)?,
+            };
+            verdict.add(token, proven, doors, now);
+        }
+        Some(verdict.bearer())
+    }
+
+    /// The client's own token.
+    pub(super) async fn bearer(
+        &self,
+        headers: &HeaderMap,
+        query: Option<&str>,
+        doors: Doors<'_>,
+        now: Timestamp,
+    ) -> Bearer {
+        let found = match find(headers, query, doors) {
+            Ok(found) => found,
+            Err(fault) => return Bearer::Invalid(fault),
+        };
+        let mut verdict = Verdict::default();
+        for token in &found {
+            let proven = match wanted(&token.compact, doors) {
+                Wanted::Nowhere(fault) => Err(fault),
+                Wanted::From(source) => self.keys.prove(&token.compact, &source).await,
+            };
+            verdict.add(token, proven, doors, now);
+        }
+        verdict.bearer()
+    }
+
+    /// The token in `Authorization`, when `login` takes it for a session: proven, current, and for
+    /// one of the login proxy's audiences.
+    pub(crate) async fn bearer_for(
+        &self,
+        headers: &HeaderMap,
+        login: &Login,
+        now: Timestamp,
+    ) -> Option<Arc<Token>> {
+        if !login.skip_jwt_bearer_tokens {
+            return None;
+        }
+        let compact = after(headers.get(AUTHORIZATION)?.to_str().ok()?, "Bearer ")?;
+        let claims = jose::peek(compact).ok()?;
+        let source = source_of(login, claims.get("iss")?.as_str()?)?;
+        let token = self.keys.prove(compact, &source).await.ok()?;
+        taken_by(login, &token, now).then_some(token)
+    }
+}
+
+/// What the tokens of one request come to.
+#[derive(Default)]
+struct Verdict {
+    valid: Option<Arc<Token>>,
+    fault: Option<TokenFault>,
+}
+
+impl Verdict {
+    fn add(
+        &mut self,
+        found: &Found<'_>,
+        proven: Result<Arc<Token>, TokenFault>,
+        doors: Doors<'_>,
+        now: Timestamp,
+    ) {
+        match proven {
+            // Where no rule looks, a token that no login proxy takes is nobody's business.
+            Ok(token) if !found.by_rule => {
+                if doors
+                    .logins
+                    .iter()
+                    .any(|login| taken_by(login, &token, now))
+                {
+                    self.valid.get_or_insert(token);
+                }
+            }
+            Ok(token) => _ = self.valid.get_or_insert(token),
+            Err(fault) if found.by_rule => _ = self.fault.get_or_insert(fault),
+            Err(_) => {}
+        }
+    }
+
+    fn bearer(self) -> Bearer {
+        match (self.fault, self.valid) {
+            (Some(fault), _) => Bearer::Invalid(fault),
+            (None, Some(token)) => Bearer::Valid(token),
+            (None, None) => Bearer::None,
+        }
+    }
+}
+
+/// Every token of the request, each once.
+fn find<'a>(
+    headers: &'a HeaderMap,
+    query: Option<&'a str>,
+    doors: Doors<'_>,
+) -> Result<Vec<Found<'a>>, TokenFault> {
+    let mut found: Vec<Found<'a>> = Vec::new();
+    for rule in doors.rules {
+        for location in &rule.locations {
+            at(location, headers, query, &mut |compact| {
+                add(&mut found, compact, true)
+            })?;
+        }
+    }
+    if doors
+        .logins
+        .iter()
+        .any(|login| login.skip_jwt_bearer_tokens)
+    {
+        for value in headers.get_all(AUTHORIZATION) {
+            let bearer = value
+                .to_str()
+                .ok()
+                .and_then(|value| after(value, "Bearer "));
+            if let Some(compact) = bearer {
+                add(&mut found, Cow::Borrowed(compact), false)?;
+            }
+        }
+    }
+    Ok(found)
+}
+
+fn add<'a>(
+    found: &mut Vec<Found<'a>>,
+    compact: Cow<'a, str>,
+    by_rule: bool,
+) -> Result<(), TokenFault> {
+    if found.iter().any(|one| one.compact == compact) {
+        return Ok(());
+    }
+    if found.len() == MOST_TOKENS {
+        return Err(TokenFault::Malformed);
+    }
+    found.push(Found { compact, by_rule });
+    Ok(())
+}
+
+/// The tokens at one location.
+fn at<'a>(
+    location: &TokenLocation,
+    headers: &'a HeaderMap,
+    query: Option<&'a str>,
+    add: &mut dyn FnMut(Cow<'a, str>) -> Result<(), TokenFault>,
+) -> Result<(), TokenFault> {
+    match location {
+        TokenLocation::Header { name, prefix } => {
+            for value in headers.get_all(name) {
+                match value.to_str() {
+                    Ok(text) => {
+                        if let Some(compact) = after(text, prefix) {
+                            add(Cow::Borrowed(compact))?;
+                        }
+                    }
+                    Err(_) if value.as_bytes().starts_with(prefix.as_bytes()) => {
+                        return Err(TokenFault::Malformed);
+                    }
+                    Err(_) => {}
+                }
+            }
+        }
+        TokenLocation::Query(name) => {
+            let pairs = url::form_urlencoded::parse(query.unwrap_or_default().as_bytes());
+            for (_, value) in pairs.filter(|(one, _)| *one == **name) {
+                add(value)?;
+            }
+        }
+        TokenLocation::Cookie(name) => {
+            for (one, value) in cookies::pairs(headers) {
+                if one == name.as_bytes() {
+                    let text = std::str::from_utf8(value).map_err(|_| TokenFault::Malformed)?;
+                    add(Cow::Borrowed(text))?;
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// What follows `prefix`; a value that does not begin so holds no token.
+fn after<'a>(value: &'a str, prefix: &str) -> Option<&'a str> {
+    value.strip_prefix(prefix).map(str::trim)
+}
+
+/// Which keys a token has to be proven with, by the issuer that it claims to be from.
+fn wanted(compact: &str, doors: Doors<'_>) -> Wanted {
+    let claims = match jose::peek(compact) {
+        Ok(claims) => claims,
+        Err(error) => return Wanted::Nowhere(fault(error)),
+    };
+    let issuer = claims
+        .get("iss")
+        .and_then(serde_json::Value::as_str)
+        .unwrap_or_default();
+    let rules = doors.rules;
+    if let Some(rule) = rules.iter().find(|rule| &*rule.issuer == issuer) {
+        return Wanted::From(Source::of_rule(&rule.issuer, &rule.keys));
+    }
+    let takers = doors
+        .logins
+        .iter()
+        .filter(|login| login.skip_jwt_bearer_tokens);
+    match takers.filter_map(|login| source_of(login, issuer)).next() {
+        Some(source) => Wanted::From(source),
+        None => Wanted::Nowhere(TokenFault::UnknownIssuer),
+    }
+}
+
+fn source_of(login: &Login, issuer: &str) -> Option<Source> {
+    if *login.issuer == *issuer {
+        return Some(Source::of_login(login));
+    }
+    let extra = login
+        .extra_issuers
+        .iter()
+        .find(|extra| *extra.issuer == *issuer)?;
+    Some(Source::Discovery(extra.issuer.clone()))
+}
+
+/// Whether a proven token is a session for `login`.
+fn taken_by(login: &Login, token: &Token, now: Timestamp) -> bool {
+    let audience = token.has_audience(&login.client_id) && token.issuer() == &*login.issuer
+        || login
+            .extra_issuers
+            .iter()
+            .any(|extra| token.issuer() == &*extra.issuer && token.has_audience(&extra.audience));
+    let leeway = Duration::from_secs(LEEWAY_SECONDS.unsigned_abs());
+    let current = token
+        .expires()
+        .is_none_or(|expires| expires.plus(leeway) > now)
+        && token
+            .not_before()
+            .is_none_or(|start| start.minus(leeway) <= now);
+    login.skip_jwt_bearer_tokens && audience && current
+}

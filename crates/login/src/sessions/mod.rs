@@ -1,0 +1,388 @@
+//! Who is signed in: sessions live in a store under a random cookie, and in memory while they are in
+//! use.
+//!
+//! A request with a session that is in memory costs a hash and a look-up. A cookie that this store
+//! never drew is told by its stamp, without the database; one that it drew but no longer knows is
+//! remembered as such.
+
+mod bearer;
+mod person;
+mod store;
+mod value;
+
+#[cfg(test)]
+mod tests;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use http::HeaderMap;
+use model::Snapshot;
+use model::names::Timestamp;
+use model::seams::{Clock, Randomness};
+use model::snapshot::{JwtRule, Login};
+use policy::{NoSession, Person, Session};
+use quick_cache::DefaultHashBuilder;
+use quick_cache::sync::{Cache, DefaultLifecycle};
+
+use person::{Weight, fitting, vouched};
+pub use store::StoreError;
+use store::{Record, Store};
+pub(crate) use value::CookieValue;
+use value::{Name, Stamp};
+
+use crate::cookies;
+use crate::flow::attempt::Seal;
+use crate::flow::identity::Identity;
+use crate::keys::Keys;
+
+/// Memory for sessions in use, bytes by [`Weight`]'s reckoning.
+const HELD_BYTES: u64 = 24 << 20;
+
+/// How many sessions are expected to be held at once.
+const HELD_SESSIONS: usize = 4096;
+
+/// How many ended sessions are remembered as such.
+const ENDED: usize = 16 * 1024;
+
+/// Cookies of one name that are looked at in one request.
+const MOST_COOKIES: usize = 4;
+
+/// Everything that tells who sent a request: cookies and tokens.
+pub struct Sessions {
+    store: Store,
+    live: Cache<Name, Arc<Person>, Weight>,
+    ended: Cache<Name, ()>,
+    stamp: Stamp,
+    seal: Seal,
+    keys: Arc<Keys>,
+    randomness: Arc<dyn Randomness>,
+}
+
+/// Of a snapshot what tells where proofs of identity lie.
+#[derive(Clone, Copy)]
+struct Doors<'a> {
+    logins: &'a [Arc<Login>],
+    rules: &'a [JwtRule],
+}
+
+impl<'a> Doors<'a> {
+    fn of(snapshot: &'a Snapshot) -> Self {
+        Self {
+            logins: snapshot.logins(),
+            rules: &snapshot.gateway_authentication().rules,
+        }
+    }
+}
+
+/// A session to keep.
+pub(crate) struct NewSession {
+    /// [`Login::key`].
+    pub(crate) login: String,
+    /// Who.
+    pub(crate) identity: Identity,
+    /// Proven just now.
+    pub(crate) id_token: String,
+    /// Access token.
+    pub(crate) access_token: Option<String>,
+    /// Refresh token.
+    pub(crate) refresh_token: Option<String>,
+    /// Now.
+    pub(crate) created: Timestamp,
+    /// When it ends.
+    pub(crate) expires: Timestamp,
+}
+
+/// What one cookie value stands for, as far as memory knows.
+enum Known {
+    Live(Arc<Person>),
+    Not(NoSession),
+    AskStore(Name),
+}
+
+impl Sessions {
+    /// Opens or makes the store at `path`, without what has expired since.
+    ///
+    /// # Errors
+    /// When the file or database cannot be used.
+    pub async fn open(
+        path: &Path,
+        keys: Arc<Keys>,
+        clock: Arc<dyn Clock>,
+        randomness: Arc<dyn Randomness>,
+    ) -> Result<Self, StoreError> {
+        let store = Store::open(path).await?;
+        store.sweep(clock.now()).await?;
+        let stamp = Stamp::new(&store.key("cookie", &*randomness).await?);
+        let seal = store.key("attempt", &*randomness).await?;
+        let seal = Seal::new(&seal).ok_or(StoreError::Corrupt)?;
+        let live = Cache::with(
+            HELD_SESSIONS,
+            HELD_BYTES,
+            Weight,
+            DefaultHashBuilder::default(),
+            DefaultLifecycle::default(),
+        );
+        let ended = Cache::new(ENDED);
+        Ok(Self {
+            store,
+            live,
+            ended,
+            stamp,
+            seal,
+            keys,
+            randomness,
+        })
+    }
+
+    /// Who sent a request with these headers and this query, when that needs no waiting. `None`
+    /// means: ask [`Self::read`].
+    pub fn read_now(
+        &self,
+        headers: &HeaderMap,
+        query: Option<&str>,
+        snapshot: &Snapshot,
+        now: Timestamp,
+    ) -> Option<Session> {
+        self.look_now(headers, query, Doors::of(snapshot), now)
+    }
+
+    fn look_now(
+        &self,
+        headers: &HeaderMap,
+        query: Option<&str>,
+        doors: Doors<'_>,
+        now: Timestamp,
+    ) -> Option<Session> {
+        let bearer = self.bearer_now(headers, query, doors, now)?;
+        let mut absence = NoSession::NoCookie;
+        for login in doors.logins {
+            for value in offered(headers, login) {
+                match self.known(value, login, now) {
+                    Known::Live(person) => {
+                        return Some(Session {
+                            person: Ok(person),
+                            bearer,
+                        });
+                    }
+                    Known::Not(reason) => absence = stronger(absence, reason),
+                    Known::AskStore(_) => return None,
+                }
+            }
+        }
+        Some(Session {
+            person: Err(absence),
+            bearer,
+        })
+    }
+
+    /// Who sent a request with these headers and this query.
+    pub async fn read(
+        &self,
+        headers: &HeaderMap,
+        query: Option<&str>,
+        snapshot: &Snapshot,
+        now: Timestamp,
+    ) -> Session {
+        self.look(headers, query, Doors::of(snapshot), now).await
+    }
+
+    async fn look(
+        &self,
+        headers: &HeaderMap,
+        query: Option<&str>,
+        doors: Doors<'_>,
+        now: Timestamp,
+    ) -> Session {
+        let bearer = self.bearer(headers, query, doors, now).await;
+        let mut absence = NoSession::NoCookie;
+        for login in doors.logins {
+            match self.person(headers, login, now).await {
+                Ok(person) => {
+                    return Session {
+                        person: Ok(person),
+                        bearer,
+                    };
+                }
+                Err(reason) => absence = stronger(absence, reason),
+            }
+        }
+        Session {
+            person: Err(absence),
+            bearer,
+        }
+    }
+
+    /// Forgets sessions that have expired, in bounded steps; says how many.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn sweep(&self, now: Timestamp) -> Result<u64, StoreError> {
+        self.store.sweep(now).await
+    }
+
+    /// Who is signed in through `login`.
+    pub(crate) async fn person(
+        &self,
+        headers: &HeaderMap,
+        login: &Login,
+        now: Timestamp,
+    ) -> Result<Arc<Person>, NoSession> {
+        let mut absence = NoSession::NoCookie;
+        for value in offered(headers, login) {
+            let outcome = match self.known(value, login, now) {
+                Known::Live(person) => Ok(person),
+                Known::Not(reason) => Err(reason),
+                Known::AskStore(name) => {
+                    let loaded = self.load(&name).await;
+                    loaded.and_then(|person| fitting(person, login, now))
+                }
+            };
+            match outcome {
+                Ok(person) => return Ok(person),
+                Err(reason) => absence = stronger(absence, reason),
+            }
+        }
+        Err(absence)
+    }
+
+    fn known(&self, value: &[u8], login: &Login, now: Timestamp) -> Known {
+        let Some(value) = CookieValue::read(value) else {
+            return Known::Not(NoSession::Unknown);
+        };
+        let name = value.name();
+        if let Some(person) = self.live.get(&name) {
+            return match fitting(person, login, now) {
+                Ok(person) => Known::Live(person),
+                Err(reason) => Known::Not(reason),
+            };
+        }
+        if !self.stamp.is_mine(&value) || self.ended.get(&name).is_some() {
+            return Known::Not(NoSession::Unknown);
+        }
+        Known::AskStore(name)
+    }
+
+    /// Takes a session from the store into memory. Ending it meanwhile wins: then the guard finds
+    /// its place gone and nothing is kept.
+    async fn load(&self, name: &Name) -> Result<Arc<Person>, NoSession> {
+        let guard = match self.live.get_value_or_guard_async(name).await {
+            Ok(person) => return Ok(person),
+            Err(guard) => guard,
+        };
+        // Whoever held the place before may have found it out.
+        if self.ended.get(name).is_some() {
+            return Err(NoSession::Unknown);
+        }
+        match self.store.find(name).await {
+            Ok(Some(record)) => {
+                let person = Arc::new(vouched(record));
+                // Its place may be gone because the session was ended since it was found.
+                match guard.insert(person.clone()) {
+                    Err(_) if self.ended.get(name).is_some() => Err(NoSession::Unknown),
+                    Ok(()) | Err(_) => Ok(person),
+                }
+            }
+            Ok(None) => {
+                self.ended.insert(*name, ());
+                Err(NoSession::Unknown)
+            }
+            Err(error) => {
+                tracing::error!(%error, "a session cannot be read");
+                Err(NoSession::StoreUnavailable)
+            }
+        }
+    }
+
+    /// Keeps a session under a value that was never used before, and gives that value. It is durable
+    /// when this returns.
+    pub(crate) async fn begin(&self, session: NewSession) -> Result<CookieValue, StoreError> {
+        let value = self.stamp.draw(&*self.randomness);
+        let NewSession {
+            login,
+            identity,
+            id_token,
+            access_token,
+            refresh_token,
+            created,
+            expires,
+        } = session;
+        let Identity {
+            user,
+            email,
+            groups,
+            preferred_username,
+        } = identity;
+        let record = Record {
+            login,
+            user,
+            email,
+            groups,
+            preferred_username,
+            id_token,
+            access_token,
+            refresh_token,
+            created,
+            expires,
+        };
+        let name = value.name();
+        self.store.insert(&name, &record).await?;
+        self.live.insert(name, Arc::new(vouched(record)));
+        Ok(value)
+    }
+
+    /// Ends every session that the request brought for `login`. From now on nobody has it, here and
+    /// after a restart; should the store fail, at least not here.
+    pub(crate) async fn end(&self, headers: &HeaderMap, login: &Login) -> Result<(), StoreError> {
+        for value in offered(headers, login) {
+            let Some(value) = CookieValue::read(value) else {
+                continue;
+            };
+            if !self.stamp.is_mine(&value) {
+                continue;
+            }
+            let name = value.name();
+            // In this order: who loads it from now on sees that it ended, and who began to before
+            // loses the place to put it.
+            self.ended.insert(name, ());
+            self.live.remove(&name);
+            self.store.delete(&name).await?;
+        }
+        Ok(())
+    }
+
+    /// What issuers publish.
+    pub(crate) fn keys(&self) -> &Arc<Keys> {
+        &self.keys
+    }
+
+    /// Seals sign-in attempts.
+    pub(crate) fn seal(&self) -> &Seal {
+        &self.seal
+    }
+
+    #[cfg(test)]
+    pub(crate) async fn close(&self) {
+        self.store.close().await;
+    }
+}
+
+/// The session cookies that a request offers to `login`.
+fn offered<'a>(headers: &'a HeaderMap, login: &'a Login) -> impl Iterator<Item = &'a [u8]> {
+    cookies::named(headers, &login.cookie_name).take(MOST_COOKIES)
+}
+
+/// Of two reasons the one that says more.
+fn stronger(one: NoSession, other: NoSession) -> NoSession {
+    let weight = |reason| match reason {
+        NoSession::NoCookie => 0,
+        NoSession::Unknown => 1,
+        NoSession::Expired => 2,
+        NoSession::StoreUnavailable => 3,
+    };
+    if weight(other) > weight(one) {
+        other
+    } else {
+        one
+    }
+}

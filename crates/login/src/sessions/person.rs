@@ -1,0 +1,68 @@
+//! A person as the store vouches for them, and as memory holds them.
+
+use std::sync::Arc;
+
+use http::HeaderValue;
+use model::names::Timestamp;
+use model::snapshot::Login;
+use oidc::jose;
+use policy::session::PersonParts;
+use policy::{NoSession, Person, Token};
+use quick_cache::Weighter;
+
+use super::store::Record;
+use super::value::Name;
+
+/// A session of another login proxy is none here, whatever its cookie is called.
+pub(super) fn fitting(
+    person: Arc<Person>,
+    login: &Login,
+    now: Timestamp,
+) -> Result<Arc<Person>, NoSession> {
+    let (namespace, name) = (&*login.object.namespace, &*login.object.name);
+    let mine = person
+        .login()
+        .strip_prefix(namespace)
+        .and_then(|rest| rest.strip_prefix('/'))
+        .is_some_and(|rest| rest == name);
+    match mine {
+        false => Err(NoSession::Unknown),
+        true if person.expires() <= now => Err(NoSession::Expired),
+        true => Ok(person),
+    }
+}
+
+/// The person that a row of the store describes. Its ID token was proven before it was stored, and
+/// nobody but us writes there.
+pub(super) fn vouched(record: Record) -> Person {
+    let claims = jose::peek(&record.id_token).ok();
+    let token = claims.and_then(|claims| Token::assert_verified(&record.id_token, claims));
+    let access_token = record.access_token.as_deref().and_then(|token| {
+        let mut value = HeaderValue::from_str(token).ok()?;
+        value.set_sensitive(true);
+        Some(value)
+    });
+    Person::assert_signed_in(PersonParts {
+        login: record.login.into(),
+        user: record.user.into(),
+        email: Some(record.email.into()),
+        groups: record.groups.into_iter().map(Arc::from).collect(),
+        preferred_username: record.preferred_username.map(Arc::from),
+        token: token.map(Arc::new),
+        access_token,
+        expires: record.expires,
+    })
+}
+
+/// Reckons what a session takes: its tokens, which are held as text, as claims and as a header.
+#[derive(Clone)]
+pub(super) struct Weight;
+
+impl Weighter<Name, Arc<Person>> for Weight {
+    fn weight(&self, _: &Name, person: &Arc<Person>) -> u64 {
+        let token = person.token().map_or(0, |token| token.bearer().len());
+        let access = person.access_token().map_or(0, HeaderValue::len);
+        let groups: usize = person.groups().iter().map(|group| group.len() + 32).sum();
+        (1024 + 4 * token + access + groups) as u64
+    }
+}

@@ -1,0 +1,109 @@
+//! The value of a session cookie.
+
+use aws_lc_rs::hmac;
+use data_encoding::BASE64URL_NOPAD;
+use model::seams::Randomness;
+use subtle::ConstantTimeEq;
+
+use crate::keys::sha256;
+
+const RANDOM: usize = 32;
+const SEAL: usize = 16;
+const TEXT: usize = (RANDOM + SEAL) * 4 / 3;
+
+/// What a session is stored under: the SHA-256 of its cookie's value. Knowing it does not help to
+/// make the cookie.
+pub(crate) type Name = [u8; 32];
+
+/// 256 random bits, and 128 that say that this store drew them. The second part lets a forged cookie
+/// be told from a real one without asking the database.
+#[derive(Clone)]
+pub(crate) struct CookieValue([u8; RANDOM + SEAL]);
+
+/// Tells cookies of this store from others.
+pub(crate) struct Stamp(hmac::Key);
+
+impl Stamp {
+    /// With this store's own key.
+    pub(crate) fn new(key: &[u8; 32]) -> Self {
+        Self(hmac::Key::new(hmac::HMAC_SHA256, key))
+    }
+
+    /// A value that nobody has seen.
+    pub(crate) fn draw(&self, randomness: &dyn Randomness) -> CookieValue {
+        let mut value = [0; RANDOM + SEAL];
+        randomness.fill(&mut value[..RANDOM]);
+        let tag = hmac::sign(&self.0, &value[..RANDOM]);
+        value[RANDOM..].copy_from_slice(&tag.as_ref()[..SEAL]);
+        CookieValue(value)
+    }
+
+    /// Whether this store drew `value`.
+    pub(crate) fn is_mine(&self, value: &CookieValue) -> bool {
+        let (random, seal) = value.0.split_at(RANDOM);
+        let tag = hmac::sign(&self.0, random);
+        tag.as_ref()[..SEAL].ct_eq(seal).into()
+    }
+}
+
+impl CookieValue {
+    /// Reads a cookie, without allocation. `None` when it cannot be one of ours.
+    pub(crate) fn read(text: &[u8]) -> Option<Self> {
+        if text.len() != TEXT {
+            return None;
+        }
+        let mut value = [0; RANDOM + SEAL];
+        BASE64URL_NOPAD.decode_mut(text, &mut value).ok()?;
+        Some(Self(value))
+    }
+
+    /// As the cookie carries it.
+    pub(crate) fn text(&self) -> String {
+        BASE64URL_NOPAD.encode(&self.0)
+    }
+
+    /// What the session is stored under.
+    pub(crate) fn name(&self) -> Name {
+        sha256(&[&self.0])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixture::SeededRandomness;
+
+    #[test]
+    fn a_value_is_read_as_it_was_written_and_known_by_its_store_only() {
+        let stamp = Stamp::new(&[1; 32]);
+        let value = stamp.draw(&SeededRandomness::default());
+        let text = value.text();
+        assert_eq!(text.len(), 64);
+        let read = CookieValue::read(text.as_bytes()).unwrap();
+        assert_eq!(read.name(), value.name());
+        assert!(stamp.is_mine(&read));
+        assert!(!Stamp::new(&[2; 32]).is_mine(&read));
+    }
+
+    #[test]
+    fn bent_values_are_not_mine_and_other_shapes_are_not_values() {
+        let stamp = Stamp::new(&[1; 32]);
+        let text = stamp.draw(&SeededRandomness::default()).text();
+        for place in [0, 20, 42, 50, 63] {
+            let mut bent = text.clone().into_bytes();
+            bent[place] = if bent[place] == b'A' { b'Q' } else { b'A' };
+            let bent = CookieValue::read(&bent).unwrap();
+            assert!(!stamp.is_mine(&bent), "{place}");
+        }
+        let longer = format!("{text}A");
+        for shape in [
+            "",
+            "x",
+            &text[1..],
+            &longer,
+            &text.replace(&text[3..4], "!"),
+        ] {
+            assert!(CookieValue::read(shape.as_bytes()).is_none(), "{shape}");
+        }
+    }
+}

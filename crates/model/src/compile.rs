@@ -1,0 +1,204 @@
+//! Links kinds into a [`Snapshot`]. Total: a broken part never refuses the whole.
+
+mod authorizers;
+mod check;
+mod destinations;
+mod guards;
+mod identity;
+mod identity_headers;
+mod listeners;
+mod policies;
+mod routes;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use crate::finding::Finding;
+use crate::manifest::certificate::{TlsServer, certificates};
+use crate::manifest::dex::find_providers;
+use crate::manifest::gateway::{Gateway, Speaks};
+use crate::manifest::mesh::mesh;
+use crate::manifest::oauth2_proxy::find_logins;
+use crate::manifest::service::is_subset;
+use crate::manifest::virtual_service::VirtualService;
+use crate::objects::ObjectSet;
+use crate::snapshot::{Closure, Listener, PlayedBy, Snapshot};
+use crate::world::{Key, World};
+use destinations::Destinations;
+use listeners::{Builder, Seated};
+use policies::Policies;
+
+/// What came of an object set.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Compiled {
+    /// The world as far as it can be read.
+    pub snapshot: Snapshot,
+    /// Everything that is wrong, worst first, then by place.
+    pub findings: Vec<Finding>,
+}
+
+/// Compiles the full object set.
+pub fn compile(objects: &ObjectSet) -> Compiled {
+    let mut findings = Vec::new();
+    let world = World::read(objects, &mut findings);
+    findings.extend(check::empty(&world));
+
+    let mesh = mesh(&world, &mut findings);
+    let providers = find_providers(&world, &mut findings);
+    let logins = find_logins(&world, &mut findings);
+    let mut played: HashMap<Key, PlayedBy> = HashMap::new();
+    let providers = providers
+        .into_iter()
+        .map(|found| (found.provider, found.services));
+    let providers = play(providers, PlayedBy::Provider, &mut played);
+    let logins = logins
+        .into_iter()
+        .map(|found| (found.login, found.services));
+    let logins = play(logins, PlayedBy::Login, &mut played);
+
+    let gateways: Vec<Gateway> = world
+        .of_kind("Gateway")
+        .iter()
+        .map(|object| Gateway::read(object, &mut findings))
+        .collect();
+    let routes: Vec<VirtualService> = world
+        .of_kind("VirtualService")
+        .iter()
+        .map(|object| VirtualService::read(object, &mut findings))
+        .collect();
+    let trust_domain = mesh
+        .trust_domains
+        .first()
+        .map_or("cluster.local", |domain| &**domain);
+    let identity = identity::find(&world, &gateways, &routes, trust_domain, &mut findings);
+    check::other_gateways(&gateways, &identity, &mut findings);
+    check::bindings(&routes, &gateways, &identity, &mut findings);
+
+    let root_namespace = &mesh.root_namespace;
+    let doors = guards::unread(&world, mesh.closed.as_ref(), root_namespace, &mut findings);
+    let policies = Policies::read(
+        &world,
+        root_namespace,
+        &mesh.trust_domains,
+        doors,
+        &mut findings,
+    );
+    policies.check(&world, &identity, &mut findings);
+    let (gateway_policies, gateway_authentication) =
+        policies.of(&identity.namespace, &identity.labels);
+    let authorizers = authorizers::link(&mesh, &world, &policies, &played, &mut findings);
+
+    let own: Vec<&Gateway> = gateways
+        .iter()
+        .filter(|gateway| is_subset(&gateway.selector, &identity.labels))
+        .collect();
+    if own.is_empty() {
+        check::no_gateway(&identity, !world.counts.is_empty(), &mut findings);
+    }
+    let ports = listeners::seat(&own, &mut findings);
+    let sign_in = |key: &Key| played.contains_key(key);
+    check::plain_logins(&ports, &routes, &sign_in, &mut findings);
+    let tls_servers = tls_servers(&ports);
+    let (certificates, wanted_certificates) =
+        certificates(&world, &tls_servers, &identity, &mut findings);
+
+    let mut destinations = Destinations::new(&world, &policies, played);
+    let listeners: BTreeMap<u16, Listener> = {
+        let mut builder = Builder {
+            world: &world,
+            identity: &identity,
+            routes: &routes,
+            destinations: &mut destinations,
+        };
+        let listeners = ports
+            .iter()
+            .map(|(port, servers)| (*port, builder.listener(*port, servers)));
+        listeners
+            .filter_map(|(port, listener)| Some((port, listener?)))
+            .collect()
+    };
+    findings.append(&mut destinations.findings);
+
+    let user_header = identity_headers::user_header(&world, &mut findings);
+    let identity_headers = identity_headers::all(&user_header, &policies, authorizers.values());
+    sort(&mut findings);
+    let snapshot = Snapshot {
+        identity,
+        root_namespace: mesh.root_namespace,
+        trust_domains: mesh.trust_domains,
+        normalization: mesh.normalization,
+        trusted_hops: mesh.trusted_hops,
+        listeners,
+        gateway_policies,
+        gateway_authentication,
+        authorizers,
+        logins,
+        providers,
+        identity_headers,
+        user_header,
+        certificates,
+        wanted_certificates,
+        objects: world.counts,
+    };
+    Compiled { snapshot, findings }
+}
+
+/// Numbers what this process plays and enters the Services that lead to it. What is recognised and
+/// cannot be read closes its Services.
+fn play<T>(
+    found: impl Iterator<Item = (Result<T, Arc<Closure>>, Vec<Key>)>,
+    who: impl Fn(usize) -> PlayedBy,
+    played: &mut HashMap<Key, PlayedBy>,
+) -> Vec<Arc<T>> {
+    let mut roles = Vec::new();
+    for (role, services) in found {
+        let by = match role {
+            Ok(role) => {
+                roles.push(Arc::new(role));
+                who(roles.len() - 1)
+            }
+            Err(closure) => PlayedBy::Nobody(closure),
+        };
+        played.extend(services.into_iter().map(|key| (key, by.clone())));
+    }
+    roles
+}
+
+fn tls_servers(ports: &BTreeMap<u16, Vec<Seated<'_>>>) -> Vec<TlsServer> {
+    let seated = ports.values().flatten();
+    let servers = seated.filter_map(|Seated { gateway, server }| match &server.speaks {
+        Speaks::Tls(tls) if server.closed.is_none() => Some(TlsServer {
+            gateway: Arc::clone(&gateway.object),
+            line: server.line,
+            hosts: server
+                .hosts
+                .iter()
+                .map(|host| host.pattern.clone())
+                .collect(),
+            credential: tls.credential.clone(),
+            files: tls.files.clone(),
+        }),
+        _ => None,
+    });
+    servers.collect()
+}
+
+/// Worst first, then by place; what is said twice is said once.
+fn sort(findings: &mut Vec<Finding>) {
+    findings.sort_by(|a, b| {
+        let rest = |one: &Finding| {
+            (
+                one.place.clone(),
+                one.code,
+                one.field.clone(),
+                one.fault.clone(),
+            )
+        };
+        b.severity
+            .cmp(&a.severity)
+            .then_with(|| rest(a).cmp(&rest(b)))
+    });
+    findings.dedup();
+}

@@ -1,0 +1,245 @@
+//! Which policies apply to which workload.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::finding::{Finding, Severity, codes};
+use crate::manifest::authorization_policy::AuthorizationPolicy;
+use crate::manifest::request_authentication::RequestAuthentication;
+use crate::manifest::selection::Selection;
+use crate::names::{ObjectRef, Place};
+use crate::snapshot::{Action, Authentication, Identity, Policy, PolicySet, TextPattern, Values};
+use crate::world::World;
+
+type Labels = BTreeMap<Arc<str>, Arc<str>>;
+
+/// All policies, by name, then namespace.
+pub(super) struct Policies {
+    root_namespace: Arc<str>,
+    authorization: Vec<AuthorizationPolicy>,
+    authentication: Vec<RequestAuthentication>,
+}
+
+impl Policies {
+    /// Reads all of them.
+    pub(super) fn read(
+        world: &World,
+        root_namespace: &Arc<str>,
+        trust_domains: &[Arc<str>],
+        doors: Vec<AuthorizationPolicy>,
+        findings: &mut Vec<Finding>,
+    ) -> Self {
+        let authorization = world.of_kind("AuthorizationPolicy").iter();
+        let mut authorization: Vec<_> = authorization
+            .map(|object| AuthorizationPolicy::read(object, trust_domains, findings))
+            .collect();
+        authorization.extend(doors);
+        let authentication = world.of_kind("RequestAuthentication").iter();
+        let mut authentication: Vec<_> = authentication
+            .map(|object| RequestAuthentication::read(object, findings))
+            .collect();
+        for broken in &world.broken {
+            match &*broken.object.kind {
+                "AuthorizationPolicy" => {
+                    authorization.push(AuthorizationPolicy::broken(broken, root_namespace))
+                }
+                "RequestAuthentication" => {
+                    authentication.push(RequestAuthentication::broken(broken, root_namespace));
+                }
+                _ => {}
+            }
+        }
+        authorization
+            .sort_by(|a, b| order(&a.policy.info.object).cmp(&order(&b.policy.info.object)));
+        authentication.sort_by(|a, b| order(&a.info.object).cmp(&order(&b.info.object)));
+        Self {
+            root_namespace: Arc::clone(root_namespace),
+            authorization,
+            authentication,
+        }
+    }
+
+    /// What applies to pods of a namespace with these labels.
+    pub(super) fn of(&self, namespace: &str, labels: &Labels) -> (PolicySet, Authentication) {
+        let covers =
+            |selection: &Selection| selection.covers(&self.root_namespace, namespace, labels);
+        let mut set = PolicySet::default();
+        for entry in &self.authorization {
+            if entry.dry_run || !covers(&entry.selection) {
+                continue;
+            }
+            let list = match entry.policy.action {
+                Action::Custom(_) => &mut set.custom,
+                Action::Audit => &mut set.audit,
+                Action::Deny => &mut set.deny,
+                Action::Allow => &mut set.allow,
+            };
+            list.push(Arc::clone(&entry.policy));
+        }
+        let mut authentication = Authentication::default();
+        for entry in self
+            .authentication
+            .iter()
+            .filter(|entry| covers(&entry.selection))
+        {
+            authentication.rules.extend(entry.rules.iter().cloned());
+            set.deny.extend(entry.closed.iter().cloned());
+        }
+        authentication.rules.sort_by(|a, b| a.issuer.cmp(&b.issuer));
+        (set, authentication)
+    }
+
+    /// All CUSTOM policies with the authorizer they name and the line of the name.
+    pub(super) fn custom(&self) -> impl Iterator<Item = (&Arc<str>, &Policy, u32)> {
+        self.authorization
+            .iter()
+            .filter_map(|entry| match &entry.policy.action {
+                Action::Custom(name) => Some((name, &*entry.policy, entry.provider_line)),
+                _ => None,
+            })
+    }
+
+    /// Every header that a token's claims become, wherever the rule applies.
+    pub(super) fn claim_headers(&self) -> impl Iterator<Item = &http::HeaderName> {
+        let rules = self.authentication.iter().flat_map(|entry| &entry.rules);
+        rules.flat_map(|rule| {
+            let claims = rule.claim_headers.iter().map(|claim| &claim.header);
+            claims.chain(&rule.payload_header)
+        })
+    }
+
+    /// Policies whose selector means no workload in the manifests, and principals of a gateway
+    /// that is not there.
+    pub(super) fn check(&self, world: &World, identity: &Identity, findings: &mut Vec<Finding>) {
+        for entry in &self.authorization {
+            let info = &entry.policy.info;
+            self.check_selection(
+                world,
+                identity,
+                &entry.selection,
+                (&info.object, &info.place),
+                codes::POLICY_SELECTS_NOTHING,
+                findings,
+            );
+            check_principals(world, identity, &entry.policy, findings);
+        }
+        for entry in &self.authentication {
+            self.check_selection(
+                world,
+                identity,
+                &entry.selection,
+                (&entry.info.object, &entry.info.place),
+                codes::AUTHENTICATION_SELECTS_NOTHING,
+                findings,
+            );
+        }
+    }
+
+    fn check_selection(
+        &self,
+        world: &World,
+        identity: &Identity,
+        selection: &Selection,
+        (object, place): (&ObjectRef, &Place),
+        code: crate::finding::Code,
+        findings: &mut Vec<Finding>,
+    ) {
+        if selection.labels.is_empty() || selection.by_reference {
+            return;
+        }
+        let covers = |namespace: &str, labels: &Labels| {
+            selection.covers(&self.root_namespace, namespace, labels)
+        };
+        let found = covers(&identity.namespace, &identity.labels)
+            || world
+                .workloads
+                .iter()
+                .any(|one| covers(&one.namespace, &one.labels))
+            || world
+                .services
+                .values()
+                .any(|one| covers(&one.namespace, &one.selector));
+        if found {
+            return;
+        }
+        // Meant for the gateway, but in a namespace where it has no effect: nothing guards it.
+        let elsewhere =
+            selection.covers(&selection.namespace, &selection.namespace, &identity.labels);
+        let (severity, remedy) = if elsewhere {
+            let namespace = &identity.namespace;
+            (
+                Severity::Error,
+                format!("the ingress gateway is in `{namespace}`: move it there"),
+            )
+        } else {
+            (
+                Severity::Warning,
+                "check `selector.matchLabels` and the namespace".to_owned(),
+            )
+        };
+        findings.push(Finding {
+            code,
+            severity,
+            place: Some(place.clone()),
+            object: Some(object.clone()),
+            field: "spec.selector.matchLabels".to_owned(),
+            fault: "this selects no workload in the manifests, so it has no effect".to_owned(),
+            remedy,
+        });
+    }
+}
+
+fn order(object: &ObjectRef) -> (&str, &str) {
+    (&object.name, &object.namespace)
+}
+
+/// A moved gateway leaves policies behind that name its old principal.
+fn check_principals(
+    world: &World,
+    identity: &Identity,
+    policy: &Policy,
+    findings: &mut Vec<Finding>,
+) {
+    for rule in &policy.rules {
+        let tests = rule.from.iter().flatten().chain(&rule.when);
+        let texts = tests.filter(|test| test.attribute == crate::snapshot::Attribute::Principal);
+        for values in texts.filter_map(|test| test.any_of.as_ref()) {
+            let Values::Text(patterns) = values else {
+                continue;
+            };
+            let exact = patterns.iter().filter_map(|pattern| match pattern {
+                TextPattern::Exact(text) => Some(text),
+                _ => None,
+            });
+            let mut stale = exact.filter(|text| is_stale_gateway(world, identity, text));
+            if let Some(principal) = stale.next() {
+                findings.push(Finding {
+                    code: codes::PRINCIPAL_UNKNOWN,
+                    severity: Severity::Error,
+                    place: Some(Place {
+                        file: Arc::clone(&policy.info.place.file),
+                        line: rule.line,
+                    }),
+                    object: Some(policy.info.object.clone()),
+                    field: "spec.rules".to_owned(),
+                    fault: format!("no workload is `{principal}`"),
+                    remedy: format!("this gateway is `{}`", identity.principal),
+                });
+            }
+        }
+    }
+}
+
+/// Whether a principal reads like an ingress gateway and is none that is known.
+fn is_stale_gateway(world: &World, identity: &Identity, principal: &str) -> bool {
+    let parts: Vec<&str> = principal.split('/').collect();
+    let [_, "ns", namespace, "sa", account] = parts[..] else {
+        return false;
+    };
+    let known = world
+        .workloads
+        .iter()
+        .any(|one| *one.namespace == *namespace && *one.service_account == *account);
+    let own = *identity.namespace == *namespace && *identity.service_account == *account;
+    account.contains("ingressgateway") && !own && !known
+}

@@ -1,0 +1,171 @@
+//! Every code, by what it is about: 01 reading, 02 gateways, 03 routes, 04 policies, 05 tokens,
+//! 06 login, 07 provider, 08 certificates.
+
+use super::Code;
+
+// Reading.
+
+/// A document is no YAML.
+pub const SYNTAX: Code = Code(101);
+/// A document is no Kubernetes object.
+pub const NOT_AN_OBJECT: Code = Code(102);
+/// An object has no name.
+pub const NAMELESS: Code = Code(103);
+/// The same object stands in the files twice.
+pub const DUPLICATE: Code = Code(104);
+/// A known kind in a version that is not read.
+pub const API_VERSION: Code = Code(105);
+/// A field is missing, of the wrong type, or has a value that means nothing.
+pub const FIELD: Code = Code(106);
+/// A field that the kind does not have.
+pub const UNKNOWN_FIELD: Code = Code(107);
+/// A placeholder such as `${HOST}` was never filled in.
+pub const PLACEHOLDER: Code = Code(108);
+/// There is no object at all.
+pub const EMPTY: Code = Code(109);
+/// An object of a kind that is not acted on.
+pub const KIND_NOT_READ: Code = Code(121);
+/// Components disagree about the header that names the user.
+pub const USER_HEADER: Code = Code(120);
+
+// Gateways.
+
+/// Sign-in happens over a server without TLS.
+pub const PLAIN_HTTP: Code = Code(201);
+/// No `Gateway` selects the ingress gateway.
+pub const NO_GATEWAY: Code = Code(202);
+/// A TLS server does not say its mode.
+pub const TLS_MODE: Code = Code(203);
+/// A server speaks a protocol or uses a TLS mode that is not served here.
+pub const UNSUPPORTED_SERVER: Code = Code(204);
+/// Two servers of one port contradict each other.
+pub const SERVER_CONFLICT: Code = Code(205);
+/// A `Gateway` selects another workload than the ingress gateway.
+pub const OTHER_GATEWAY: Code = Code(206);
+/// The ingress gateway's workload is not in the manifests; its usual identity is assumed.
+pub const ASSUMED_IDENTITY: Code = Code(207);
+/// A `Gateway` cannot be read.
+pub const GATEWAY_INVALID: Code = Code(208);
+
+// Routes.
+
+/// A `VirtualService` names a `Gateway` that does not exist.
+pub const UNKNOWN_GATEWAY: Code = Code(301);
+/// A `VirtualService` has no hosts.
+pub const NO_HOSTS: Code = Code(302);
+/// A `VirtualService` names no gateway, so it means sidecars only.
+pub const MESH_ONLY: Code = Code(303);
+/// A `VirtualService` and the `Gateway` it names have no host in common.
+pub const NO_COMMON_HOST: Code = Code(304);
+/// A destination names a port that its Service does not have.
+pub const PORT_ABSENT: Code = Code(305);
+/// A destination names a Service that is not in the manifests.
+pub const UNKNOWN_SERVICE: Code = Code(306);
+/// A field of a route has no effect here.
+pub const ROUTE_FIELD_IGNORED: Code = Code(307);
+/// A route cannot be served as written and is closed.
+pub const ROUTE_CLOSED: Code = Code(308);
+/// A route stands behind one that takes every request.
+pub const UNREACHABLE_ROUTE: Code = Code(309);
+/// A destination refuses every request by policy.
+pub const DESTINATION_REFUSES: Code = Code(310);
+/// A `VirtualService` cannot be read; its hosts are closed.
+pub const HOSTS_CLOSED: Code = Code(311);
+/// `tls` and `tcp` routes are not served here.
+pub const STREAM_ROUTES: Code = Code(312);
+/// A `VirtualService` is not exported to the namespace of the gateway.
+pub const NOT_EXPORTED: Code = Code(313);
+
+// Policies.
+
+/// An `AuthorizationPolicy` is invalid; the workloads it selects are closed.
+pub const POLICY_INVALID: Code = Code(401);
+/// An `AuthorizationPolicy` selects no workload.
+pub const POLICY_SELECTS_NOTHING: Code = Code(402);
+/// A CUSTOM policy names an authorizer that the mesh does not define.
+pub const AUTHORIZER_UNKNOWN: Code = Code(403);
+/// A policy names a principal that no workload has.
+pub const PRINCIPAL_UNKNOWN: Code = Code(404);
+/// A policy is a dry run: nothing enforces it.
+pub const DRY_RUN: Code = Code(405);
+/// A policy attaches by `targetRefs`, which gateways of this kind do not look at.
+pub const TARGET_REF: Code = Code(406);
+/// An authorizer is not one that doorward plays, so it answers no.
+pub const AUTHORIZER_ELSEWHERE: Code = Code(407);
+/// A `*` in a place where it is an ordinary character.
+pub const LITERAL_STAR: Code = Code(408);
+
+// Tokens.
+
+/// A `RequestAuthentication` is invalid; the workloads it selects are closed.
+pub const AUTHENTICATION_INVALID: Code = Code(501);
+/// A `RequestAuthentication` selects no workload.
+pub const AUTHENTICATION_SELECTS_NOTHING: Code = Code(502);
+
+// Mesh and containers.
+
+/// The mesh configuration cannot be read; the gateway is closed.
+pub const MESH_INVALID: Code = Code(110);
+/// An entry of `extensionProviders` cannot be read; it answers no.
+pub const AUTHORIZER_INVALID: Code = Code(111);
+/// A setting of an entry of `extensionProviders` is old, unwise or not acted on.
+pub const AUTHORIZER_SETTING: Code = Code(112);
+/// A variable or file of a container comes from an object that is not in the manifests.
+pub const ENVIRONMENT_SOURCE: Code = Code(118);
+/// A file that a container reads is not in the manifests.
+pub const FILE_ABSENT: Code = Code(119);
+
+// Login.
+
+/// The configuration of a login proxy cannot be read; it lets nobody in.
+pub const LOGIN_CONFIG: Code = Code(601);
+/// An option that no login proxy has.
+pub const LOGIN_OPTION_UNKNOWN: Code = Code(602);
+/// An option that is known and not acted on.
+pub const LOGIN_OPTION_IGNORED: Code = Code(603);
+/// An option that narrows who may enter and is not enforced here; the login lets nobody in.
+pub const LOGIN_OPTION_UNENFORCED: Code = Code(604);
+/// An option has a value that means nothing.
+pub const LOGIN_OPTION_VALUE: Code = Code(605);
+/// An option without which nobody can sign in is missing.
+pub const LOGIN_OPTION_MISSING: Code = Code(606);
+/// An option that would weaken a check; the check stays.
+pub const LOGIN_OPTION_REFUSED: Code = Code(607);
+/// A login proxy is meant to forward requests itself.
+pub const LOGIN_UPSTREAM: Code = Code(608);
+/// A secret or password hash is one that was published.
+pub const PUBLISHED_SECRET: Code = Code(609);
+/// A skip rule does not mean what it looks like.
+pub const LOGIN_SKIP_RULE: Code = Code(610);
+
+// Provider.
+
+/// The configuration of an OpenID provider cannot be read; it signs nobody in.
+pub const PROVIDER_CONFIG: Code = Code(701);
+/// A key that the configuration of an OpenID provider does not have.
+pub const PROVIDER_FIELD_UNKNOWN: Code = Code(702);
+/// A setting of an OpenID provider that is known and not acted on.
+pub const PROVIDER_FIELD_IGNORED: Code = Code(703);
+/// A client cannot be registered as written and is left out.
+pub const PROVIDER_CLIENT: Code = Code(704);
+/// A user of the password list cannot sign in as written and is left out.
+pub const PROVIDER_PASSWORD: Code = Code(705);
+/// A connector is not supported and is left out.
+pub const PROVIDER_CONNECTOR: Code = Code(706);
+/// A user has no stable identifier of their own.
+pub const PROVIDER_USER_ID: Code = Code(707);
+
+// Certificates.
+
+/// A TLS server names a Secret that is not in the manifests.
+pub const CREDENTIAL_ABSENT: Code = Code(801);
+/// A Secret that a TLS server names holds no key pair.
+pub const CREDENTIAL_INVALID: Code = Code(802);
+/// A TLS server names its certificate in a way that is not read.
+pub const CREDENTIAL_NAME: Code = Code(803);
+/// A `Certificate` cannot be issued as written.
+pub const CERTIFICATE_INVALID: Code = Code(804);
+/// A `Certificate` is signed by another issuer than it names.
+pub const ISSUER_NOT_USED: Code = Code(805);
+/// A `Certificate` is not what a server should have.
+pub const CERTIFICATE_UNUSUAL: Code = Code(806);

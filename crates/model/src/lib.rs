@@ -1,0 +1,24 @@
+//! Manifests to one immutable, validated [`Snapshot`].
+//!
+//! **Does.** Reads Kubernetes objects ([`objects`]), links them ([`compile()`]) and answers
+//! questions about the result ([`Snapshot`]). Everything that is wrong comes back as a
+//! [`Finding`]: place, field, fault and remedy. A part that cannot be read becomes a finding plus a
+//! closed door for whatever it selects; the rest serves.
+//!
+//! **Must not know.** Requests, sessions, sockets, the API server, files on disk, what time it is.
+//!
+//! **Flow.** text → [`objects::Object`]s with provenance → one typed shape per kind
+//! (`manifest/`, private) → [`compile()`] → ([`Snapshot`], [`Vec<Finding>`]).
+
+pub mod compile;
+pub mod finding;
+mod manifest;
+pub mod names;
+pub mod objects;
+pub mod seams;
+pub mod snapshot;
+mod world;
+
+pub use compile::{Compiled, compile};
+pub use finding::{Finding, Severity};
+pub use snapshot::Snapshot;

@@ -1,0 +1,303 @@
+//! Istio `Gateway` (networking.istio.io): ports, hosts and TLS of an ingress workload.
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
+
+use crate::finding::{Code, Finding, Severity, codes};
+use crate::names::HostPattern;
+use crate::objects::{Fault, Field, Object, string_map};
+use crate::snapshot::Closure;
+
+/// A Gateway.
+#[derive(Clone, Debug)]
+pub(crate) struct Gateway {
+    pub(crate) object: Arc<Object>,
+    /// Labels of the workload it configures; empty means every one.
+    pub(crate) selector: BTreeMap<Arc<str>, Arc<str>>,
+    /// Whether Service ports are translated to ports of the pod.
+    pub(crate) translates_ports: bool,
+    /// In the order of the file, without those whose port cannot be read.
+    pub(crate) servers: Vec<Server>,
+}
+
+/// One of `spec.servers`.
+#[derive(Clone, Debug)]
+pub(crate) struct Server {
+    /// Such as `spec.servers[0]`.
+    pub(crate) path: String,
+    pub(crate) line: u32,
+    pub(crate) port: u16,
+    pub(crate) speaks: Speaks,
+    pub(crate) hosts: Vec<ServerHost>,
+    /// Set when it cannot be served as written: its hosts are closed.
+    pub(crate) closed: Option<Arc<Closure>>,
+}
+
+/// What a server speaks, as far as servers of one port have to agree on it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Speaks {
+    Http { https_redirect: bool },
+    Tls(TlsSettings),
+    Stream,
+}
+
+/// Where the key pair of a TLS server comes from.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct TlsSettings {
+    /// `credentialName`.
+    pub(crate) credential: Option<Arc<str>>,
+    /// `serverCertificate` and `privateKey`.
+    pub(crate) files: Option<(Arc<str>, Arc<str>)>,
+}
+
+/// One of `hosts`: `[namespace/]name`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ServerHost {
+    /// Namespace of the VirtualServices that may use it; `None` for any.
+    pub(crate) namespace: Option<Arc<str>>,
+    pub(crate) pattern: HostPattern,
+}
+
+impl Gateway {
+    /// Reads a Gateway. One that cannot be read has no servers.
+    pub(crate) fn read(object: &Arc<Object>, findings: &mut Vec<Finding>) -> Self {
+        let mut gateway = Self {
+            object: Arc::clone(object),
+            selector: string_map(object.root.path(&["spec", "selector"])),
+            translates_ports: !disables_translation(object),
+            servers: Vec::new(),
+        };
+        match servers(object, findings) {
+            Ok(servers) => gateway.servers = servers,
+            Err(mut fault) => {
+                if fault.code == codes::FIELD {
+                    fault.code = codes::GATEWAY_INVALID;
+                }
+                findings.push(*fault);
+            }
+        }
+        for server in &mut gateway.servers {
+            server.closed = server.closed.take().or_else(|| object.closed.clone());
+        }
+        gateway
+    }
+}
+
+fn disables_translation(object: &Object) -> bool {
+    let label = "experimental.istio.io/disable-gateway-port-translation";
+    object
+        .labels()
+        .get(label)
+        .is_some_and(|value| &**value == "true")
+}
+
+fn servers(object: &Object, findings: &mut Vec<Finding>) -> Result<Vec<Server>, Fault> {
+    let spec = object.top().required("spec")?;
+    let list = spec.required("servers")?.items()?;
+    if list.is_empty() {
+        return Err(spec.fault("this `Gateway` has no `servers`", "add one"));
+    }
+    let mut names = HashSet::new();
+    let mut servers = Vec::new();
+    for field in &list {
+        if let Some(name) = field
+            .node
+            .path(&["port", "name"])
+            .and_then(|name| name.text())
+            && !names.insert(name)
+        {
+            let fault = format!("two servers of this `Gateway` name their port `{name}`");
+            return Err(field.fault(fault, "give every port its own name"));
+        }
+        match server(field, object, findings) {
+            Ok(server) => servers.push(server),
+            Err(mut fault) => {
+                fault.code = codes::GATEWAY_INVALID;
+                findings.push(*fault);
+            }
+        }
+    }
+    Ok(servers)
+}
+
+fn server(
+    field: &Field<'_>,
+    object: &Object,
+    findings: &mut Vec<Finding>,
+) -> Result<Server, Fault> {
+    let port = field.required("port")?;
+    let number = port.required("number")?.port()?;
+    let mut hosts = Vec::new();
+    for host in field.required("hosts")?.items()? {
+        match server_host(&host, object) {
+            Ok(host) => hosts.push(host),
+            Err(mut fault) => {
+                fault.code = codes::GATEWAY_INVALID;
+                findings.push(*fault);
+            }
+        }
+    }
+    for ignored in ["bind", "defaultEndpoint"] {
+        if let Some(field) = field.child(ignored) {
+            findings.push(field.finding(
+                codes::FIELD,
+                Severity::Warning,
+                format!("`{}` has no effect here", field.path),
+                "choose addresses with `--https` and `--http`",
+            ));
+        }
+    }
+    let (speaks, fault) = speaks(field, &port, findings);
+    let closed = fault.map(|fault| {
+        let closure = Arc::new(Closure::of(&fault));
+        findings.push(*fault);
+        closure
+    });
+    let (path, line) = (field.path.clone(), field.line());
+    Ok(Server {
+        path,
+        line,
+        port: number,
+        speaks,
+        hosts,
+        closed,
+    })
+}
+
+fn server_host(field: &Field<'_>, object: &Object) -> Result<ServerHost, Fault> {
+    let text = field.text()?;
+    let (namespace, name) = match text.split_once('/') {
+        None | Some(("*", _)) => (None, text.rsplit('/').next().unwrap_or(text)),
+        Some((".", name)) => (Some(Arc::clone(object.namespace())), name),
+        Some((namespace, name)) => (Some(namespace.into()), name),
+    };
+    let pattern = HostPattern::parse(name).ok_or_else(|| {
+        field.fault(
+            format!("`{text}` is no host: `*` may only stand alone or as the first label"),
+            "write a name, `*.` and a name, or `*`",
+        )
+    })?;
+    Ok(ServerHost { namespace, pattern })
+}
+
+/// What the server speaks, and the fault that closes it.
+fn speaks(
+    field: &Field<'_>,
+    port: &Field<'_>,
+    findings: &mut Vec<Finding>,
+) -> (Speaks, Option<Fault>) {
+    let protocol = port
+        .child("protocol")
+        .and_then(|protocol| protocol.text().ok());
+    let protocol = protocol.unwrap_or_default().to_ascii_uppercase();
+    let tls = field.child("tls");
+    match protocol.as_str() {
+        "HTTP" | "HTTP2" | "GRPC" | "GRPC-WEB" => plain(tls.as_ref()),
+        "HTTPS" => match &tls {
+            Some(tls) => terminated(tls, findings),
+            None => {
+                let fault = format!("`{}` is HTTPS and has no `tls`", field.path);
+                let fault = coded(
+                    codes::GATEWAY_INVALID,
+                    field.fault(fault, "add `tls` with a mode"),
+                );
+                (Speaks::Tls(TlsSettings::default()), Some(fault))
+            }
+        },
+        "TLS" | "TCP" | "MONGO" => {
+            let fault = format!(
+                "`{}` speaks {protocol}, which is not served here",
+                field.path
+            );
+            let fault = field.fault(fault, "route HTTP or HTTPS through doorward only");
+            let speaks = if protocol == "TLS" {
+                Speaks::Tls(TlsSettings::default())
+            } else {
+                Speaks::Stream
+            };
+            (speaks, Some(coded(codes::UNSUPPORTED_SERVER, fault)))
+        }
+        _ => {
+            let fault = format!("`{}.protocol` is no protocol: `{protocol}`", port.path);
+            let fault = port.fault(fault, "write `HTTP` or `HTTPS`");
+            (Speaks::Stream, Some(coded(codes::GATEWAY_INVALID, fault)))
+        }
+    }
+}
+
+fn coded(code: Code, mut fault: Fault) -> Fault {
+    fault.code = code;
+    fault
+}
+
+fn plain(tls: Option<&Field<'_>>) -> (Speaks, Option<Fault>) {
+    match tls.map_or(Ok(false), |tls| tls.flag("httpsRedirect")) {
+        Ok(https_redirect) => (Speaks::Http { https_redirect }, None),
+        Err(fault) => (
+            Speaks::Http {
+                https_redirect: false,
+            },
+            Some(coded(codes::GATEWAY_INVALID, fault)),
+        ),
+    }
+}
+
+fn terminated(tls: &Field<'_>, findings: &mut Vec<Finding>) -> (Speaks, Option<Fault>) {
+    let text = |name: &str| {
+        tls.child(name)
+            .and_then(|field| field.text().ok())
+            .map(Arc::from)
+    };
+    let first = tls
+        .node
+        .field("credentialNames")
+        .and_then(|list| list.items()?.first()?.text());
+    let settings = TlsSettings {
+        credential: text("credentialName").or_else(|| first.map(Arc::from)),
+        files: text("serverCertificate").zip(text("privateKey")),
+    };
+    for ignored in ["minProtocolVersion", "maxProtocolVersion", "cipherSuites"] {
+        if let Some(field) = tls.child(ignored) {
+            findings.push(field.finding(
+                codes::FIELD,
+                Severity::Warning,
+                format!("`{}` has no effect here", field.path),
+                "doorward speaks TLS 1.2 and 1.3 with the strong suites of both",
+            ));
+        }
+    }
+    let mode = tls.child("mode");
+    let fault = match mode.as_ref().map(|mode| mode.text().unwrap_or_default()) {
+        Some("SIMPLE") => None,
+        Some("OPTIONAL_MUTUAL") => {
+            findings.push(tls.finding(
+                codes::UNSUPPORTED_SERVER,
+                Severity::Warning,
+                format!(
+                    "`{}.mode` asks for client certificates; doorward does not",
+                    tls.path
+                ),
+                "write `SIMPLE`",
+            ));
+            None
+        }
+        None => Some(coded(
+            codes::TLS_MODE,
+            tls.fault(
+                format!(
+                    "`{}.mode` is missing, which means PASSTHROUGH, not SIMPLE",
+                    tls.path
+                ),
+                "add `mode: SIMPLE`",
+            ),
+        )),
+        Some(mode) => Some(coded(
+            codes::UNSUPPORTED_SERVER,
+            tls.fault(
+                format!("`{}.mode` is `{mode}`, which is not served here", tls.path),
+                "write `SIMPLE`",
+            ),
+        )),
+    };
+    (Speaks::Tls(settings), fault)
+}

@@ -1,0 +1,246 @@
+//! Istio `VirtualService` (networking.istio.io): hosts, gateways and HTTP routes.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::http_match;
+use super::http_route::{self, EntryAction};
+use crate::finding::{Finding, Severity, codes};
+use crate::names::HostPattern;
+use crate::objects::{Fault, Field, Object};
+use crate::snapshot::{Closure, RouteInfo, RouteMatch};
+use crate::world::Key;
+
+/// A VirtualService.
+#[derive(Clone, Debug)]
+pub(crate) struct VirtualService {
+    pub(crate) object: Arc<Object>,
+    pub(crate) hosts: Vec<HostPattern>,
+    /// Namespace and name; `mesh` is left out.
+    pub(crate) gateways: Vec<Key>,
+    /// Whether `gateways` is absent, which means sidecars only.
+    pub(crate) mesh_only: bool,
+    /// Whether `gateways` cannot be read: it might have named any.
+    pub(crate) gateways_unreadable: bool,
+    pub(crate) visibility: Visibility,
+    pub(crate) http: Vec<HttpEntry>,
+    /// Set when it cannot be read: its hosts are closed.
+    pub(crate) closed: Option<Arc<Closure>>,
+}
+
+/// `exportTo`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Visibility {
+    Everywhere,
+    /// These namespaces; none for `~`.
+    Only(Vec<Arc<str>>),
+}
+
+/// One of `spec.http`.
+#[derive(Clone, Debug)]
+pub(crate) struct HttpEntry {
+    pub(crate) info: Arc<RouteInfo>,
+    /// Alternatives; none matches every request.
+    pub(crate) matches: Vec<EntryMatch>,
+    pub(crate) action: EntryAction,
+}
+
+/// One of `match`.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct EntryMatch {
+    /// Conditions on the request.
+    pub(crate) conditions: RouteMatch,
+    /// `gateways`: only there.
+    pub(crate) gateways: Vec<Key>,
+    /// `sourceLabels` of the gateway.
+    pub(crate) source_labels: BTreeMap<Arc<str>, Arc<str>>,
+    /// `sourceNamespace` of the gateway.
+    pub(crate) source_namespace: Option<Arc<str>>,
+    /// Set when a condition cannot be expressed: `conditions` then match more than was meant, and
+    /// what they match is closed.
+    pub(crate) closed: Option<Arc<Closure>>,
+}
+
+impl VirtualService {
+    /// Reads a VirtualService. What cannot be read is closed.
+    pub(crate) fn read(object: &Arc<Object>, findings: &mut Vec<Finding>) -> Self {
+        let mut service = Self {
+            object: Arc::clone(object),
+            hosts: Vec::new(),
+            gateways: Vec::new(),
+            mesh_only: false,
+            gateways_unreadable: false,
+            visibility: Visibility::Everywhere,
+            http: Vec::new(),
+            closed: object.closed.clone(),
+        };
+        if let Err(mut fault) = service.fill(object, findings) {
+            fault.code = codes::HOSTS_CLOSED;
+            service.closed = Some(Arc::new(Closure::of(&fault)));
+            findings.push(*fault);
+        }
+        service
+    }
+
+    fn fill(&mut self, object: &Arc<Object>, findings: &mut Vec<Finding>) -> Result<(), Fault> {
+        let spec = object.top().required("spec")?;
+        let namespace = object.namespace();
+        // All hosts and gateways that are readable, before any fault: they say what to close.
+        let hosts = self.read_hosts(&spec, namespace);
+        let gateways = self.read_gateways(&spec, namespace);
+        self.gateways_unreadable = gateways.is_err();
+        hosts.and(gateways)?;
+        let export_to = spec.texts("exportTo")?;
+        self.visibility = visibility(&export_to, namespace);
+        for (index, entry) in spec.child_items("http")?.iter().enumerate() {
+            self.http
+                .push(http_entry(entry, index, namespace, findings));
+        }
+        for streams in ["tls", "tcp"] {
+            if let Some(field) = spec.child(streams) {
+                findings.push(field.finding(
+                    codes::STREAM_ROUTES,
+                    Severity::Warning,
+                    format!("`{}` routes are not served here", field.path),
+                    "route HTTP through doorward only",
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    fn read_hosts(&mut self, spec: &Field<'_>, namespace: &str) -> Result<(), Fault> {
+        let mut first_fault = Ok(());
+        for host in spec.child_items("hosts")? {
+            match virtual_host(&host, namespace) {
+                Ok(host) => self.hosts.push(host),
+                Err(fault) => first_fault = first_fault.and(Err(fault)),
+            }
+        }
+        first_fault
+    }
+
+    fn read_gateways(&mut self, spec: &Field<'_>, namespace: &Arc<str>) -> Result<(), Fault> {
+        let Some(gateways) = spec.child("gateways") else {
+            self.mesh_only = true;
+            return Ok(());
+        };
+        for gateway in gateways.items()? {
+            self.gateways
+                .extend(gateway_name(gateway.text()?, namespace));
+        }
+        Ok(())
+    }
+
+    /// Whether a gateway in this namespace sees it, and in which of the three groups that are
+    /// tried one after the other.
+    pub(crate) fn rank_in(&self, namespace: &str) -> Option<u8> {
+        match &self.visibility {
+            Visibility::Everywhere => Some(2),
+            Visibility::Only(names) if names.iter().any(|name| **name == *namespace) => {
+                let private = names.len() == 1 && **self.object.namespace() == *namespace;
+                Some(if private { 0 } else { 1 })
+            }
+            Visibility::Only(_) => None,
+        }
+    }
+}
+
+fn visibility(export_to: &[Arc<str>], own: &Arc<str>) -> Visibility {
+    if export_to.is_empty() || export_to.iter().any(|name| &**name == "*") {
+        return Visibility::Everywhere;
+    }
+    let names = export_to.iter().filter(|name| &***name != "~");
+    Visibility::Only(
+        names
+            .map(|name| if &**name == "." { own } else { name })
+            .cloned()
+            .collect(),
+    )
+}
+
+/// `ns/name`, `name`, or the legacy `name.ns.svc…`; `None` for `mesh`.
+pub(crate) fn gateway_name(text: &str, own: &Arc<str>) -> Option<Key> {
+    if text == "mesh" {
+        return None;
+    }
+    if let Some((namespace, name)) = text.split_once('/') {
+        let namespace = if namespace == "." {
+            Arc::clone(own)
+        } else {
+            namespace.into()
+        };
+        return Some((namespace, name.into()));
+    }
+    let mut labels = text.split('.');
+    match (labels.next(), labels.next(), labels.next()) {
+        (Some(name), Some(namespace), Some("svc")) => Some((namespace.into(), name.into())),
+        _ => Some((Arc::clone(own), text.into())),
+    }
+}
+
+fn virtual_host(field: &Field<'_>, namespace: &str) -> Result<HostPattern, Fault> {
+    let text = field.text()?;
+    let full = if text.contains(['.', '*', ':']) || text.is_empty() {
+        text.to_owned()
+    } else {
+        format!("{text}.{namespace}.svc.cluster.local")
+    };
+    HostPattern::parse(&full).ok_or_else(|| {
+        field.fault(
+            format!("`{text}` is no host: `*` may only stand alone or as the first label"),
+            "write a name, `*.` and a name, or `*`",
+        )
+    })
+}
+
+fn http_entry(
+    field: &Field<'_>,
+    index: usize,
+    namespace: &Arc<str>,
+    findings: &mut Vec<Finding>,
+) -> HttpEntry {
+    let name = field
+        .node
+        .field("name")
+        .and_then(|name| name.text())
+        .filter(|name| !name.is_empty());
+    let info = Arc::new(RouteInfo {
+        object: field.object.reference.clone(),
+        place: field.object.at(field.line()),
+        name: name.map_or_else(|| format!("http[{index}]").into(), Arc::from),
+    });
+    let mut close = |mut fault: Fault| {
+        if fault.code == codes::FIELD || fault.code == codes::UNKNOWN_FIELD {
+            fault.code = codes::ROUTE_CLOSED;
+        }
+        let closure = Arc::new(Closure::of(&fault));
+        findings.push(*fault);
+        closure
+    };
+    let matches = match field.child_items("match") {
+        Ok(list) => {
+            let read = |item: &Field<'_>| {
+                let (mut entry, fault) = http_match::read(item, namespace);
+                entry.closed = fault.map(&mut close);
+                entry
+            };
+            list.iter().map(read).collect()
+        }
+        Err(fault) => vec![EntryMatch {
+            closed: Some(close(fault)),
+            ..EntryMatch::default()
+        }],
+    };
+    let mut warnings = Vec::new();
+    let action = match http_route::read(field, &mut warnings) {
+        Ok(action) => action,
+        Err(fault) => EntryAction::Closed(close(fault)),
+    };
+    findings.append(&mut warnings);
+    HttpEntry {
+        info,
+        matches,
+        action,
+    }
+}

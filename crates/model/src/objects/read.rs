@@ -1,0 +1,248 @@
+//! Files to objects.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::documents::{self, Remains};
+use super::node::{Node, Value};
+use super::object::Object;
+use super::{File, ObjectSet, yaml};
+use crate::finding::{Finding, Severity, codes};
+use crate::names::{ObjectRef, Place};
+use crate::snapshot::Closure;
+
+/// A document that could not be read, and what its text still tells.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Broken {
+    /// As far as it is readable; empty texts where it is not.
+    pub(crate) object: ObjectRef,
+    /// Whether the namespace was readable; otherwise it is a guess.
+    pub(crate) namespace_known: bool,
+    /// Items of its first `hosts` list.
+    pub(crate) hosts: Vec<String>,
+    /// Where it begins.
+    pub(crate) place: Place,
+    /// Why.
+    pub(crate) closure: Arc<Closure>,
+}
+
+/// Kinds that belong to no namespace.
+const CLUSTER_SCOPED: [&str; 12] = [
+    "APIService",
+    "ClusterIssuer",
+    "ClusterRbacConfig",
+    "ClusterRole",
+    "ClusterRoleBinding",
+    "CustomResourceDefinition",
+    "GatewayClass",
+    "MutatingWebhookConfiguration",
+    "Namespace",
+    "PriorityClass",
+    "Profile",
+    "ValidatingWebhookConfiguration",
+];
+
+/// Reads every object of the set, in the order in which Istio breaks ties: name, then namespace.
+/// Where the same object stands twice with the same content, one is kept.
+pub(crate) fn read(
+    set: &ObjectSet,
+    findings: &mut Vec<Finding>,
+) -> (Vec<Arc<Object>>, Vec<Broken>) {
+    let mut objects = Vec::new();
+    let mut broken = Vec::new();
+    for file in &set.files {
+        for document in documents::split(&file.text) {
+            match yaml::parse(document.text, document.line) {
+                Ok(Some(root)) => unpack(file, root, &mut objects, findings),
+                Ok(None) => {}
+                Err(fault) => {
+                    let remains = documents::remains(document.text);
+                    broken.push(broken_document(
+                        file,
+                        document.line,
+                        &fault,
+                        remains,
+                        findings,
+                    ));
+                }
+            }
+        }
+    }
+    // Place breaks the tie among copies of one object only.
+    objects.sort_by(|a, b| order(a).cmp(&order(b)));
+    (without_copies(objects, findings), broken)
+}
+
+fn order(object: &Object) -> (&str, &str, &str, &str, &Place) {
+    let ObjectRef {
+        kind,
+        namespace,
+        name,
+    } = &object.reference;
+    (name, namespace, kind, &object.group, &object.place)
+}
+
+fn broken_document(
+    file: &File,
+    line: u32,
+    fault: &yaml::YamlFault,
+    remains: Remains,
+    findings: &mut Vec<Finding>,
+) -> Broken {
+    let kind = remains.kind.unwrap_or_default();
+    let namespace_known = remains.namespace.is_some();
+    let namespace = match remains.namespace {
+        Some(namespace) => namespace,
+        None if CLUSTER_SCOPED.contains(&kind.as_str()) => String::new(),
+        None => "default".to_owned(),
+    };
+    let object = ObjectRef::new(kind, namespace, remains.name.unwrap_or_default());
+    let finding = Finding {
+        code: codes::SYNTAX,
+        severity: Severity::Error,
+        place: Some(Place::new(Arc::clone(&file.name), fault.line)),
+        object: (!object.kind.is_empty()).then(|| object.clone()),
+        field: String::new(),
+        fault: format!("this is no YAML: {}", fault.message),
+        remedy: "mend the document; until then what it selects is closed".to_owned(),
+    };
+    let closure = Arc::new(Closure::of(&finding));
+    findings.push(finding);
+    Broken {
+        object,
+        namespace_known,
+        hosts: remains.hosts,
+        place: Place::new(Arc::clone(&file.name), line),
+        closure,
+    }
+}
+
+/// One document: an object, or a `List` of objects.
+fn unpack(file: &File, root: Node, objects: &mut Vec<Object>, findings: &mut Vec<Finding>) {
+    let place = Place::new(Arc::clone(&file.name), root.line);
+    let note = |severity, fault: &str, remedy: &str, code| Finding {
+        code,
+        severity,
+        place: Some(place.clone()),
+        object: None,
+        field: String::new(),
+        fault: fault.to_owned(),
+        remedy: remedy.to_owned(),
+    };
+    let kind = root.entry("kind").and_then(Node::text).map(str::to_owned);
+    let version = root
+        .entry("apiVersion")
+        .and_then(Node::text)
+        .map(str::to_owned);
+    let (Some(kind), Some(version)) = (kind, version) else {
+        findings.push(note(
+            Severity::Note,
+            "this document is no Kubernetes object: it has no `kind` and `apiVersion`",
+            "remove it from the manifests, or add both",
+            codes::NOT_AN_OBJECT,
+        ));
+        return;
+    };
+    if kind.ends_with("List") && root.entry("items").is_some() {
+        if let Value::Map(entries) = root.value {
+            let items = entries.into_iter().find(|(key, _)| &**key == "items");
+            if let Some((
+                _,
+                Node {
+                    value: Value::List(items),
+                    ..
+                },
+            )) = items
+            {
+                items
+                    .into_iter()
+                    .for_each(|item| unpack(file, item, objects, findings));
+            }
+        }
+        return;
+    }
+    let metadata = |name| root.path(&["metadata", name]).and_then(Node::scalar);
+    let Some(name) = metadata("name").filter(|name| !name.is_empty()) else {
+        findings.push(note(
+            Severity::Error,
+            &format!("this `{kind}` has no `metadata.name`"),
+            "name it",
+            codes::NAMELESS,
+        ));
+        return;
+    };
+    let namespace = match metadata("namespace") {
+        _ if CLUSTER_SCOPED.contains(&kind.as_str()) => "".into(),
+        Some(namespace) if !namespace.is_empty() => namespace,
+        _ => "default".into(),
+    };
+    let (group, version) = version.split_once('/').unwrap_or(("", &version));
+    let reference = ObjectRef::new(kind, &*namespace, &*name);
+    objects.push(Object {
+        group: group.into(),
+        version: version.into(),
+        reference,
+        place: place.clone(),
+        root,
+        closed: None,
+    });
+}
+
+/// Drops equal copies; copies that differ are all kept and closed, for nobody can say which one
+/// is meant.
+fn without_copies(objects: Vec<Object>, findings: &mut Vec<Finding>) -> Vec<Arc<Object>> {
+    let mut kept: Vec<Object> = Vec::with_capacity(objects.len());
+    let mut first: HashMap<(ObjectRef, Arc<str>), usize> = HashMap::new();
+    for mut object in objects {
+        let key = (object.reference.clone(), Arc::clone(&object.group));
+        let Some(&at) = first.get(&key) else {
+            first.insert(key, kept.len());
+            kept.push(object);
+            continue;
+        };
+        let same = same_content(&kept[at].root, &object.root);
+        let (severity, how) = if same {
+            (Severity::Warning, "")
+        } else {
+            (Severity::Error, " with other content")
+        };
+        let fault = format!(
+            "`{}` also stands at `{}`{how}",
+            object.reference, kept[at].place
+        );
+        let line = object.place.line;
+        let finding = object.finding(
+            codes::DUPLICATE,
+            severity,
+            line,
+            "",
+            fault,
+            "keep one of them",
+        );
+        if !same {
+            let closure = Arc::new(Closure::of(&finding));
+            kept[at].closed = Some(Arc::clone(&closure));
+            object.closed = Some(closure);
+            kept.push(object);
+        }
+        findings.push(finding);
+    }
+    kept.into_iter().map(Arc::new).collect()
+}
+
+/// Equality without lines.
+fn same_content(a: &Node, b: &Node) -> bool {
+    match (&a.value, &b.value) {
+        (Value::List(a), Value::List(b)) => {
+            a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same_content(a, b))
+        }
+        (Value::Map(a), Value::Map(b)) => {
+            let other =
+                |key: &Arc<str>| b.iter().find(|(name, _)| name == key).map(|(_, node)| node);
+            a.len() == b.len()
+                && a.iter()
+                    .all(|(key, node)| other(key).is_some_and(|b| same_content(node, b)))
+        }
+        (a, b) => a == b,
+    }
+}

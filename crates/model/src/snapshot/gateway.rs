@@ -1,0 +1,100 @@
+//! Listeners and the virtual hosts behind them.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use super::closure::Closure;
+use super::route::Route;
+use crate::names::{Host, HostPattern};
+
+/// Who the gateway is: the workload that doorward stands in for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// Namespace of the gateway pods.
+    pub namespace: Arc<str>,
+    /// Labels of the gateway pods.
+    pub labels: BTreeMap<Arc<str>, Arc<str>>,
+    /// Service account of the gateway pods.
+    pub service_account: Arc<str>,
+    /// `trust-domain/ns/namespace/sa/service-account`.
+    pub principal: Arc<str>,
+}
+
+/// One `Gateway` port.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Listener {
+    /// Service port number.
+    pub port: u16,
+    /// Port of the gateway's own pods behind it, which policies mean by `ports` and
+    /// `destination.port`.
+    pub workload_port: u16,
+    /// What is spoken there.
+    pub protocol: ListenerProtocol,
+    /// Hosts whose plain-HTTP server asks for a redirect to HTTPS (`httpsRedirect`).
+    pub https_redirect: Vec<HostPattern>,
+    /// Hosts the servers of this port name, most specific use first come from the Gateways.
+    pub hosts: Vec<HostPattern>,
+    /// Routes by host.
+    pub virtual_hosts: VirtualHosts,
+}
+
+/// What is spoken on a port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ListenerProtocol {
+    /// HTTP without TLS.
+    Http,
+    /// TLS is terminated here, then HTTP.
+    Https,
+}
+
+/// Routes by host: exact name, then longest suffix, then `*`. No fall-through.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct VirtualHosts {
+    pub(crate) exact: HashMap<Host, Arc<[Arc<Route>]>>,
+    /// Key as [`HostPattern::Suffix`] keeps it: `.example.com`.
+    pub(crate) suffix: HashMap<Arc<str>, Arc<[Arc<Route>]>>,
+    pub(crate) any: Option<Arc<[Arc<Route>]>>,
+    /// Hosts that a broken object closes, and why.
+    pub(crate) closed: Vec<(HostPattern, Arc<Closure>)>,
+}
+
+impl VirtualHosts {
+    /// The routes for `host` (lower case, no port), in the order they are tried; `None` when no
+    /// virtual host covers it.
+    pub fn routes(&self, host: &str) -> Option<&Arc<[Arc<Route>]>> {
+        if let Some(routes) = self.exact.get(host) {
+            return Some(routes);
+        }
+        if !self.suffix.is_empty() {
+            let dots = host.bytes().enumerate().filter(|(_, byte)| *byte == b'.');
+            for (at, _) in dots.filter(|(at, _)| *at > 0) {
+                if let Some(routes) = self.suffix.get(&host[at..]) {
+                    return Some(routes);
+                }
+            }
+        }
+        self.any.as_ref()
+    }
+
+    /// The closed door that covers `host`, if a broken object closes it.
+    pub fn closure(&self, host: &str) -> Option<&Arc<Closure>> {
+        self.closed
+            .iter()
+            .find(|(pattern, _)| pattern.covers(host))
+            .map(|(_, closure)| closure)
+    }
+
+    /// Every virtual host with its routes, for listings.
+    pub fn iter(&self) -> impl Iterator<Item = (HostPattern, &Arc<[Arc<Route>]>)> {
+        let exact = self
+            .exact
+            .iter()
+            .map(|(host, routes)| (HostPattern::Exact(host.clone()), routes));
+        let suffix = self
+            .suffix
+            .iter()
+            .map(|(suffix, routes)| (HostPattern::Suffix(suffix.clone()), routes));
+        let any = self.any.iter().map(|routes| (HostPattern::Any, routes));
+        exact.chain(suffix).chain(any)
+    }
+}

@@ -1,0 +1,155 @@
+//! The compiled world: immutable, compared as a whole, asked through query methods.
+//!
+//! Readers take the pointer once per request; nothing in here changes after [`crate::compile()`].
+
+mod closure;
+mod destination;
+mod gateway;
+mod login;
+mod mesh;
+mod policy;
+mod provider;
+mod route;
+mod text;
+mod tls;
+mod token;
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+pub use closure::Closure;
+pub use destination::{Destination, PlayedBy, ServiceRef};
+pub use gateway::{Identity, Listener, ListenerProtocol, VirtualHosts};
+pub use login::{ExtraIssuer, Login, SkipRule};
+pub use mesh::{Authorizer, AuthorizerKind, HeaderName, HeaderPattern, Normalization};
+pub use policy::{
+    Action, Attribute, Policy, PolicyInfo, PolicyRule, PolicySet, PrincipalPattern, Test, Values,
+};
+pub use provider::{Provider, ProviderClient, ProviderConnector, ProviderPassword};
+pub use route::{
+    Forward, HeaderEdits, HeaderMatch, HeaderTest, Redirect, RedirectPort, Respond, Rewrite, Route,
+    RouteAction, RouteInfo, RouteMatch, UriMatch, Weighted,
+};
+pub use text::{PathTemplate, Regex, TextMatch, TextPattern};
+pub use tls::{ServedCertificate, WantedCertificate};
+pub use token::{Authentication, ClaimHeader, JwtRule, KeySource, TokenLocation};
+
+/// What the manifests say, linked and validated.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Snapshot {
+    pub(crate) identity: Identity,
+    pub(crate) root_namespace: Arc<str>,
+    pub(crate) trust_domains: Vec<Arc<str>>,
+    pub(crate) normalization: Normalization,
+    pub(crate) trusted_hops: usize,
+    pub(crate) listeners: BTreeMap<u16, Listener>,
+    pub(crate) gateway_policies: PolicySet,
+    pub(crate) gateway_authentication: Authentication,
+    pub(crate) authorizers: HashMap<Arc<str>, Arc<Authorizer>>,
+    pub(crate) logins: Vec<Arc<Login>>,
+    pub(crate) providers: Vec<Arc<Provider>>,
+    pub(crate) identity_headers: Vec<HeaderName>,
+    pub(crate) user_header: UserHeader,
+    pub(crate) certificates: Vec<ServedCertificate>,
+    pub(crate) wanted_certificates: Vec<WantedCertificate>,
+    pub(crate) objects: BTreeMap<Arc<str>, usize>,
+}
+
+/// How applications learn who the user is: Kubeflow's `USERID_HEADER` and `USERID_PREFIX`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UserHeader {
+    /// Header that carries the e-mail; `kubeflow-userid` unless configured.
+    pub user: HeaderName,
+    /// Header that carries the groups, joined with `,`; `kubeflow-groups` unless configured.
+    pub groups: HeaderName,
+    /// What stands before the e-mail.
+    pub prefix: Arc<str>,
+}
+
+impl Snapshot {
+    /// Who this gateway is when policies select workloads or name principals.
+    pub fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
+    /// `meshConfig.rootNamespace`.
+    pub fn root_namespace(&self) -> &str {
+        &self.root_namespace
+    }
+
+    /// `meshConfig.trustDomain`, then its aliases.
+    pub fn trust_domains(&self) -> &[Arc<str>] {
+        &self.trust_domains
+    }
+
+    /// `meshConfig.pathNormalization`.
+    pub fn normalization(&self) -> Normalization {
+        self.normalization
+    }
+
+    /// `meshConfig.defaultConfig.gatewayTopology.numTrustedProxies`.
+    pub fn trusted_hops(&self) -> usize {
+        self.trusted_hops
+    }
+
+    /// Every port that a `Gateway` opens here, by its Service port number.
+    pub fn listeners(&self) -> &BTreeMap<u16, Listener> {
+        &self.listeners
+    }
+
+    /// What is served on one `Gateway` port.
+    pub fn listener(&self, port: u16) -> Option<&Listener> {
+        self.listeners.get(&port)
+    }
+
+    /// Policies that select this gateway.
+    pub fn gateway_policies(&self) -> &PolicySet {
+        &self.gateway_policies
+    }
+
+    /// `RequestAuthentication`s that select this gateway.
+    pub fn gateway_authentication(&self) -> &Authentication {
+        &self.gateway_authentication
+    }
+
+    /// The external authorizer that CUSTOM policies name.
+    pub fn authorizer(&self, name: &str) -> Option<&Arc<Authorizer>> {
+        self.authorizers.get(name)
+    }
+
+    /// The login proxies that doorward plays.
+    pub fn logins(&self) -> &[Arc<Login>] {
+        &self.logins
+    }
+
+    /// The OpenID providers that doorward plays.
+    pub fn providers(&self) -> &[Arc<Provider>] {
+        &self.providers
+    }
+
+    /// Headers that tell an application who the user is, in normal form (lower case, `-`). They are
+    /// removed from every request that comes from outside.
+    pub fn identity_headers(&self) -> &[HeaderName] {
+        &self.identity_headers
+    }
+
+    /// The user and group headers and the user prefix.
+    pub fn user_header(&self) -> &UserHeader {
+        &self.user_header
+    }
+
+    /// Key pairs that the manifests bring.
+    pub fn certificates(&self) -> &[ServedCertificate] {
+        &self.certificates
+    }
+
+    /// Certificates that somebody has to issue.
+    pub fn wanted_certificates(&self) -> &[WantedCertificate] {
+        &self.wanted_certificates
+    }
+
+    /// How many objects of each kind were seen, kinds that mean nothing here included.
+    pub fn objects(&self) -> &BTreeMap<Arc<str>, usize> {
+        &self.objects
+    }
+}

@@ -1,0 +1,261 @@
+//! Every object, by kind: what the conversions of linked kinds look things up in.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::finding::{Finding, Severity, codes};
+use crate::manifest::config_map::ConfigMap;
+use crate::manifest::namespace::Namespace;
+use crate::manifest::secret::SecretData;
+use crate::manifest::service::Service;
+use crate::manifest::workload::Workload;
+use crate::objects::{self, Broken, Object, ObjectSet, placeholders};
+use crate::snapshot::Closure;
+
+/// Namespace and name.
+pub(crate) type Key = (Arc<str>, Arc<str>);
+
+/// All objects, in the order of Istio (name, then namespace), and the core kinds converted.
+pub(crate) struct World {
+    /// Raw objects of the kinds in [`READ`], by kind.
+    objects: BTreeMap<&'static str, Vec<Arc<Object>>>,
+    /// How many of each kind were seen, whatever they mean.
+    pub(crate) counts: BTreeMap<Arc<str>, usize>,
+    /// Documents that are no YAML.
+    pub(crate) broken: Vec<Broken>,
+    pub(crate) config_maps: BTreeMap<Key, ConfigMap>,
+    pub(crate) secrets: BTreeMap<Key, SecretData>,
+    pub(crate) services: BTreeMap<Key, Service>,
+    pub(crate) namespaces: BTreeMap<Arc<str>, Namespace>,
+    /// Deployments and StatefulSets.
+    pub(crate) workloads: Vec<Workload>,
+}
+
+/// Kinds that are read: kind, API group, versions with one schema.
+const READ: [(&str, &str, &[&str]); 17] = [
+    ("ConfigMap", "", &["v1"]),
+    ("Secret", "", &["v1"]),
+    ("Service", "", &["v1"]),
+    ("Namespace", "", &["v1"]),
+    ("Deployment", "apps", &["v1"]),
+    ("StatefulSet", "apps", &["v1"]),
+    (
+        "Gateway",
+        "networking.istio.io",
+        &["v1", "v1beta1", "v1alpha3"],
+    ),
+    (
+        "VirtualService",
+        "networking.istio.io",
+        &["v1", "v1beta1", "v1alpha3"],
+    ),
+    (
+        "AuthorizationPolicy",
+        "security.istio.io",
+        &["v1", "v1beta1"],
+    ),
+    (
+        "RequestAuthentication",
+        "security.istio.io",
+        &["v1", "v1beta1"],
+    ),
+    ("EnvoyFilter", "networking.istio.io", &["v1alpha3"]),
+    ("ClusterRbacConfig", "rbac.istio.io", &["v1alpha1"]),
+    ("RbacConfig", "rbac.istio.io", &["v1alpha1"]),
+    ("Profile", "kubeflow.org", &["v1", "v1beta1", "v1alpha1"]),
+    ("Certificate", "cert-manager.io", CERT_MANAGER),
+    ("ClusterIssuer", "cert-manager.io", CERT_MANAGER),
+    ("Issuer", "cert-manager.io", CERT_MANAGER),
+];
+
+const CERT_MANAGER: &[&str] = &["v1", "v1beta1", "v1alpha3", "v1alpha2"];
+
+impl World {
+    /// Reads the files.
+    pub(crate) fn read(set: &ObjectSet, findings: &mut Vec<Finding>) -> Self {
+        let (read, broken) = objects::read(set, findings);
+        let mut objects: BTreeMap<&'static str, Vec<Arc<Object>>> = BTreeMap::new();
+        let mut counts: BTreeMap<Arc<str>, usize> = BTreeMap::new();
+        for mut object in read {
+            *counts
+                .entry(Arc::clone(&object.reference.kind))
+                .or_default() += 1;
+            let kind = &*object.reference.kind;
+            let known = READ
+                .iter()
+                .find(|(name, group, _)| *name == kind && *group == &*object.group);
+            let Some((kind, group, versions)) = known else {
+                continue;
+            };
+            if !versions.contains(&&*object.version) {
+                let finding = unknown_version(&object, group, versions);
+                Arc::make_mut(&mut object).closed = Some(Arc::new(Closure::of(&finding)));
+                findings.push(finding);
+            }
+            if let Some(closure) = unfilled(kind, &object, findings) {
+                Arc::make_mut(&mut object).closed.get_or_insert(closure);
+            }
+            objects.entry(kind).or_default().push(object);
+        }
+        let mut world = Self {
+            objects,
+            counts,
+            broken,
+            config_maps: BTreeMap::new(),
+            secrets: BTreeMap::new(),
+            services: BTreeMap::new(),
+            namespaces: BTreeMap::new(),
+            workloads: Vec::new(),
+        };
+        world.convert(findings);
+        world
+    }
+
+    fn convert(&mut self, findings: &mut Vec<Finding>) {
+        self.config_maps = self.keyed("ConfigMap", |object| ConfigMap::read(object, findings));
+        self.secrets = self.keyed("Secret", |object| SecretData::read(object, findings));
+        self.services = self.keyed("Service", |object| Some(Service::read(object, findings)));
+        self.namespaces = self.injection();
+        let workloads = ["Deployment", "StatefulSet"]
+            .iter()
+            .flat_map(|kind| self.of_kind(kind));
+        self.workloads = workloads
+            .map(|object| Workload::read(object, findings))
+            .collect();
+    }
+
+    /// Which namespaces get sidecars. Where that cannot be read, policies are enforced; and the
+    /// namespace of a Profile gets them from its controller. A namespace that is not in the files but
+    /// holds policies is one where somebody wants them enforced.
+    fn injection(&self) -> BTreeMap<Arc<str>, Namespace> {
+        let mut namespaces: BTreeMap<Arc<str>, Namespace> = BTreeMap::new();
+        for object in self.of_kind("Namespace") {
+            let injected = Namespace::read(object).injected || object.closed.is_some();
+            namespaces
+                .entry(Arc::clone(object.name()))
+                .or_insert(Namespace { injected });
+        }
+        let broken = self
+            .broken
+            .iter()
+            .filter(|broken| &*broken.object.kind == "Namespace");
+        let unread = broken.map(|broken| &broken.object.name);
+        let profiles = self.of_kind("Profile").iter().map(|profile| profile.name());
+        let policies = ["AuthorizationPolicy", "RequestAuthentication"];
+        let guarded = policies
+            .iter()
+            .flat_map(|kind| self.of_kind(kind))
+            .map(|object| object.namespace());
+        for name in unread.chain(profiles).chain(guarded) {
+            namespaces
+                .entry(Arc::clone(name))
+                .or_insert(Namespace { injected: true });
+        }
+        namespaces
+    }
+
+    /// Of copies that differ, the first is kept; it knows that it is closed.
+    fn keyed<T>(
+        &self,
+        kind: &str,
+        mut read: impl FnMut(&Arc<Object>) -> Option<T>,
+    ) -> BTreeMap<Key, T> {
+        let mut all = BTreeMap::new();
+        for object in self.of_kind(kind) {
+            let key = (Arc::clone(object.namespace()), Arc::clone(object.name()));
+            if !all.contains_key(&key)
+                && let Some(value) = read(object)
+            {
+                all.insert(key, value);
+            }
+        }
+        all
+    }
+
+    /// The raw objects of a kind that is read, by name, then namespace.
+    pub(crate) fn of_kind(&self, kind: &str) -> &[Arc<Object>] {
+        self.objects.get(kind).map_or(&[], Vec::as_slice)
+    }
+
+    /// The ConfigMap of this name.
+    pub(crate) fn config_map(&self, namespace: &str, name: &str) -> Option<&ConfigMap> {
+        self.config_maps.get(&(namespace.into(), name.into()))
+    }
+
+    /// The Secret of this name.
+    pub(crate) fn secret(&self, namespace: &str, name: &str) -> Option<&SecretData> {
+        self.secrets.get(&(namespace.into(), name.into()))
+    }
+
+    /// The Service of this name.
+    pub(crate) fn service(&self, namespace: &str, name: &str) -> Option<&Service> {
+        self.services.get(&(namespace.into(), name.into()))
+    }
+
+    /// The Services that lead to a workload: their selector is part of its pod labels.
+    pub(crate) fn services_of(&self, workload: &Workload) -> impl Iterator<Item = &Service> {
+        let namespace = Arc::clone(&workload.namespace);
+        let labels = workload.labels.clone();
+        self.services
+            .values()
+            .filter(move |service| service.namespace == namespace && service.selects(&labels))
+    }
+
+    /// The workloads that a Service leads to.
+    pub(crate) fn workloads_of(&self, service: &Service) -> impl Iterator<Item = &Workload> {
+        self.workloads.iter().filter(move |workload| {
+            workload.namespace == service.namespace && service.selects(&workload.labels)
+        })
+    }
+
+    /// Whether pods of a namespace with these labels have a sidecar that enforces policies.
+    pub(crate) fn in_mesh(
+        &self,
+        namespace: &str,
+        labels: &BTreeMap<Arc<str>, Arc<str>>,
+        annotations: &BTreeMap<Arc<str>, Arc<str>>,
+    ) -> bool {
+        const INJECT: &str = "sidecar.istio.io/inject";
+        match labels
+            .get(INJECT)
+            .or_else(|| annotations.get(INJECT))
+            .map(|value| &**value)
+        {
+            Some("false") => false,
+            Some("true") => true,
+            _ => self
+                .namespaces
+                .get(namespace)
+                .is_some_and(|namespace| namespace.injected),
+        }
+    }
+}
+
+/// Reports placeholders where the text is not a program's own. A policy that holds one is closed:
+/// nobody can say what it was meant to match.
+fn unfilled(kind: &str, object: &Object, findings: &mut Vec<Finding>) -> Option<Arc<Closure>> {
+    if matches!(
+        kind,
+        "ConfigMap" | "Secret" | "Deployment" | "StatefulSet" | "EnvoyFilter"
+    ) {
+        return None;
+    }
+    let first = findings.len();
+    placeholders(&object.top(), findings);
+    let closure = findings
+        .get(first)
+        .map(|finding| Arc::new(Closure::of(finding)));
+    closure.filter(|_| matches!(kind, "AuthorizationPolicy" | "RequestAuthentication"))
+}
+
+fn unknown_version(object: &Object, group: &str, versions: &[&str]) -> Finding {
+    let (version, kind) = (&object.version, &object.reference.kind);
+    object.finding(
+        codes::API_VERSION,
+        Severity::Error,
+        object.place.line,
+        "apiVersion",
+        format!("`{kind}` of `{group}/{version}` is not known here"),
+        format!("write it in one of: {}", versions.join(", ")),
+    )
+}

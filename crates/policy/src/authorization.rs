@@ -1,0 +1,272 @@
+//! Istio semantics: custom, deny, allow, in that order.
+
+mod text;
+mod view;
+
+use std::borrow::Cow;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use ipnet::IpNet;
+use model::snapshot::{
+    Attribute, Closure, Policy, PolicyRule, PolicySet, PrincipalPattern, Test, TextPattern, Values,
+};
+
+use crate::decision::{DefaultReason, Reason, Stage, Step};
+use crate::recorder::Recorder;
+use text::Reading;
+use view::HeaderText;
+pub(crate) use view::{Connection, Headers, View};
+
+/// What AUDIT, DENY and ALLOW of one workload say.
+#[derive(Debug)]
+pub(crate) enum Verdict {
+    /// Go on.
+    Pass(Reason),
+    /// Refused.
+    Denied(Reason),
+    /// A policy cannot be read.
+    Closed(Reason, Arc<Closure>),
+}
+
+/// What a match of a rule does, which says how a doubt is settled: always against the request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Effect {
+    /// ALLOW: a match lets through.
+    Grants,
+    /// DENY, AUDIT, CUSTOM: a match stops, or asks.
+    Restrains,
+}
+
+/// A policy that cannot be read closes the workload before anything else is asked.
+pub(crate) fn closed(policies: &PolicySet) -> Option<Verdict> {
+    let PolicySet {
+        custom,
+        audit,
+        deny,
+        allow,
+    } = policies;
+    let closed = |policy: &Arc<Policy>| {
+        let closure = policy.closed.as_ref()?;
+        Some(Verdict::Closed(
+            by(policy, policy.info.place.line),
+            closure.clone(),
+        ))
+    };
+    [deny, custom, allow, audit]
+        .into_iter()
+        .flatten()
+        .find_map(closed)
+}
+
+/// Judges by AUDIT, DENY, ALLOW.
+pub(crate) fn judge(
+    policies: &PolicySet,
+    view: &View<'_>,
+    stage: Stage,
+    recorder: &mut Recorder<'_>,
+) -> Verdict {
+    if recorder.is_on() {
+        // AUDIT changes nothing, so only a listener makes it worth asking.
+        for policy in &policies.audit {
+            consult(policy, view, stage, recorder);
+        }
+    }
+    for policy in &policies.deny {
+        if let Some(line) = consult(policy, view, stage, recorder) {
+            return Verdict::Denied(by(policy, line));
+        }
+    }
+    for policy in &policies.allow {
+        if let Some(line) = consult(policy, view, stage, recorder) {
+            return Verdict::Pass(by(policy, line));
+        }
+    }
+    // Of the policies that let nobody in, the one that names somebody tells most.
+    let speaking = policies
+        .allow
+        .iter()
+        .find(|policy| !policy.rules.is_empty());
+    match speaking.or_else(|| policies.allow.first()) {
+        Some(policy) => Verdict::Denied(by(policy, policy.info.place.line)),
+        None => Verdict::Pass(Reason::Default(DefaultReason::NoAllowPolicy)),
+    }
+}
+
+/// Line of the rule of `policy` that matches; tells the recorder either way.
+pub(crate) fn consult(
+    policy: &Arc<Policy>,
+    view: &View<'_>,
+    stage: Stage,
+    recorder: &mut Recorder<'_>,
+) -> Option<u32> {
+    use model::snapshot::Action;
+
+    let (action, effect) = match policy.action {
+        Action::Custom(_) => ("CUSTOM", Effect::Restrains),
+        Action::Audit => ("AUDIT", Effect::Restrains),
+        Action::Deny => ("DENY", Effect::Restrains),
+        Action::Allow => ("ALLOW", Effect::Grants),
+    };
+    let matched = policy
+        .rules
+        .iter()
+        .find(|rule| applies(rule, view, effect))
+        .map(|rule| rule.line);
+    recorder.step(|| Step::Policy {
+        stage,
+        policy: policy.info.clone(),
+        action,
+        matched,
+    });
+    matched
+}
+
+/// The reason that a rule of `policy` is.
+pub(crate) fn by(policy: &Policy, line: u32) -> Reason {
+    Reason::Rule {
+        policy: policy.info.clone(),
+        line,
+    }
+}
+
+fn applies(rule: &PolicyRule, view: &View<'_>, effect: Effect) -> bool {
+    let all = |tests: &Vec<Test>| tests.iter().all(|test| holds(test, view, effect));
+    (rule.from.is_empty() || rule.from.iter().any(all))
+        && (rule.to.is_empty() || rule.to.iter().any(all))
+        && all(&rule.when)
+}
+
+/// How many of several header values must match.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Quantifier {
+    /// Any single one, or all of them joined.
+    Any,
+    /// Each single one.
+    Every,
+}
+
+/// What asking an attribute for values comes to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Answer {
+    Is(bool),
+    /// The request has no such attribute.
+    Missing,
+    /// Nobody can say: the attribute is not known here, or the values are not of its kind.
+    Unusable,
+}
+
+fn holds(test: &Test, view: &View<'_>, effect: Effect) -> bool {
+    let (for_any_of, for_none_of) = match effect {
+        Effect::Grants => (Quantifier::Every, Quantifier::Any),
+        Effect::Restrains => (Quantifier::Any, Quantifier::Every),
+    };
+    let doubt = effect == Effect::Restrains;
+    let any_of = test.any_of.as_ref().is_none_or(|values| {
+        match ask(&test.attribute, values, view, for_any_of) {
+            Answer::Is(is) => is,
+            Answer::Missing => false,
+            Answer::Unusable => doubt,
+        }
+    });
+    any_of
+        && test.none_of.as_ref().is_none_or(|values| {
+            match ask(&test.attribute, values, view, for_none_of) {
+                Answer::Is(is) => !is,
+                Answer::Missing => true,
+                Answer::Unusable => doubt,
+            }
+        })
+}
+
+fn ask(attribute: &Attribute, values: &Values, view: &View<'_>, quantifier: Quantifier) -> Answer {
+    match (attribute, values) {
+        (Attribute::Missing, _) => Answer::Missing,
+        (Attribute::SourceIp, Values::Networks(networks)) => match view.connection {
+            Some(connection) => within(networks, connection.peer),
+            None => Answer::Unusable,
+        },
+        (Attribute::RemoteIp, Values::Networks(networks)) => within(networks, view.remote_ip),
+        (Attribute::Port, Values::Ports(ports)) => Answer::Is(ports.contains(&view.port)),
+        (Attribute::RequestPrincipal, Values::Principals(patterns)) => match view.token {
+            Some(token) => Answer::Is(
+                patterns
+                    .iter()
+                    .any(|one| principal(one, token.issuer(), token.subject())),
+            ),
+            None => Answer::Missing,
+        },
+        (attribute, Values::Text(patterns)) => ask_text(attribute, patterns, view, quantifier),
+        _ => Answer::Unusable,
+    }
+}
+
+fn ask_text(
+    attribute: &Attribute,
+    patterns: &[TextPattern],
+    view: &View<'_>,
+    quantifier: Quantifier,
+) -> Answer {
+    let is = |text: &[u8], reading| patterns.iter().any(|one| text::matches(one, text, reading));
+    let maybe = |text: Option<&str>| match text {
+        Some(text) => Answer::Is(is(text.as_bytes(), Reading::PLAIN)),
+        None => Answer::Missing,
+    };
+    let any = |texts: Option<Vec<Cow<'_, str>>>| match texts {
+        Some(texts) => Answer::Is(texts.iter().any(|text| is(text.as_bytes(), Reading::PLAIN))),
+        None => Answer::Missing,
+    };
+    match attribute {
+        Attribute::Principal => maybe(view.principal),
+        Attribute::TrustDomain => maybe(view.workload().map(|(trust_domain, ..)| trust_domain)),
+        Attribute::Namespace => maybe(view.workload().map(|(_, namespace, _)| namespace)),
+        Attribute::ServiceAccount => {
+            let account = view
+                .workload()
+                .map(|(_, ns, account)| format!("{ns}/{account}"));
+            maybe(account.as_deref())
+        }
+        Attribute::Host => Answer::Is(is(view.authority.as_bytes(), Reading::HOST)),
+        Attribute::Method => maybe(Some(view.method)),
+        Attribute::Path => maybe(Some(view.path)),
+        Attribute::Header(name) => match view.header(name) {
+            HeaderText::Missing => Answer::Missing,
+            HeaderText::One(text) => Answer::Is(is(text, Reading::HEADER)),
+            HeaderText::Many(texts, joined) => {
+                let mut texts = texts.into_iter();
+                Answer::Is(match quantifier {
+                    Quantifier::Any => {
+                        texts.any(|text| is(text, Reading::HEADER)) || is(&joined, Reading::HEADER)
+                    }
+                    Quantifier::Every => texts.all(|text| is(text, Reading::HEADER)),
+                })
+            }
+        },
+        Attribute::Audiences => any(view.claim(&["aud"])),
+        Attribute::Presenter => any(view.claim(&["azp"])),
+        Attribute::Claim(path) => any(view.claim(path)),
+        Attribute::Sni => match view.connection {
+            Some(connection) => maybe(connection.sni),
+            None => Answer::Unusable,
+        },
+        Attribute::Missing => Answer::Missing,
+        Attribute::RequestPrincipal
+        | Attribute::SourceIp
+        | Attribute::RemoteIp
+        | Attribute::Port
+        | Attribute::DestinationIp => Answer::Unusable,
+    }
+}
+
+fn within(networks: &[IpNet], address: IpAddr) -> Answer {
+    let address = address.to_canonical();
+    Answer::Is(networks.iter().any(|network| network.contains(&address)))
+}
+
+fn principal(pattern: &PrincipalPattern, issuer: &str, subject: &str) -> bool {
+    text::matches(&pattern.issuer, issuer.as_bytes(), Reading::PLAIN)
+        && text::matches(&pattern.subject, subject.as_bytes(), Reading::PLAIN)
+}
+
+#[cfg(test)]
+mod tests;

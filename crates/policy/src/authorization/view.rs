@@ -1,0 +1,216 @@
+//! What a policy sees of a request at one enforcement point.
+
+use std::borrow::Cow;
+use std::net::IpAddr;
+
+use http::header::{COOKIE, HOST};
+use http::{HeaderMap, HeaderName, HeaderValue};
+use model::snapshot::HeaderEdits;
+
+use crate::session::Token;
+
+/// The attributes of a request at one stage.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct View<'a> {
+    /// Method.
+    pub(crate) method: &'a str,
+    /// Normalised path, no query.
+    pub(crate) path: &'a str,
+    /// Host with its port.
+    pub(crate) authority: &'a str,
+    /// Headers.
+    pub(crate) headers: Headers<'a>,
+    /// The token that this stage verified.
+    pub(crate) token: Option<&'a Token>,
+    /// SPIFFE id of the peer.
+    pub(crate) principal: Option<&'a str>,
+    /// The connection that the request came over; `None` at the destination, where it is our own
+    /// and does not exist yet.
+    pub(crate) connection: Option<Connection<'a>>,
+    /// The client.
+    pub(crate) remote_ip: IpAddr,
+    /// Port of the workload.
+    pub(crate) port: u16,
+}
+
+/// What is known of a connection.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Connection<'a> {
+    /// Who connects.
+    pub(crate) peer: IpAddr,
+    /// Server name.
+    pub(crate) sni: Option<&'a str>,
+}
+
+/// Headers as received under the changes made so far.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Headers<'a> {
+    /// As received.
+    pub(crate) received: &'a HeaderMap,
+    /// Removed, then …
+    pub(crate) removed: &'a [HeaderName],
+    /// … set, then …
+    pub(crate) set: &'a [(HeaderName, HeaderValue)],
+    /// … edited by the route.
+    pub(crate) edits: Option<&'a HeaderEdits>,
+}
+
+impl<'a> Headers<'a> {
+    pub(crate) fn of(received: &'a HeaderMap) -> Self {
+        Self {
+            received,
+            removed: &[],
+            set: &[],
+            edits: None,
+        }
+    }
+
+    /// The values of `name`, one for each time it stands there.
+    pub(crate) fn values<'b>(
+        self,
+        name: &'b HeaderName,
+    ) -> impl Iterator<Item = &'a HeaderValue> + use<'a, 'b> {
+        let named = move |list: &'a [(HeaderName, HeaderValue)]| {
+            list.iter()
+                .filter(move |(other, _)| other == name)
+                .map(|(_, value)| value)
+        };
+        let (sets, adds, removes): (&[_], &[_], &[_]) = match self.edits {
+            Some(edits) => (&edits.set, &edits.add, &edits.remove),
+            None => (&[], &[], &[]),
+        };
+        let edited = sets.iter().any(|(other, _)| other == name) || removes.contains(name);
+        let replaced = edited || self.set.iter().any(|(other, _)| other == name);
+        let dropped = replaced || self.removed.contains(name);
+        let received = (!dropped).then(|| self.received.get_all(name).iter());
+        let set = (!edited).then(|| named(self.set));
+        received
+            .into_iter()
+            .flatten()
+            .chain(set.into_iter().flatten())
+            .chain(named(sets))
+            .chain(named(adds))
+    }
+}
+
+/// The value of one header: what came once, or what came several times and as it reads joined.
+#[derive(Debug)]
+pub(crate) enum HeaderText<'a> {
+    Missing,
+    One(&'a [u8]),
+    Many(Vec<&'a [u8]>, Vec<u8>),
+}
+
+impl<'a> View<'a> {
+    /// A header, `Host` included, which HTTP/2 carries elsewhere.
+    pub(crate) fn header(&self, name: &HeaderName) -> HeaderText<'a> {
+        if *name == HOST {
+            return HeaderText::One(self.authority.as_bytes());
+        }
+        let mut values = self.headers.values(name).map(HeaderValue::as_bytes);
+        let Some(first) = values.next() else {
+            return HeaderText::Missing;
+        };
+        let Some(second) = values.next() else {
+            return HeaderText::One(first);
+        };
+        let all: Vec<_> = [first, second].into_iter().chain(values).collect();
+        let joined = all.join(if *name == COOKIE {
+            &b"; "[..]
+        } else {
+            &b","[..]
+        });
+        HeaderText::Many(all, joined)
+    }
+
+    /// Trust domain, namespace and service account of the peer.
+    pub(crate) fn workload(&self) -> Option<(&'a str, &'a str, &'a str)> {
+        let mut parts = self.principal?.split('/');
+        let trust_domain = parts.next()?;
+        let namespace = (parts.next()? == "ns").then(|| parts.next())??;
+        let account = (parts.next()? == "sa").then(|| parts.next())??;
+        parts
+            .next()
+            .is_none()
+            .then_some((trust_domain, namespace, account))
+    }
+
+    /// A claim as text values: a string, the strings of a list, or the words of a claim that is
+    /// a list in disguise.
+    pub(crate) fn claim<T: AsRef<str>>(&self, path: &[T]) -> Option<Vec<Cow<'a, str>>> {
+        use serde_json::Value;
+
+        let (first, rest) = path.split_first()?;
+        let mut value = self.token?.claims().get(first.as_ref())?;
+        for name in rest {
+            value = value.as_object()?.get(name.as_ref())?;
+        }
+        match value {
+            Value::String(text) if rest.is_empty() && is_space_delimited(first.as_ref()) => {
+                Some(text.split_ascii_whitespace().map(Cow::Borrowed).collect())
+            }
+            Value::String(text) => Some(vec![Cow::Borrowed(text)]),
+            Value::Array(values) => Some(
+                values
+                    .iter()
+                    .filter_map(Value::as_str)
+                    .map(Cow::Borrowed)
+                    .collect(),
+            ),
+            _ => None,
+        }
+    }
+}
+
+fn is_space_delimited(claim: &str) -> bool {
+    matches!(claim, "scope" | "permission")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn name(text: &'static str) -> HeaderName {
+        HeaderName::from_static(text)
+    }
+
+    fn value(text: &'static str) -> HeaderValue {
+        HeaderValue::from_static(text)
+    }
+
+    #[test]
+    fn the_overlay_is_removed_then_set_then_edited() {
+        let mut received = HeaderMap::new();
+        for header in ["a", "b", "c", "d", "e"] {
+            received.insert(name(header), value("received"));
+        }
+        let removed = [name("a"), name("b")];
+        let set = [
+            (name("b"), value("set")),
+            (name("c"), value("set")),
+            (name("e"), value("set")),
+        ];
+        let edits = HeaderEdits {
+            remove: vec![name("c")],
+            set: vec![(name("d"), value("edit"))],
+            add: vec![(name("c"), value("added")), (name("e"), value("added"))],
+        };
+        let headers = Headers {
+            received: &received,
+            removed: &removed,
+            set: &set,
+            edits: Some(&edits),
+        };
+        let values = |header| {
+            headers
+                .values(&name(header))
+                .map(|value| value.to_str().unwrap())
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(values("a"), Vec::<&str>::new());
+        assert_eq!(values("b"), ["set"]);
+        assert_eq!(values("c"), ["added"]);
+        assert_eq!(values("d"), ["edit"]);
+        assert_eq!(values("e"), ["set", "added"]);
+    }
+}

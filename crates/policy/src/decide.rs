@@ -1,0 +1,255 @@
+//! The decision.
+
+mod changes;
+mod custom;
+mod login;
+mod perform;
+mod token;
+
+use model::Snapshot;
+use model::snapshot::{Listener, RouteAction};
+
+use crate::authorization::{self, Connection, Headers, View};
+use crate::decision::{
+    Decision, DefaultReason, Outcome, Reason, Record, Redirection, Refusal, Serve, Served, Stage,
+    Step,
+};
+use crate::recorder::Recorder;
+use crate::request::Request;
+use crate::route::{self, Chosen};
+use crate::session::{Session, Token};
+use changes::Changes;
+use token::Tokens;
+
+/// Decides one request.
+pub fn decide(request: &Request<'_>, snapshot: &Snapshot, session: &Session) -> Decision {
+    run(request, snapshot, session, &mut Recorder::nobody())
+}
+
+/// As [`decide`], telling every step to `record`.
+pub fn decide_recording(
+    request: &Request<'_>,
+    snapshot: &Snapshot,
+    session: &Session,
+    record: &mut dyn Record,
+) -> Decision {
+    run(request, snapshot, session, &mut Recorder::to(record))
+}
+
+/// An outcome that needs no further step.
+#[derive(Debug)]
+struct End {
+    outcome: Outcome,
+    reason: Reason,
+}
+
+impl End {
+    fn boxed(outcome: Outcome, reason: Reason) -> Box<Self> {
+        Box::new(Self { outcome, reason })
+    }
+
+    fn by_default(outcome: Outcome, reason: DefaultReason) -> Box<Self> {
+        Self::boxed(outcome, Reason::Default(reason))
+    }
+}
+
+fn run(
+    request: &Request<'_>,
+    snapshot: &Snapshot,
+    session: &Session,
+    recorder: &mut Recorder<'_>,
+) -> Decision {
+    let listener = snapshot.listener(request.head().port);
+    let chosen = listener.and_then(|listener| {
+        let is_closed = listener.virtual_hosts.closure(request.host()).is_some();
+        if is_closed {
+            None
+        } else {
+            route::choose(&listener.virtual_hosts, request)
+        }
+    });
+    let info = chosen.map(|chosen| chosen.route.info.clone());
+    recorder.step(|| Step::Route(info.clone()));
+    let end = listener
+        .map_or(Ok(()), |listener| before_policies(listener, request))
+        .and_then(|()| through_policies(request, snapshot, session, chosen, recorder));
+    let (outcome, reason) = match end {
+        Ok(end) => end,
+        Err(end) => (end.outcome, end.reason),
+    };
+    Decision {
+        outcome,
+        route: info,
+        reason,
+    }
+}
+
+/// Closed doors, and the redirect to HTTPS. Istio asks the authorizer before that redirect; here
+/// it comes first, which keeps session cookies and sign-ins off plain HTTP.
+fn before_policies(listener: &Listener, request: &Request<'_>) -> Result<(), Box<End>> {
+    if let Some(closure) = listener.virtual_hosts.closure(request.host()) {
+        let refusal = Refusal::Closed(closure.clone());
+        return Err(End::by_default(
+            Outcome::Refuse(refusal),
+            DefaultReason::ClosedDoor,
+        ));
+    }
+    let asks_for_https = |host: &str| {
+        listener
+            .https_redirect
+            .iter()
+            .any(|pattern| pattern.covers(host))
+    };
+    if request.head().scheme == "http" && asks_for_https(request.host()) {
+        let location = request.location("https", request.head().authority).into();
+        let redirect = Redirection {
+            location,
+            code: 301,
+        };
+        return Err(End::by_default(
+            Outcome::Redirect(redirect),
+            DefaultReason::HttpsRedirect,
+        ));
+    }
+    Ok(())
+}
+
+fn through_policies(
+    request: &Request<'_>,
+    snapshot: &Snapshot,
+    session: &Session,
+    chosen: Option<Chosen<'_>>,
+    recorder: &mut Recorder<'_>,
+) -> Result<(Outcome, Reason), Box<End>> {
+    let head = request.head();
+    let mut changes = Changes::default();
+    if let Some(verdict) = authorization::closed(snapshot.gateway_policies()) {
+        go_on(verdict)?;
+    }
+    // Without a route nobody is asked to sign in: there is nothing to sign in for.
+    let asked = match chosen {
+        Some(_) => {
+            let as_received = at_gateway(request, Headers::of(head.headers), None);
+            custom::ask(
+                snapshot,
+                request,
+                session,
+                &as_received,
+                &mut changes,
+                recorder,
+            )
+            .map(Some)?
+        }
+        None => None,
+    };
+    let login_was_asked = asked.as_ref().is_some_and(|asked| asked.login_was_asked);
+    let is_token_injected = asked.as_ref().is_some_and(|asked| asked.is_token_injected);
+    let known = match asked {
+        Some(asked) if login_was_asked => asked.known,
+        _ => login::known_without_check(snapshot.logins(), session, head.now),
+    };
+    if let Some(known) = &known {
+        perform::introduce(snapshot.user_header(), known, &mut changes);
+    }
+
+    let injected = known
+        .as_ref()
+        .and_then(|known| known.token)
+        .filter(|_| is_token_injected);
+    let tokens = Tokens {
+        injected: injected.map(|token| &**token),
+        bearer: &session.bearer,
+    };
+    let authentication = snapshot.gateway_authentication();
+    let token = token::judge(
+        authentication,
+        tokens,
+        request,
+        (&mut changes, None),
+        Stage::Gateway,
+        recorder,
+    )
+    .map_err(perform::bad_token)?;
+    let view = at_gateway(request, changes.over(head.headers, None), token);
+    let verdict =
+        authorization::judge(snapshot.gateway_policies(), &view, Stage::Gateway, recorder);
+    let reason = go_on(verdict)?;
+
+    let Some(Chosen { route, matched }) = chosen else {
+        return Err(End::by_default(
+            Outcome::Refuse(Refusal::NoRoute),
+            DefaultReason::NoRoute,
+        ));
+    };
+    let answers = Reason::Default(DefaultReason::RouteAnswers);
+    match &route.action {
+        RouteAction::Forward(forward) => {
+            let user = known.map(|known| known.label);
+            perform::Forwarding {
+                request,
+                snapshot,
+                route,
+                forward,
+                matched,
+                tokens,
+                user,
+                token,
+            }
+            .perform(changes, reason, recorder)
+        }
+        RouteAction::Redirect(redirect) => {
+            let location = route::location(redirect, request).into();
+            Ok((
+                Outcome::Redirect(Redirection {
+                    location,
+                    code: redirect.code,
+                }),
+                answers,
+            ))
+        }
+        RouteAction::Respond(_) => {
+            let what = Served::Response(route.clone());
+            Ok((Outcome::Serve(Serve { what, permit: None }), answers))
+        }
+        RouteAction::Closed(closure) => Err(perform::closed_door(closure)),
+    }
+}
+
+/// The reason of a verdict that lets through, or the end that it is.
+fn go_on(verdict: authorization::Verdict) -> Result<Reason, Box<End>> {
+    match verdict {
+        authorization::Verdict::Pass(reason) => Ok(reason),
+        authorization::Verdict::Denied(reason) => {
+            Err(End::boxed(Outcome::Refuse(Refusal::Denied), reason))
+        }
+        authorization::Verdict::Closed(reason, closure) => Err(End::boxed(
+            Outcome::Refuse(Refusal::Closed(closure)),
+            reason,
+        )),
+    }
+}
+
+fn at_gateway<'a>(
+    request: &'a Request<'_>,
+    headers: Headers<'a>,
+    token: Option<&'a Token>,
+) -> View<'a> {
+    let head = request.head();
+    View {
+        method: head.method.as_str(),
+        path: request.path(),
+        authority: request.authority(),
+        headers,
+        token,
+        principal: head.principal,
+        connection: Some(Connection {
+            peer: head.peer,
+            sni: head.sni,
+        }),
+        remote_ip: head.client,
+        port: head.local_port,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,87 @@
+//! Changes of the request's headers and query on its way through the stages.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use http::{HeaderMap, HeaderName, HeaderValue};
+use model::snapshot::HeaderEdits;
+use percent_encoding::percent_decode_str;
+
+use crate::authorization::Headers;
+
+/// What has changed so far.
+#[derive(Debug, Default)]
+pub(super) struct Changes {
+    pub(super) set: Vec<(HeaderName, HeaderValue)>,
+    pub(super) removed: Vec<HeaderName>,
+    /// Query parameters that held a consumed token.
+    pub(super) consumed_parameters: Vec<Arc<str>>,
+}
+
+impl Changes {
+    /// Most requests set about as many headers as a known person has.
+    const USUAL: usize = 8;
+
+    pub(super) fn set(&mut self, name: &HeaderName, value: HeaderValue) {
+        match self.set.iter_mut().find(|(other, _)| other == name) {
+            Some((_, old)) => *old = value,
+            None => {
+                if self.set.capacity() == 0 {
+                    self.set.reserve_exact(Self::USUAL);
+                }
+                self.set.push((name.clone(), value));
+            }
+        }
+    }
+
+    pub(super) fn set_some(&mut self, name: &HeaderName, value: Option<&HeaderValue>) {
+        if let Some(value) = value {
+            self.set(name, value.clone());
+        }
+    }
+
+    /// Makes `name` absent, wherever it came from.
+    pub(super) fn remove(&mut self, name: &HeaderName, received: &HeaderMap) {
+        self.set.retain(|(other, _)| other != name);
+        if received.contains_key(name) && !self.removed.contains(name) {
+            self.removed.push(name.clone());
+        }
+    }
+
+    pub(super) fn over<'a>(
+        &'a self,
+        received: &'a HeaderMap,
+        edits: Option<&'a HeaderEdits>,
+    ) -> Headers<'a> {
+        Headers {
+            received,
+            removed: &self.removed,
+            set: &self.set,
+            edits,
+        }
+    }
+
+    /// The query without the parameters that held a consumed token.
+    pub(super) fn query<'q>(&self, query: Option<&'q str>) -> Option<Cow<'q, str>> {
+        let query = query?;
+        if self.consumed_parameters.is_empty() {
+            return Some(Cow::Borrowed(query));
+        }
+        let kept: Vec<_> = query
+            .split('&')
+            .filter(|pair| {
+                let name = pair.split_once('=').map_or(*pair, |(name, _)| name);
+                !self
+                    .consumed_parameters
+                    .iter()
+                    .any(|consumed| is_parameter(name, consumed))
+            })
+            .collect();
+        (!kept.is_empty()).then(|| Cow::Owned(kept.join("&")))
+    }
+}
+
+/// Whether `key`, as it was sent, spells the parameter `name`.
+pub(super) fn is_parameter(key: &str, name: &str) -> bool {
+    percent_decode_str(key).eq(name.bytes())
+}

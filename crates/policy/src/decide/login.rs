@@ -1,0 +1,351 @@
+//! What a login proxy answers when it is asked to check a request.
+//!
+//! This is the check that an external authorizer would be called for, made in this process. A
+//! proxy behind Envoy sees `Accept` only where the mesh config lists it; here it is always seen,
+//! so a script that asks for JSON gets 401 instead of a page.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use http::header::{ACCEPT, AUTHORIZATION};
+use http::{HeaderValue, Method};
+use model::names::{Duration, Timestamp};
+use model::snapshot::{Login, SkipRule};
+use percent_encoding::percent_decode_str;
+use serde_json::Value;
+
+use crate::decision::SignInAnswer;
+use crate::request::Request;
+use crate::session::{Bearer, IdentityValues, NoSession, Person, Session, Token};
+
+/// How far the clock of an issuer may be ahead.
+const NOT_BEFORE_LEEWAY: Duration = Duration::from_secs(300);
+
+/// Somebody whom a login proxy knows and lets in.
+#[derive(Clone, Debug)]
+pub(super) struct Known<'s> {
+    /// What headers say.
+    pub(super) values: Cow<'s, IdentityValues>,
+    /// How the log calls them.
+    pub(super) label: Arc<str>,
+    /// The ID token; of a bearer session the bearer token itself.
+    pub(super) token: Option<&'s Arc<Token>>,
+    /// The access token.
+    pub(super) access_token: Option<Cow<'s, HeaderValue>>,
+}
+
+impl<'s> Known<'s> {
+    fn person(person: &'s Person) -> Self {
+        Self {
+            values: Cow::Borrowed(person.values()),
+            label: person.label().clone(),
+            token: person.token(),
+            access_token: person.access_token().map(Cow::Borrowed),
+        }
+    }
+}
+
+/// What the proxy says.
+#[derive(Debug)]
+pub(super) enum Answer<'s> {
+    /// The page is one of its own.
+    OwnPage,
+    /// No session is needed.
+    Exempt(Option<Known<'s>>),
+    /// There is a session.
+    Session(Known<'s>),
+    /// There is one, of somebody who may not enter.
+    NotAllowedIn,
+    /// There is none.
+    NoSession(SignInAnswer, NoSession),
+    /// Nobody can say.
+    StoreUnavailable,
+}
+
+impl Answer<'_> {
+    /// A stable word for `explain`.
+    pub(super) fn as_str(&self) -> &'static str {
+        match self {
+            Self::OwnPage => "own_page",
+            Self::Exempt(_) => "exempt",
+            Self::Session(_) => "session",
+            Self::NotAllowedIn => "not_allowed_in",
+            Self::NoSession(..) => "no_session",
+            Self::StoreUnavailable => "store_unavailable",
+        }
+    }
+}
+
+/// Asks `login` about `request`.
+pub(super) fn check<'s>(login: &Login, request: &Request<'_>, session: &'s Session) -> Answer<'s> {
+    if is_own_page(login, request.path()) {
+        return Answer::OwnPage;
+    }
+    let now = request.head().now;
+    if is_exempt(login, request) {
+        let person = cookie_person(login, session, now).ok();
+        let known = person.filter(|person| lets_in(login, person.email(), person.groups()));
+        return Answer::Exempt(known.map(Known::person));
+    }
+    if let Some(bearer) = bearer_session(login, request, session) {
+        return bearer;
+    }
+    match cookie_person(login, session, now) {
+        Ok(person) if lets_in(login, person.email(), person.groups()) => {
+            Answer::Session(Known::person(person))
+        }
+        Ok(_) => Answer::NotAllowedIn,
+        Err(NoSession::StoreUnavailable) => Answer::StoreUnavailable,
+        Err(absence) => Answer::NoSession(sign_in(login, request), absence),
+    }
+}
+
+/// Whom the session cookie stands for, where no login proxy has to be asked.
+pub(super) fn known_without_check<'s>(
+    logins: &[Arc<Login>],
+    session: &'s Session,
+    now: Timestamp,
+) -> Option<Known<'s>> {
+    // A token of the client's own is another identity; two in one request would be a riddle.
+    let Bearer::None = session.bearer else {
+        return None;
+    };
+    let person = session.person.as_ref().ok()?;
+    let login = logins.iter().find(|login| is_of(login, person))?;
+    let person = cookie_person(login, session, now).ok()?;
+    lets_in(login, person.email(), person.groups()).then(|| Known::person(person))
+}
+
+fn cookie_person<'s>(
+    login: &Login,
+    session: &'s Session,
+    now: Timestamp,
+) -> Result<&'s Person, NoSession> {
+    match &session.person {
+        Ok(person) if !is_of(login, person) => Err(NoSession::Unknown),
+        Ok(person) if person.expires() <= now => Err(NoSession::Expired),
+        Ok(person) => Ok(person),
+        Err(absence) => Err(*absence),
+    }
+}
+
+/// Whether `person` signed in through `login`: [`Login::key`] without making it.
+fn is_of(login: &Login, person: &Person) -> bool {
+    let (namespace, name) = (&*login.object.namespace, &*login.object.name);
+    person
+        .login()
+        .strip_prefix(namespace)
+        .and_then(|rest| rest.strip_prefix('/'))
+        .is_some_and(|rest| rest == name)
+}
+
+fn is_own_page(login: &Login, path: &str) -> bool {
+    const PAGES: [&str; 6] = [
+        "start", "callback", "sign_in", "sign_out", "auth", "userinfo",
+    ];
+    let below = path
+        .strip_prefix(&*login.prefix)
+        .and_then(|rest| rest.strip_prefix('/'));
+    match below {
+        // Without a prefix of its own, only what it is known to answer is its own.
+        Some(page) if login.prefix.is_empty() => {
+            PAGES.contains(&page) || page.starts_with("static/")
+        }
+        Some(_) => true,
+        None => false,
+    }
+}
+
+fn is_exempt(login: &Login, request: &Request<'_>) -> bool {
+    if login.skip_preflight && *request.head().method == Method::OPTIONS {
+        return true;
+    }
+    if login.skip_routes.is_empty() {
+        return false;
+    }
+    let path = request.path();
+    // Rules see the decoded path and routes do not, so a path that hides a separator would be
+    // read in two ways: it is never exempt.
+    let Ok(decoded) = percent_decode_str(path).decode_utf8() else {
+        return false;
+    };
+    let separators = |text: &str| text.matches(['/', '\\', '#', '?']).count();
+    if separators(&decoded) != separators(path) {
+        return false;
+    }
+    login.skip_routes.iter().any(|rule| {
+        let SkipRule {
+            method,
+            path,
+            negate,
+        } = rule;
+        method
+            .as_ref()
+            .is_none_or(|method| **method == *request.head().method.as_str())
+            && path.is_match(&decoded) != *negate
+    })
+}
+
+fn sign_in(login: &Login, request: &Request<'_>) -> SignInAnswer {
+    let is_api = || {
+        !login.api_routes.is_empty() && {
+            let target = request.path_and_query();
+            login
+                .api_routes
+                .iter()
+                .any(|pattern| pattern.is_match(&target))
+        }
+    };
+    if login.force_json_errors || wants_json(request) || is_api() {
+        SignInAnswer::Unauthorized
+    } else if login.skip_provider_button {
+        SignInAnswer::Redirect
+    } else {
+        SignInAnswer::Page
+    }
+}
+
+/// Whether `Accept` has an item that is exactly `application/json`: no parameter, no star.
+fn wants_json(request: &Request<'_>) -> bool {
+    request
+        .head()
+        .headers
+        .get_all(ACCEPT)
+        .iter()
+        .flat_map(|value| value.as_bytes().split(|&byte| byte == b','))
+        .any(|item| item.trim_ascii().eq_ignore_ascii_case(b"application/json"))
+}
+
+/// Stricter than the original, which lets a session without e-mail pass any list of domains.
+fn lets_in<T: AsRef<str>>(login: &Login, email: Option<&str>, groups: &[T]) -> bool {
+    let by_email = login.email_domains.iter().any(|domain| &**domain == "*")
+        || email.is_some_and(|email| {
+            login
+                .email_domains
+                .iter()
+                .any(|domain| is_at(email, domain))
+        });
+    let by_group = login.allowed_groups.is_empty()
+        || groups.iter().any(|group| {
+            login
+                .allowed_groups
+                .iter()
+                .any(|allowed| **allowed == *group.as_ref())
+        });
+    by_email && by_group
+}
+
+/// Whether the host of `email` is `domain`, or below it where it is written `.d` or `*.d`.
+fn is_at(email: &str, domain: &str) -> bool {
+    let Some((_, host)) = email.split_once('@') else {
+        return false;
+    };
+    if host.contains('@') {
+        return false;
+    }
+    let below = domain.strip_prefix('*').unwrap_or(domain);
+    if below.starts_with('.') {
+        host.len()
+            .checked_sub(below.len())
+            .filter(|&at| at > 0)
+            .and_then(|at| host.get(at..))
+            .is_some_and(|end| end.eq_ignore_ascii_case(below))
+    } else {
+        host.eq_ignore_ascii_case(domain)
+    }
+}
+
+/// The session that a bearer token is, where the proxy takes one; `None` goes on to the cookie.
+fn bearer_session<'s>(
+    login: &Login,
+    request: &Request<'_>,
+    session: &'s Session,
+) -> Option<Answer<'s>> {
+    if !login.skip_jwt_bearer_tokens {
+        return None;
+    }
+    let Bearer::Valid(token) = &session.bearer else {
+        return None;
+    };
+    let head = request.head();
+    let mut sent = head.headers.get_all(AUTHORIZATION).iter();
+    let is_sent = sent.next() == Some(token.bearer()) && sent.next().is_none();
+    let is_now = token.expires().is_some_and(|expires| expires > head.now)
+        && token
+            .not_before()
+            .is_none_or(|start| start.minus(NOT_BEFORE_LEEWAY) <= head.now);
+    let is_main = *login.issuer == *token.issuer() && token.has_audience(&login.client_id);
+    let is_extra = || {
+        login
+            .extra_issuers
+            .iter()
+            .any(|extra| *extra.issuer == *token.issuer() && token.has_audience(&extra.audience))
+    };
+    if !is_sent || !is_now || !(is_main || is_extra()) {
+        return None;
+    }
+    let (email_claim, groups_claim) = if is_main {
+        (&*login.email_claim, &*login.groups_claim)
+    } else {
+        ("email", "groups")
+    };
+    let may_be_unverified = is_main && (login.allow_unverified_email || email_claim != "email");
+    if !may_be_unverified && is_unverified(token) {
+        return None;
+    }
+    let text = |name: &str| {
+        token
+            .claim(name)
+            .and_then(Value::as_str)
+            .filter(|text| !text.is_empty())
+    };
+    let email = text(email_claim).unwrap_or(token.subject());
+    let groups = token.claim(groups_claim).map(texts).unwrap_or_default();
+    if !lets_in(login, Some(email), &groups) {
+        return Some(Answer::NotAllowedIn);
+    }
+    let values = IdentityValues::new(
+        token.subject(),
+        Some(email),
+        groups.iter().map(|group| &**group),
+        text("preferred_username"),
+    );
+    let access_token = HeaderValue::from_bytes(token.compact())
+        .ok()
+        .map(|mut value| {
+            value.set_sensitive(true);
+            Cow::Owned(value)
+        });
+    Some(Answer::Session(Known {
+        values: Cow::Owned(values),
+        label: email.into(),
+        token: Some(token),
+        access_token,
+    }))
+}
+
+fn is_unverified(token: &Token) -> bool {
+    match token.claims().get("email_verified") {
+        Some(Value::Bool(verified)) => !verified,
+        Some(Value::String(verified)) => verified != "true",
+        _ => false,
+    }
+}
+
+/// A string, or the members of a list; members that are no strings as JSON.
+fn texts(value: &Value) -> Vec<Cow<'_, str>> {
+    match value {
+        Value::String(one) => vec![Cow::Borrowed(&**one)],
+        Value::Array(many) => many
+            .iter()
+            .map(|one| match one {
+                Value::String(text) => Cow::Borrowed(&**text),
+                other => Cow::Owned(other.to_string()),
+            })
+            .collect(),
+        _ => Vec::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

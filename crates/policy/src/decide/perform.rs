@@ -1,0 +1,248 @@
+//! From a passed gateway to a permit: the destination's own rules, and what the request looks
+//! like when it gets there.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use http::header::HOST;
+use model::Snapshot;
+use model::snapshot::{Closure, Destination, Forward, PlayedBy, Route, RouteMatch, UserHeader};
+
+use super::changes::Changes;
+use super::custom::{EMAIL, GROUPS, PREFERRED, USER};
+use super::login::Known;
+use super::token::{self, Tokens};
+use super::{End, go_on};
+use crate::authorization::{self, View};
+use crate::decision::{DefaultReason, Outcome, Permit, Reason, Refusal, Serve, Served, Stage};
+use crate::recorder::Recorder;
+use crate::request::{Request, join};
+use crate::route;
+use crate::session::{Token, TokenFault, header_value};
+
+/// Sets the headers that tell an application who the user is.
+pub(super) fn introduce(names: &UserHeader, known: &Known<'_>, changes: &mut Changes) {
+    let values = &known.values;
+    let UserHeader {
+        user,
+        groups,
+        prefix,
+    } = names;
+    match &values.email {
+        Some(email) if !prefix.is_empty() => {
+            let text = String::from_utf8_lossy(email.as_bytes());
+            changes.set_some(user, header_value(&format!("{prefix}{text}")).as_ref());
+        }
+        email => changes.set_some(user, email.as_ref()),
+    }
+    changes.set_some(groups, values.groups.as_ref());
+    changes.set_some(&USER, values.user.as_ref());
+    changes.set_some(&EMAIL, values.email.as_ref());
+    changes.set_some(&GROUPS, values.groups.as_ref());
+    changes.set_some(&PREFERRED, values.preferred_username.as_ref());
+}
+
+pub(super) fn bad_token(fault: TokenFault) -> Box<End> {
+    End::by_default(Outcome::Refuse(Refusal::Token(fault)), DefaultReason::Token)
+}
+
+pub(super) fn closed_door(closure: &Arc<Closure>) -> Box<End> {
+    let refusal = Refusal::Closed(closure.clone());
+    End::by_default(Outcome::Refuse(refusal), DefaultReason::ClosedDoor)
+}
+
+/// A request that the gateway lets through to a destination.
+pub(super) struct Forwarding<'a> {
+    pub(super) request: &'a Request<'a>,
+    pub(super) snapshot: &'a Snapshot,
+    pub(super) route: &'a Arc<Route>,
+    pub(super) forward: &'a Forward,
+    pub(super) matched: Option<&'a RouteMatch>,
+    pub(super) tokens: Tokens<'a>,
+    pub(super) user: Option<Arc<str>>,
+    /// The token that the gateway accepted.
+    pub(super) token: Option<&'a Token>,
+}
+
+impl Forwarding<'_> {
+    /// Asks the destination's own rules, with this gateway as the source, and permits.
+    pub(super) fn perform(
+        self,
+        mut changes: Changes,
+        at_gateway: Reason,
+        recorder: &mut Recorder<'_>,
+    ) -> Result<(Outcome, Reason), Box<End>> {
+        let Self {
+            request,
+            snapshot,
+            route,
+            forward,
+            matched,
+            tokens,
+            user,
+            token,
+        } = self;
+        let head = request.head();
+        let destination = pick(forward, head.draw);
+        let path = route::rewrite(forward.rewrite.as_ref(), matched, request);
+        let authority = authority(forward);
+
+        if let Some(verdict) = authorization::closed(&destination.policies) {
+            go_on(verdict)?;
+        }
+        let edits = Some(&forward.request_headers);
+        let own_token = token::judge(
+            &destination.authentication,
+            tokens,
+            request,
+            (&mut changes, edits),
+            Stage::Destination,
+            recorder,
+        )
+        .map_err(bad_token)?;
+        let view = View {
+            method: head.method.as_str(),
+            path: &path,
+            authority: authority.as_deref().unwrap_or(request.authority()),
+            headers: changes.over(head.headers, edits),
+            token: own_token,
+            principal: Some(&snapshot.identity().principal),
+            connection: None,
+            remote_ip: head.client,
+            port: destination.target_port,
+        };
+        let verdict =
+            authorization::judge(&destination.policies, &view, Stage::Destination, recorder);
+        // A rule says more than a default, and the last rule more than the first.
+        let reason = match go_on(verdict)? {
+            Reason::Default(_) => at_gateway,
+            rule @ Reason::Rule { .. } => rule,
+        };
+
+        let query = changes.query(request.query());
+        let is_verbatim = matches!(path, Cow::Borrowed(_))
+            && request.is_verbatim()
+            && changes.consumed_parameters.is_empty();
+        let permit = Permit {
+            route: route.clone(),
+            destination: destination.clone(),
+            path_and_query: join(&path, query.as_deref()).into_boxed_str(),
+            is_verbatim,
+            authority,
+            identity: changes.set,
+            remove: changes.removed,
+            user: user.or_else(|| token.or(own_token).map(label)),
+        };
+        let what = match &destination.played_by {
+            PlayedBy::Upstream => return Ok((Outcome::Forward(permit), reason)),
+            PlayedBy::Login(index) => Served::Login(*index),
+            PlayedBy::Provider(index) => Served::Provider(*index),
+            PlayedBy::Whoami => Served::Whoami,
+            PlayedBy::Nobody(closure) => return Err(closed_door(closure)),
+        };
+        Ok((
+            Outcome::Serve(Serve {
+                what,
+                permit: Some(permit),
+            }),
+            reason,
+        ))
+    }
+}
+
+/// A destination by its weight.
+fn pick(forward: &Forward, draw: u32) -> &Arc<Destination> {
+    // Invariant of [`Forward`]: at least one destination.
+    let first = &forward.destinations[0];
+    if forward.destinations.len() == 1 {
+        return &first.destination;
+    }
+    let sum: u64 = forward
+        .destinations
+        .iter()
+        .map(|one| u64::from(one.weight))
+        .sum();
+    let mut left = u64::from(draw) % sum.max(1);
+    for one in &forward.destinations {
+        match left.checked_sub(u64::from(one.weight)) {
+            Some(rest) => left = rest,
+            None => return &one.destination,
+        }
+    }
+    &first.destination
+}
+
+/// `Host` that the route sends: its rewrite, else a header edit.
+fn authority(forward: &Forward) -> Option<Arc<str>> {
+    let rewritten = forward
+        .rewrite
+        .as_ref()
+        .and_then(|rewrite| rewrite.authority.clone());
+    rewritten.or_else(|| {
+        let edits = &forward.request_headers;
+        edits
+            .set
+            .iter()
+            .chain(&edits.add)
+            .find(|(name, _)| *name == HOST)
+            .and_then(|(_, value)| value.to_str().ok())
+            .map(Arc::from)
+    })
+}
+
+/// How the log calls the bearer of a token: e-mail, else subject.
+fn label(token: &Token) -> Arc<str> {
+    token
+        .claims()
+        .get("email")
+        .and_then(serde_json::Value::as_str)
+        .unwrap_or(token.subject())
+        .into()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use model::snapshot::{Authentication, HeaderEdits, PolicySet, ServiceRef, Weighted};
+
+    use super::*;
+
+    fn weighted(name: &str, weight: u32) -> Weighted {
+        let service = ServiceRef {
+            namespace: "ns".into(),
+            name: name.into(),
+            port: 80,
+        };
+        let destination = Destination {
+            host: format!("{name}.ns.svc.cluster.local").into(),
+            service,
+            target_port: 8080,
+            played_by: PlayedBy::Upstream,
+            policies: PolicySet::default(),
+            authentication: Authentication::default(),
+        };
+        Weighted {
+            weight,
+            destination: Arc::new(destination),
+        }
+    }
+
+    #[test]
+    fn draws_fall_on_destinations_by_their_weight() {
+        let forward = Forward {
+            destinations: vec![weighted("a", 1), weighted("b", 0), weighted("c", 3)],
+            rewrite: None,
+            request_headers: HeaderEdits::default(),
+            response_headers: HeaderEdits::default(),
+            timeout: None,
+        };
+        let mut drawn = BTreeMap::new();
+        for draw in 0..8 {
+            *drawn
+                .entry(&*pick(&forward, draw).service.name)
+                .or_insert(0) += 1;
+        }
+        assert_eq!(drawn, BTreeMap::from([("a", 2), ("c", 6)]));
+    }
+}

@@ -1,0 +1,314 @@
+//! `RequestAuthentication`: whether a token is one that the rules of a workload accept.
+
+use std::fmt::Write;
+
+use http::header::{ACCESS_CONTROL_REQUEST_METHOD, AUTHORIZATION, COOKIE, ORIGIN};
+use http::{HeaderValue, Method};
+use model::names::{Duration, Timestamp};
+use model::snapshot::{Authentication, HeaderEdits, JwtRule, TokenLocation};
+use percent_encoding::percent_decode_str;
+use serde_json::Value;
+
+use super::changes::{Changes, is_parameter};
+use crate::authorization::Headers;
+use crate::decision::{Stage, Step};
+use crate::recorder::Recorder;
+use crate::request::Request;
+use crate::session::{Bearer, Token, TokenFault, header_value};
+
+/// Difference of clocks that is forgiven, either way.
+const LEEWAY: Duration = Duration::from_secs(60);
+
+/// The tokens of a request.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Tokens<'a> {
+    /// The one that a login check put into `Authorization`.
+    pub(super) injected: Option<&'a Token>,
+    /// The one that the client sent.
+    pub(super) bearer: &'a Bearer,
+}
+
+/// Judges the tokens by the rules of a workload, and makes the changes that the accepted one
+/// asks for.
+pub(super) fn judge<'a>(
+    authentication: &Authentication,
+    tokens: Tokens<'a>,
+    request: &Request<'_>,
+    (changes, edits): (&mut Changes, Option<&HeaderEdits>),
+    stage: Stage,
+    recorder: &mut Recorder<'_>,
+) -> Result<Option<&'a Token>, TokenFault> {
+    if authentication.rules.is_empty() {
+        return Ok(None);
+    }
+    let judged = if is_preflight(request) {
+        Ok(None)
+    } else {
+        accept(
+            &authentication.rules,
+            tokens,
+            request,
+            (changes, edits),
+            stage,
+        )
+    };
+    recorder.step(|| {
+        let said = match &judged {
+            Ok(None) => "none",
+            Ok(Some(_)) => "valid",
+            Err(fault) => fault.message(),
+        };
+        Step::Token {
+            stage,
+            said: said.into(),
+        }
+    });
+    let Some(Accepted {
+        token,
+        rule,
+        location,
+    }) = judged?
+    else {
+        return Ok(None);
+    };
+    consume(rule, location, request, changes);
+    announce(rule, token, request, changes);
+    Ok(Some(token))
+}
+
+/// CORS §3.2.2: a preflight carries no credentials, so none are asked of it here.
+fn is_preflight(request: &Request<'_>) -> bool {
+    let head = request.head();
+    *head.method == Method::OPTIONS
+        && head.headers.contains_key(ORIGIN)
+        && head.headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD)
+}
+
+struct Accepted<'r, 'a> {
+    token: &'a Token,
+    rule: &'r JwtRule,
+    location: &'r TokenLocation,
+}
+
+/// The first token that a rule accepts. Stricter than Istio: a bad token at any location of any
+/// rule refuses the request.
+fn accept<'r, 'a>(
+    rules: &'r [JwtRule],
+    tokens: Tokens<'a>,
+    request: &Request<'_>,
+    (changes, edits): (&Changes, Option<&HeaderEdits>),
+    stage: Stage,
+) -> Result<Option<Accepted<'r, 'a>>, TokenFault> {
+    let Tokens { injected, bearer } = tokens;
+    let head = request.head();
+    let rest = changes.query(request.query());
+    let found = Found {
+        headers: changes.over(head.headers, edits),
+        query: rest.as_deref(),
+    };
+    let (valid, fault) = match bearer {
+        Bearer::None => (None, None),
+        Bearer::Valid(token) => (Some(&**token), None),
+        Bearer::Invalid(fault) => (None, Some(*fault)),
+    };
+    let mut accepted = None;
+    for token in [injected, valid].into_iter().flatten() {
+        if let Some(one) = found.judge(rules, token, head.now)? {
+            accepted.get_or_insert(one);
+        }
+    }
+    let Some(fault) = fault else {
+        return Ok(accepted);
+    };
+    // What was bad in `Authorization` is gone when a login check has overwritten it.
+    let overwritten = injected.is_some() && head.headers.contains_key(AUTHORIZATION);
+    let sent = Found {
+        headers: Headers::of(head.headers),
+        query: request.query(),
+    };
+    let lies = |location: &TokenLocation| {
+        let is_overwritten = overwritten
+            && matches!(location, TokenLocation::Header { name, .. } if *name == AUTHORIZATION);
+        !is_overwritten && sent.holds(location, |_| true)
+    };
+    // Whoever found the fault looked where the gateway's rules look; only a doubt is settled here.
+    let is_ours = stage == Stage::Gateway && !overwritten;
+    if is_ours || rules.iter().flat_map(|rule| &rule.locations).any(lies) {
+        return Err(fault);
+    }
+    Ok(accepted)
+}
+
+/// Where tokens lie.
+#[derive(Clone, Copy)]
+struct Found<'h> {
+    headers: Headers<'h>,
+    query: Option<&'h str>,
+}
+
+impl Found<'_> {
+    /// `None` when `token` lies nowhere that a rule looks.
+    fn judge<'r, 'a>(
+        self,
+        rules: &'r [JwtRule],
+        token: &'a Token,
+        now: Timestamp,
+    ) -> Result<Option<Accepted<'r, 'a>>, TokenFault> {
+        let mut fault = None;
+        for rule in rules {
+            let lies =
+                |location: &&TokenLocation| self.holds(location, |text| text == token.compact());
+            let Some(location) = rule.locations.iter().find(lies) else {
+                continue;
+            };
+            match is_good(rule, token, now) {
+                Ok(()) => {
+                    return Ok(Some(Accepted {
+                        token,
+                        rule,
+                        location,
+                    }));
+                }
+                // A rule of the token's own issuer says more than one that does not know it.
+                Err(TokenFault::UnknownIssuer) => {
+                    fault.get_or_insert(TokenFault::UnknownIssuer);
+                }
+                Err(other) => fault = Some(other),
+            }
+        }
+        fault.map_or(Ok(None), Err)
+    }
+
+    /// Whether a text that `is_meant` lies at `location`.
+    fn holds(self, location: &TokenLocation, is_meant: impl Fn(&[u8]) -> bool) -> bool {
+        match location {
+            TokenLocation::Header { name, prefix } => self.headers.values(name).any(|value| {
+                after(value.as_bytes(), prefix.as_bytes())
+                    .is_some_and(|text| is_meant(text.trim_ascii()))
+            }),
+            TokenLocation::Query(name) => self
+                .query
+                .unwrap_or_default()
+                .split('&')
+                .filter_map(|pair| pair.split_once('='))
+                .filter(|(key, _)| is_parameter(key, name))
+                .any(|(_, value)| is_meant(&percent_decode_str(value).collect::<Vec<_>>())),
+            TokenLocation::Cookie(name) => self.headers.values(&COOKIE).any(|value| {
+                value
+                    .as_bytes()
+                    .split(|&byte| byte == b';')
+                    .filter_map(|pair| pair.trim_ascii().strip_prefix(name.as_bytes()))
+                    .filter_map(|rest| rest.strip_prefix(b"="))
+                    .any(&is_meant)
+            }),
+        }
+    }
+}
+
+/// What follows the first `prefix` in `value`.
+fn after<'v>(value: &'v [u8], prefix: &[u8]) -> Option<&'v [u8]> {
+    if prefix.is_empty() {
+        return Some(value);
+    }
+    let at = value
+        .windows(prefix.len())
+        .position(|window| window == prefix)?;
+    Some(&value[at + prefix.len()..])
+}
+
+fn is_good(rule: &JwtRule, token: &Token, now: Timestamp) -> Result<(), TokenFault> {
+    if *rule.issuer != *token.issuer() {
+        return Err(TokenFault::UnknownIssuer);
+    }
+    if token
+        .expires()
+        .is_some_and(|expires| expires.plus(LEEWAY) < now)
+    {
+        return Err(TokenFault::Expired);
+    }
+    if token
+        .not_before()
+        .is_some_and(|start| start.minus(LEEWAY) > now)
+    {
+        return Err(TokenFault::NotYetValid);
+    }
+    let allowed = &rule.audiences;
+    if !allowed.is_empty() && !allowed.iter().any(|audience| token.has_audience(audience)) {
+        return Err(TokenFault::AudienceNotAllowed);
+    }
+    Ok(())
+}
+
+/// The token itself does not travel on unless the rule says so; cookies always stay.
+fn consume(rule: &JwtRule, location: &TokenLocation, request: &Request<'_>, changes: &mut Changes) {
+    if rule.forward_original {
+        return;
+    }
+    match location {
+        TokenLocation::Header { name, .. } => changes.remove(name, request.head().headers),
+        TokenLocation::Query(name) => changes.consumed_parameters.push(name.clone()),
+        TokenLocation::Cookie(_) => {}
+    }
+}
+
+/// Claims become headers; the header of a missing claim is removed.
+fn announce(rule: &JwtRule, token: &Token, request: &Request<'_>, changes: &mut Changes) {
+    for output in &rule.claim_headers {
+        let mut names = output.claim.iter();
+        let first = names.next().and_then(|name| token.claims().get(&**name));
+        let value = first
+            .and_then(|first| names.try_fold(first, |value, name| value.as_object()?.get(&**name)));
+        match value.and_then(claim_text) {
+            Some(text) => changes.set(&output.header, text),
+            None => changes.remove(&output.header, request.head().headers),
+        }
+    }
+    if let Some(name) = &rule.payload_header {
+        match header_value(token.payload()) {
+            Some(payload) => changes.set(name, payload),
+            None => changes.remove(name, request.head().headers),
+        }
+    }
+}
+
+/// A claim as header text: a list joined with `,` (Istio's proxies write base64, which no
+/// application of Kubeflow reads); an object has none.
+fn claim_text(value: &Value) -> Option<HeaderValue> {
+    match value {
+        Value::String(text) => header_value(text),
+        Value::Array(values) => {
+            let mut joined = String::new();
+            for value in values {
+                if !joined.is_empty() {
+                    joined.push(',');
+                }
+                push_scalar(&mut joined, value)?;
+            }
+            header_value(&joined)
+        }
+        scalar => {
+            let mut text = String::new();
+            push_scalar(&mut text, scalar)?;
+            header_value(&text)
+        }
+    }
+}
+
+fn push_scalar(to: &mut String, value: &Value) -> Option<()> {
+    // Writing to a `String` cannot fail.
+    let _ = match value {
+        Value::String(text) => to.write_str(text),
+        Value::Bool(truth) => write!(to, "{truth}"),
+        Value::Number(number) => match (number.as_i64(), number.as_u64(), number.as_f64()) {
+            (Some(whole), ..) => write!(to, "{whole}"),
+            (_, Some(whole), _) => write!(to, "{whole}"),
+            (.., Some(fraction)) => write!(to, "{fraction:.6}"),
+            _ => return None,
+        },
+        Value::Null | Value::Array(_) | Value::Object(_) => return None,
+    };
+    Some(())
+}
+
+#[cfg(test)]
+mod tests;

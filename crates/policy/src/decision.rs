@@ -1,0 +1,292 @@
+//! Outcomes and the reasons they carry.
+
+use std::sync::Arc;
+
+use http::{HeaderName, HeaderValue};
+use model::names::Duration;
+use model::snapshot::{Closure, Destination, HeaderEdits, PolicyInfo, Route, RouteInfo};
+
+use crate::session::{NoSession, TokenFault};
+
+/// What is to happen, and why.
+#[derive(Debug)]
+pub struct Decision {
+    /// What is to happen.
+    pub outcome: Outcome,
+    /// The route that was chosen, if any.
+    pub route: Option<Arc<RouteInfo>>,
+    /// The rule that determined the outcome.
+    pub reason: Reason,
+}
+
+/// The five things that can happen to a request.
+#[derive(Debug)]
+pub enum Outcome {
+    /// It goes to an upstream.
+    Forward(Permit),
+    /// Somebody must sign in first.
+    SignIn(SignIn),
+    /// It is sent elsewhere.
+    Redirect(Redirection),
+    /// It is answered in this process.
+    Serve(Serve),
+    /// It is refused.
+    Refuse(Refusal),
+}
+
+impl Outcome {
+    /// A stable word for logs, metrics and `explain`.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Forward(_) => "forward",
+            Self::SignIn(_) => "sign_in",
+            Self::Redirect(_) => "redirect",
+            Self::Serve(_) => "serve",
+            Self::Refuse(_) => "refuse",
+        }
+    }
+}
+
+/// The rule that determined an outcome.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// A rule of a policy.
+    Rule {
+        /// The policy.
+        policy: Arc<PolicyInfo>,
+        /// Line of the rule; the policy's own when it has no rule that matched.
+        line: u32,
+    },
+    /// A named default, because no rule spoke.
+    Default(DefaultReason),
+}
+
+/// The defaults that can determine an outcome.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DefaultReason {
+    /// No ALLOW policy applies, and none denies.
+    NoAllowPolicy,
+    /// No route matches.
+    NoRoute,
+    /// The route answers or redirects by itself.
+    RouteAnswers,
+    /// The `Gateway` server redirects to HTTPS.
+    HttpsRedirect,
+    /// The page belongs to the login proxy itself.
+    LoginPage,
+    /// A manifest cannot be read.
+    ClosedDoor,
+    /// A token was judged before any policy.
+    Token,
+}
+
+impl DefaultReason {
+    /// A stable word for logs and `explain`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::NoAllowPolicy => "no_allow_policy",
+            Self::NoRoute => "no_route",
+            Self::RouteAnswers => "route_answers",
+            Self::HttpsRedirect => "https_redirect",
+            Self::LoginPage => "login_page",
+            Self::ClosedDoor => "closed_door",
+            Self::Token => "token",
+        }
+    }
+}
+
+/// The right to forward one request: only [`crate::decide()`] makes one, and forwarding consumes
+/// it.
+#[derive(Debug)]
+pub struct Permit {
+    pub(crate) route: Arc<Route>,
+    pub(crate) destination: Arc<Destination>,
+    pub(crate) path_and_query: Box<str>,
+    pub(crate) is_verbatim: bool,
+    pub(crate) authority: Option<Arc<str>>,
+    pub(crate) identity: Vec<(HeaderName, HeaderValue)>,
+    pub(crate) remove: Vec<HeaderName>,
+    pub(crate) user: Option<Arc<str>>,
+}
+
+impl Permit {
+    /// Where to.
+    pub fn destination(&self) -> &Arc<Destination> {
+        &self.destination
+    }
+
+    /// Path and query to ask for, rewritten.
+    pub fn path_and_query(&self) -> &str {
+        &self.path_and_query
+    }
+
+    /// Whether [`Self::path_and_query`] is the target exactly as it was received.
+    pub fn is_verbatim(&self) -> bool {
+        self.is_verbatim
+    }
+
+    /// `Host` to send, when it changes.
+    pub fn authority(&self) -> Option<&str> {
+        self.authority.as_deref()
+    }
+
+    /// Headers that say who the user is: they replace any of the same name, before
+    /// [`Self::request_headers`].
+    pub fn identity(&self) -> &[(HeaderName, HeaderValue)] {
+        &self.identity
+    }
+
+    /// Headers that held a consumed token: removed before [`Self::identity`] is set.
+    pub fn remove(&self) -> &[HeaderName] {
+        &self.remove
+    }
+
+    /// The route's edits of the request.
+    pub fn request_headers(&self) -> Option<&HeaderEdits> {
+        match &self.route.action {
+            model::snapshot::RouteAction::Forward(forward) => Some(&forward.request_headers),
+            _ => None,
+        }
+    }
+
+    /// The route's edits of the answer.
+    pub fn response_headers(&self) -> Option<&HeaderEdits> {
+        match &self.route.action {
+            model::snapshot::RouteAction::Forward(forward) => Some(&forward.response_headers),
+            _ => None,
+        }
+    }
+
+    /// Time until the whole answer; `None` waits for ever.
+    pub fn timeout(&self) -> Option<Duration> {
+        match &self.route.action {
+            model::snapshot::RouteAction::Forward(forward) => forward.timeout,
+            _ => None,
+        }
+    }
+
+    /// Who it is for, for the log: e-mail, else subject.
+    pub fn user(&self) -> Option<&str> {
+        self.user.as_deref()
+    }
+}
+
+/// Somebody must sign in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SignIn {
+    /// Index of the login proxy in [`model::Snapshot::logins`].
+    pub login: usize,
+    /// How this request is told.
+    pub how: SignInAnswer,
+    /// Why there is no session.
+    pub absence: NoSession,
+}
+
+/// How a request without session is told to sign in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SignInAnswer {
+    /// 403 with the sign-in page.
+    Page,
+    /// 302 to the issuer.
+    Redirect,
+    /// 401 with `{}`, for scripts.
+    Unauthorized,
+}
+
+/// A redirect, whole.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Redirection {
+    /// `Location`.
+    pub location: Box<str>,
+    /// Status.
+    pub code: u16,
+}
+
+/// Something answered in this process.
+#[derive(Debug)]
+pub struct Serve {
+    /// What answers.
+    pub what: Served,
+    /// The right to ask it, when it stands for a destination of a route. Pages that a login proxy
+    /// answers within its check need none.
+    pub permit: Option<Permit>,
+}
+
+/// What answers in this process.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Served {
+    /// A login proxy, by index.
+    Login(usize),
+    /// An OpenID provider, by index.
+    Provider(usize),
+    /// The built-in `whoami` application.
+    Whoami,
+    /// The `directResponse` of this route.
+    Response(Arc<Route>),
+}
+
+/// A refusal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// No route: 404.
+    NoRoute,
+    /// A policy says no: 403, `RBAC: access denied`.
+    Denied,
+    /// A bad token: 401 (403 for a foreign audience).
+    Token(TokenFault),
+    /// The e-mail or group may not enter: 403.
+    NotAllowedIn,
+    /// The authorizer cannot be asked: its `statusOnError`.
+    AuthorizerUnavailable(u16),
+    /// The session store did not answer: 503.
+    StoreUnavailable,
+    /// A manifest cannot be read, or a destination does not exist: 503.
+    Closed(Arc<Closure>),
+}
+
+/// Receives each step of a decision, for `explain`.
+pub trait Record {
+    /// One step: what was looked at and what came of it.
+    fn step(&mut self, step: Step);
+}
+
+/// One step of a decision.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// The route that was chosen, or that there is none.
+    Route(Option<Arc<RouteInfo>>),
+    /// A policy was consulted.
+    Policy {
+        /// At the gateway, or at the destination.
+        stage: Stage,
+        /// The policy.
+        policy: Arc<PolicyInfo>,
+        /// `CUSTOM`, `AUDIT`, `DENY` or `ALLOW`.
+        action: &'static str,
+        /// Line of the rule that matched, `None` when none did.
+        matched: Option<u32>,
+    },
+    /// A login proxy was asked.
+    Login {
+        /// Name of the authorizer.
+        authorizer: Arc<str>,
+        /// What it said: a stable word.
+        said: &'static str,
+    },
+    /// A token was judged.
+    Token {
+        /// Where.
+        stage: Stage,
+        /// `none`, `valid`, or the fault's sentence.
+        said: Arc<str>,
+    },
+}
+
+/// Which of the two enforcement points.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// The ingress gateway.
+    Gateway,
+    /// The destination's sidecar.
+    Destination,
+}

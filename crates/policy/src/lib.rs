@@ -1,0 +1,24 @@
+//! Who may do what: one pure decision that carries its reasons.
+//!
+//! **Does.** [`decide()`] takes a [`Request`] in normal form, a [`model::Snapshot`] and a
+//! [`Session`], and returns a [`Decision`]: one [`Outcome`] with the route and the rule that
+//! determined it. The gateway, the authorizer and `explain` call this same function.
+//!
+//! **Must not know.** HTTP servers, tokens, cookies, Envoy, Kubernetes; time only as a field of the
+//! request.
+//!
+//! **Flow.** route → CUSTOM → token → AUDIT, DENY, ALLOW at the gateway → the same for the
+//! destination's own policies with the gateway as source → [`Permit`].
+
+mod authorization;
+mod decide;
+pub mod decision;
+mod recorder;
+pub mod request;
+mod route;
+pub mod session;
+
+pub use decide::{decide, decide_recording};
+pub use decision::{Decision, Outcome, Permit, Reason, Record, Refusal};
+pub use request::{Request, RequestHead, Unreadable};
+pub use session::{Bearer, NoSession, Person, Session, Token, TokenFault};

@@ -1,0 +1,252 @@
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use model::names::Timestamp;
+use model::snapshot::{Normalization, Redirect, RedirectPort, Regex, Rewrite};
+
+use super::*;
+use crate::request::RequestHead;
+
+fn with_request<T>(authority: &str, target: &str, ask: impl FnOnce(&Request<'_>) -> T) -> T {
+    let mut headers = HeaderMap::new();
+    headers.append("x", HeaderValue::from_static("a"));
+    headers.append("x", HeaderValue::from_static("b"));
+    let head = RequestHead {
+        method: &Method::GET,
+        scheme: "http",
+        authority,
+        target,
+        headers: &headers,
+        port: 80,
+        local_port: 8080,
+        peer: [127, 0, 0, 1].into(),
+        client: [127, 0, 0, 1].into(),
+        principal: None,
+        sni: None,
+        now: Timestamp::from_seconds(0),
+        draw: 0,
+    };
+    ask(&Request::read(head, Normalization::Base).unwrap())
+}
+
+fn uri(text: TextMatch, ignore_case: bool) -> RouteMatch {
+    RouteMatch {
+        uri: Some(UriMatch { text, ignore_case }),
+        ..RouteMatch::default()
+    }
+}
+
+fn prefix(text: &str) -> TextMatch {
+    TextMatch::Prefix(text.into())
+}
+
+#[test]
+fn paths_match_by_bytes() {
+    let fits = |wanted: &RouteMatch, target: &str| {
+        with_request("h", target, |request| fits(wanted, request))
+    };
+    let dex = uri(prefix("/dex"), false);
+    assert!(fits(&dex, "/dexfoo"));
+    assert!(fits(&dex, "/dex?x=1"));
+    assert!(!fits(&dex, "/DEX"));
+    assert!(fits(&uri(prefix("/dex"), true), "/DEX/x"));
+    assert!(!fits(&uri(prefix("/dex/"), true), "/dex"));
+    assert!(fits(
+        &uri(TextMatch::Exact("/logout".into()), false),
+        "/logout?rd=/"
+    ));
+    assert!(!fits(
+        &uri(TextMatch::Exact("/logout".into()), false),
+        "/logout/"
+    ));
+    let regex = uri(TextMatch::Regex(Regex::whole("/a|/b.").unwrap()), false);
+    assert!(fits(&regex, "/bc"));
+    assert!(!fits(&regex, "/ac"));
+}
+
+#[test]
+fn the_other_conditions_all_have_to_hold() {
+    let fits = |wanted: RouteMatch| {
+        with_request("Kf.example.com:80", "/p?k&e=&a=1&a=2", |request| {
+            fits(&wanted, request)
+        })
+    };
+    let exact = |text: &str| TextMatch::Exact(text.into());
+    let base = RouteMatch::default;
+    assert!(fits(base()));
+    assert!(fits(RouteMatch {
+        port: Some(80),
+        method: Some(exact("GET")),
+        ..base()
+    }));
+    assert!(!fits(RouteMatch {
+        port: Some(443),
+        method: Some(exact("GET")),
+        ..base()
+    }));
+    assert!(!fits(RouteMatch {
+        method: Some(exact("get")),
+        ..base()
+    }));
+    assert!(fits(RouteMatch {
+        scheme: Some(exact("http")),
+        ..base()
+    }));
+    assert!(fits(RouteMatch {
+        authority: Some(exact("kf.example.com:80")),
+        ..base()
+    }));
+    let query = |name: &str, text| RouteMatch {
+        query: vec![(name.into(), text)],
+        ..base()
+    };
+    assert!(fits(query("k", exact(""))));
+    assert!(fits(query("e", exact(""))));
+    assert!(fits(query("a", exact("1"))));
+    assert!(!fits(query("a", exact("2"))));
+    assert!(!fits(query("z", exact(""))));
+    let header = |name, value, negate| {
+        let test = HeaderTest {
+            name: HeaderName::from_static(name),
+            value,
+            negate,
+        };
+        RouteMatch {
+            headers: vec![test],
+            ..base()
+        }
+    };
+    assert!(fits(header("x", HeaderMatch::Present, false)));
+    assert!(!fits(header("x", HeaderMatch::Present, true)));
+    assert!(fits(header("y", HeaderMatch::Present, true)));
+    assert!(fits(header("x", HeaderMatch::Text(exact("b")), false)));
+    assert!(fits(header("x", HeaderMatch::Text(exact("a,b")), false)));
+    assert!(!fits(header("x", HeaderMatch::Text(exact("c")), false)));
+    assert!(fits(header("y", HeaderMatch::Text(exact("c")), true)));
+    assert!(fits(header(
+        "host",
+        HeaderMatch::Text(exact("kf.example.com:80")),
+        false
+    )));
+}
+
+#[test]
+fn a_rewrite_replaces_the_matched_prefix_or_the_whole_path() {
+    let to = |uri: &str| Rewrite {
+        uri: Some(uri.into()),
+        regex: None,
+        authority: None,
+    };
+    let case = |matched: Option<RouteMatch>, with: Rewrite, target: &str| {
+        with_request("h", target, |request| {
+            rewrite(Some(&with), matched.as_ref(), request).into_owned()
+        })
+    };
+    let at = |text: &str| Some(uri(prefix(text), false));
+    assert_eq!(case(at("/foo"), to("/"), "/foo/bar"), "//bar");
+    assert_eq!(case(at("/foo"), to("/"), "/foo"), "/");
+    assert_eq!(case(at("/foo/"), to("/"), "/foo/bar"), "/bar");
+    assert_eq!(case(at("/"), to("/"), "/a/b"), "/a/b");
+    assert_eq!(
+        case(at("/jupyter/"), to("/"), "/jupyter/api/x?y=1"),
+        "/api/x"
+    );
+    assert_eq!(case(at("/katib/"), to("/katib/"), "/katib/x"), "/katib/x");
+    assert_eq!(
+        case(Some(uri(prefix("/foo"), true)), to("/x"), "/FOO/bar"),
+        "/x/bar"
+    );
+    assert_eq!(case(None, to("/x/"), "/a/b"), "/x/a/b");
+    let exactly = Some(uri(TextMatch::Exact("/a".into()), false));
+    assert_eq!(case(exactly, to("/whole"), "/a"), "/whole");
+    assert_eq!(case(at("/foo/"), to(""), "/foo/bar"), "/bar");
+    let regex = Rewrite {
+        uri: None,
+        regex: Some((
+            Regex::anywhere("/v([0-9]+)").unwrap(),
+            "/\\1/\\0\\\\".into(),
+        )),
+        authority: None,
+    };
+    assert_eq!(case(at("/"), regex, "/v12/x/v3"), "/12//v12//x/3//v3/");
+}
+
+#[test]
+fn a_cut_prefix_cannot_uncover_dot_segments() {
+    let to = Rewrite {
+        uri: Some("/".into()),
+        regex: None,
+        authority: None,
+    };
+    let matched = uri(prefix("/foo"), false);
+    let path = with_request("h", "/foo../admin", |request| {
+        rewrite(Some(&to), Some(&matched), request).into_owned()
+    });
+    assert_eq!(path, "/admin");
+}
+
+#[test]
+fn redirects_are_absolute() {
+    let none = || Redirect {
+        uri: None,
+        authority: None,
+        scheme: None,
+        port: RedirectPort::Keep,
+        code: 301,
+    };
+    let to = |redirect: Redirect, authority: &str, target: &str| {
+        with_request(authority, target, |request| location(&redirect, request))
+    };
+    let uri = |uri: &str| Redirect {
+        uri: Some(uri.into()),
+        ..none()
+    };
+    let https = |port| Redirect {
+        scheme: Some("https".into()),
+        port,
+        ..none()
+    };
+    assert_eq!(
+        to(uri("/oauth2/sign_out"), "H:8443", "/logout"),
+        "http://H:8443/oauth2/sign_out"
+    );
+    assert_eq!(
+        to(uri("/new/path"), "h", "/foo?key=value"),
+        "http://h/new/path?key=value"
+    );
+    assert_eq!(
+        to(uri("/new?a=b"), "h", "/foo?key=value"),
+        "http://h/new?a=b"
+    );
+    assert_eq!(
+        to(uri("/new"), "h", "/foo?key=ä"),
+        "http://h/new?key=%C3%A4"
+    );
+    assert_eq!(
+        to(https(RedirectPort::FromRequest), "h", "/x"),
+        "https://h:80/x"
+    );
+    assert_eq!(to(https(RedirectPort::Keep), "h:80", "/x"), "https://h/x");
+    assert_eq!(
+        to(https(RedirectPort::Keep), "h:8080", "/x"),
+        "https://h:8080/x"
+    );
+    assert_eq!(
+        to(https(RedirectPort::Number(443)), "h:8080", "/x"),
+        "https://h:8080/x"
+    );
+    assert_eq!(
+        to(https(RedirectPort::Number(8443)), "h:8080", "/x"),
+        "https://h:8443/x"
+    );
+    assert_eq!(
+        to(https(RedirectPort::Number(8443)), "[::1]", "/x"),
+        "https://[::1]:8443/x"
+    );
+    let elsewhere = Redirect {
+        authority: Some("other.example.com".into()),
+        ..none()
+    };
+    assert_eq!(
+        to(elsewhere, "h:80", "/x?y"),
+        "http://other.example.com/x?y"
+    );
+}

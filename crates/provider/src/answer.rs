@@ -1,0 +1,321 @@
+//! From refusals and results to HTTP: the only place with status codes of refusals.
+
+use bytes::Bytes;
+use http::{HeaderValue, Response, StatusCode, header};
+use model::snapshot::Provider as Settings;
+use oidc::wire::{ErrorCode, ErrorResponse};
+use serde::Serialize;
+
+use crate::authorize::{OUT_OF_BAND, location};
+use crate::form::FormFault;
+use crate::pages;
+use crate::refusal::{BearerFault, PageFault, Refusal, TokenFault};
+
+/// How an endpoint speaks to its callers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Language {
+    /// To people.
+    Pages,
+    /// To programs.
+    Json,
+}
+
+/// The answer to a refused request.
+pub(crate) fn refuse(
+    settings: &Settings,
+    language: Language,
+    refusal: Refusal,
+    request_id: &str,
+) -> Response<Bytes> {
+    match refusal {
+        Refusal::Page(fault) => page_fault(settings, fault, request_id),
+        Refusal::Client { redirect, code, .. } if redirect == OUT_OF_BAND => {
+            page_fault(settings, PageFault::OutOfBand(code), request_id)
+        }
+        Refusal::Client {
+            redirect,
+            state,
+            code,
+            reason,
+        } => redirect_to(
+            StatusCode::SEE_OTHER,
+            &location(
+                &redirect,
+                &[
+                    ("state", &state),
+                    ("error", code.as_str()),
+                    ("error_description", reason),
+                ],
+            ),
+        ),
+        Refusal::Token(fault) => token_fault(fault),
+        Refusal::Bearer(fault) => bearer_fault(fault),
+        Refusal::Store(error) => {
+            tracing::error!(%error, request_id, "the provider's storage failed");
+            match language {
+                Language::Pages => page_fault(settings, PageFault::Broken, request_id),
+                Language::Json => json_error(
+                    StatusCode::INTERNAL_SERVER_ERROR,
+                    ErrorCode::ServerError,
+                    "the provider's storage failed",
+                ),
+            }
+        }
+    }
+}
+
+fn page_fault(settings: &Settings, fault: PageFault, request_id: &str) -> Response<Bytes> {
+    const BAD: StatusCode = StatusCode::BAD_REQUEST;
+    const BROKEN: StatusCode = StatusCode::INTERNAL_SERVER_ERROR;
+    const AGAIN: &str = "Go back to the application and sign in again.";
+    const CLIENT: &str = "Tell the people who run the application.";
+    const OPERATOR: &str = "Try again later, or tell the people who run this site.";
+    let (status, what, next) = match fault {
+        PageFault::NotHere => (
+            StatusCode::NOT_FOUND,
+            "There is nothing at this address.",
+            AGAIN,
+        ),
+        PageFault::WrongMethod => (BAD, "This address cannot be used that way.", AGAIN),
+        PageFault::Form(FormFault::Repeated) => {
+            (BAD, "A parameter of the request is there twice.", CLIENT)
+        }
+        PageFault::Form(_) => (BAD, "The request cannot be read.", CLIENT),
+        PageFault::UnknownClient => (
+            StatusCode::NOT_FOUND,
+            "The application is not known here.",
+            CLIENT,
+        ),
+        PageFault::UnregisteredRedirect => (
+            BAD,
+            "The application wants an answer at an address that is not registered.",
+            CLIENT,
+        ),
+        PageFault::UnknownConnector => (BAD, "There is no such way to sign in.", AGAIN),
+        PageFault::NoState => (BAD, "This sign-in did not begin here.", AGAIN),
+        PageFault::Expired => (BAD, "This sign-in took too long.", AGAIN),
+        PageFault::AlreadyAnswered => (BAD, "This sign-in is already finished.", AGAIN),
+        PageFault::WrongConnector => (BAD, "This sign-in began in another way.", AGAIN),
+        PageFault::Unproven => (
+            StatusCode::UNAUTHORIZED,
+            "Nobody has signed in for this page.",
+            AGAIN,
+        ),
+        PageFault::NoDecision => (BAD, "The answer says neither yes nor no.", AGAIN),
+        PageFault::OutOfBand(_) => (BAD, "The application's request cannot be granted.", CLIENT),
+        PageFault::UnusableHash => (BROKEN, "This account cannot sign in at present.", OPERATOR),
+        PageFault::Busy => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "Too many people are signing in.",
+            OPERATOR,
+        ),
+        PageFault::Broken => (BROKEN, "Something is broken here.", OPERATOR),
+    };
+    if fault == PageFault::UnusableHash {
+        tracing::error!(
+            request_id,
+            "a configured password hash is no bcrypt hash of cost 10 to 16"
+        );
+    }
+    let code = match fault {
+        PageFault::OutOfBand(code) => code.as_str(),
+        _ => "",
+    };
+    let words = pages::Fault {
+        status: status.as_u16(),
+        what,
+        next,
+        code,
+        request_id,
+    };
+    let mut response = page(status, pages::fault(settings, &words), "'none'");
+    if fault == PageFault::Busy {
+        response
+            .headers_mut()
+            .insert(header::RETRY_AFTER, HeaderValue::from_static("10"));
+    }
+    response
+}
+
+fn token_fault(fault: TokenFault) -> Response<Bytes> {
+    use ErrorCode as E;
+    const BAD: StatusCode = StatusCode::BAD_REQUEST;
+    let (status, code, description) = match fault {
+        TokenFault::NotPost => (BAD, E::InvalidRequest, "the method must be POST"),
+        TokenFault::Form(FormFault::Repeated) => {
+            (BAD, E::InvalidRequest, "a parameter is there twice")
+        }
+        TokenFault::Form(_) => (BAD, E::InvalidRequest, "the body is not a form"),
+        TokenFault::NoGrantType => (BAD, E::InvalidRequest, "`grant_type` is missing"),
+        TokenFault::UnsupportedGrantType => (
+            BAD,
+            E::UnsupportedGrantType,
+            "the grant type is not offered",
+        ),
+        TokenFault::UnreadableBasic => (
+            BAD,
+            E::InvalidRequest,
+            "the Basic credentials cannot be read",
+        ),
+        TokenFault::WrongClient { .. } => (
+            StatusCode::UNAUTHORIZED,
+            E::InvalidClient,
+            "unknown client or wrong secret",
+        ),
+        TokenFault::NoCode => (BAD, E::InvalidRequest, "`code` is missing"),
+        TokenFault::UnknownCode => (
+            BAD,
+            E::InvalidGrant,
+            "the code is unknown, used, expired or not this client's",
+        ),
+        TokenFault::WrongRedirect => (
+            BAD,
+            E::InvalidGrant,
+            "`redirect_uri` is not the one of the authorization request",
+        ),
+        TokenFault::UnaskedVerifier => (
+            BAD,
+            E::InvalidRequest,
+            "there was no code challenge to verify",
+        ),
+        TokenFault::WrongVerifier => (
+            BAD,
+            E::InvalidGrant,
+            "`code_verifier` does not match the code challenge",
+        ),
+        TokenFault::NoRefreshToken => (BAD, E::InvalidRequest, "`refresh_token` is missing"),
+        TokenFault::UnknownRefreshToken => (
+            BAD,
+            E::InvalidGrant,
+            "the refresh token is unknown, used, expired or not this client's",
+        ),
+        TokenFault::WiderScope => (
+            BAD,
+            E::InvalidScope,
+            "`scope` asks for more than was granted",
+        ),
+    };
+    let mut response = json_error(status, code, description);
+    if fault == (TokenFault::WrongClient { basic: true }) {
+        let challenge = HeaderValue::from_static("Basic realm=\"token\"");
+        response
+            .headers_mut()
+            .insert(header::WWW_AUTHENTICATE, challenge);
+    }
+    response
+}
+
+fn bearer_fault(fault: BearerFault) -> Response<Bytes> {
+    // RFC 6750 §3: no error code when there was no token.
+    let (code, challenge) = match fault {
+        BearerFault::Missing => (ErrorCode::AccessDenied, "Bearer"),
+        BearerFault::Invalid => (ErrorCode::InvalidToken, "Bearer error=\"invalid_token\""),
+    };
+    let mut response = json_error(
+        StatusCode::UNAUTHORIZED,
+        code,
+        "a valid bearer token is needed",
+    );
+    response.headers_mut().insert(
+        header::WWW_AUTHENTICATE,
+        HeaderValue::from_static(challenge),
+    );
+    response
+}
+
+fn json_error(status: StatusCode, code: ErrorCode, description: &str) -> Response<Bytes> {
+    let mut response = secret_json(&ErrorResponse::new(code, description));
+    *response.status_mut() = status;
+    response
+}
+
+/// JSON that nobody may keep (RFC 6749 §5.1).
+pub(crate) fn secret_json(value: &impl Serialize) -> Response<Bytes> {
+    let mut response = json(value);
+    let headers = response.headers_mut();
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(header::PRAGMA, HeaderValue::from_static("no-cache"));
+    response
+}
+
+/// JSON for people to read, too.
+pub(crate) fn json(value: &impl Serialize) -> Response<Bytes> {
+    match serde_json::to_vec_pretty(value) {
+        Ok(body) => with_type(StatusCode::OK, "application/json", body.into()),
+        Err(_) => with_type(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "application/json",
+            Bytes::new(),
+        ),
+    }
+}
+
+/// A page. `form_targets` says where its forms may lead, redirects included.
+pub(crate) fn page(
+    status: StatusCode,
+    html: Result<String, askama::Error>,
+    form_targets: &str,
+) -> Response<Bytes> {
+    let Ok(html) = html else {
+        let status = StatusCode::INTERNAL_SERVER_ERROR;
+        return with_type(
+            status,
+            "text/plain; charset=utf-8",
+            Bytes::from_static(b"broken page\n"),
+        );
+    };
+    let mut response = with_type(status, "text/html; charset=utf-8", html.into());
+    let headers = response.headers_mut();
+    let policy = format!(
+        "default-src 'none'; style-src 'self'; img-src 'self' data:; form-action {form_targets}; \
+         frame-ancestors 'none'; base-uri 'none'"
+    );
+    if let Ok(policy) = HeaderValue::try_from(policy) {
+        headers.insert(header::CONTENT_SECURITY_POLICY, policy);
+    }
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    // The address carries state that is nobody else's business.
+    headers.insert(
+        header::REFERRER_POLICY,
+        HeaderValue::from_static("no-referrer"),
+    );
+    headers.insert(header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
+    response
+}
+
+/// Anything else with a body.
+pub(crate) fn with_type(
+    status: StatusCode,
+    content_type: &'static str,
+    body: Bytes,
+) -> Response<Bytes> {
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    headers.insert(
+        header::X_CONTENT_TYPE_OPTIONS,
+        HeaderValue::from_static("nosniff"),
+    );
+    response
+}
+
+/// Sends the browser elsewhere.
+pub(crate) fn redirect_to(status: StatusCode, location: &str) -> Response<Bytes> {
+    let mut response = Response::new(Bytes::new());
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(
+        header::REFERRER_POLICY,
+        HeaderValue::from_static("no-referrer"),
+    );
+    match HeaderValue::try_from(location) {
+        Ok(location) => {
+            headers.insert(header::LOCATION, location);
+        }
+        // A registered address that no header can carry.
+        Err(_) => *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR,
+    }
+    response
+}

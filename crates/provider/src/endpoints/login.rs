@@ -1,0 +1,180 @@
+//! `GET|POST /auth/{connector}/login`: the form, and the check of what it brings.
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, header};
+use model::snapshot::{ProviderClient, ProviderPassword};
+
+use super::{form_targets, get_or_post, own_address};
+use crate::authorize::{Asked, Person, redirect_is_allowed};
+use crate::form::Form;
+use crate::pages::Trouble;
+use crate::provider::{Answer, Provider};
+use crate::refusal::PageFault;
+use crate::sealed::{Purpose, Sealed};
+use crate::{answer, pages};
+
+impl Provider {
+    pub(crate) async fn login(&self, request: &Request<Bytes>, connector: &str) -> Answer {
+        get_or_post(request)?;
+        let query = Form::of_query(request).map_err(PageFault::from)?;
+        let state = Sealed::split(query.text("state"));
+        let asked: Asked = self
+            .seal()
+            .await?
+            .open(Purpose::Login, &state)
+            .map_err(PageFault::from)?;
+        if asked.is_expired(self.now()) {
+            return Err(PageFault::Expired.into());
+        }
+        if asked.connector != connector {
+            return Err(PageFault::WrongConnector.into());
+        }
+        let client = self.client_of(&asked)?;
+        if self.store.is_answered(&asked.id).await? {
+            return Err(PageFault::AlreadyAnswered.into());
+        }
+        let back = own_link(&self.settings.path, query.text("back"));
+        let form = |status, login: &str, trouble| {
+            let page = pages::Login {
+                client: &client.name,
+                action: own_address(request),
+                login,
+                back,
+                trouble,
+            };
+            answer::page(
+                status,
+                pages::login(&self.settings, &page),
+                &form_targets(&asked.redirect),
+            )
+        };
+        if request.method() != Method::POST {
+            return Ok(form(StatusCode::OK, "", Trouble::None));
+        }
+
+        let sent = Form::of_body(request).map_err(PageFault::from)?;
+        let (login, password) = (sent.text("login"), sent.text("password"));
+        let address = client_address(request.headers());
+        if let Some(wait) = self.store.attempts.closed_for(login, address, self.now()) {
+            let mut response = form(StatusCode::TOO_MANY_REQUESTS, login, Trouble::TooMany);
+            response
+                .headers_mut()
+                .insert(header::RETRY_AFTER, HeaderValue::from(wait.as_secs()));
+            return Ok(response);
+        }
+        let found = self
+            .store
+            .hashing
+            .check(&self.settings.passwords, login, password)
+            .await
+            .map_err(PageFault::from)?;
+        let Some(found) = found else {
+            self.store.attempts.failed(login, address, self.now());
+            // The name is not logged: people type their password there.
+            tracing::info!(connector, client = asked.client, address, "sign-in refused");
+            return Ok(form(
+                StatusCode::UNAUTHORIZED,
+                login,
+                Trouble::WrongCredentials,
+            ));
+        };
+        self.store.attempts.succeeded(login, address);
+        tracing::info!(
+            connector,
+            client = asked.client,
+            user_id = &*found.user_id,
+            "signed in"
+        );
+        let person = person(found, self.now().seconds());
+        self.person_known(asked.signed_in(person, self.now())).await
+    }
+
+    /// The client of a request, if its configuration still allows the request.
+    pub(super) fn client_of(&self, asked: &Asked) -> Result<&ProviderClient, PageFault> {
+        let client = self
+            .settings
+            .clients
+            .iter()
+            .find(|client| *client.id == *asked.client)
+            .ok_or(PageFault::UnknownClient)?;
+        if !redirect_is_allowed(client, &asked.redirect) {
+            return Err(PageFault::UnregisteredRedirect);
+        }
+        Ok(client)
+    }
+}
+
+/// A password entry as a person who signed in at `signed_in_at`.
+pub(super) fn person(entry: &ProviderPassword, signed_in_at: i64) -> Person {
+    Person {
+        user_id: entry.user_id.to_string(),
+        connector: "local".to_owned(),
+        email: entry.email.to_string(),
+        email_verified: entry.email_verified,
+        name: entry.name.to_string(),
+        preferred_username: entry.preferred_username.to_string(),
+        groups: entry.groups.iter().map(ToString::to_string).collect(),
+        signed_in_at,
+    }
+}
+
+/// `back` if it leads to our list of connectors, and nowhere else.
+fn own_link<'a>(path: &str, back: &'a str) -> &'a str {
+    let ours = back
+        .strip_prefix(path)
+        .is_some_and(|rest| rest.starts_with("/auth?"));
+    if ours && !back.starts_with("//") && !back.contains(['\\', '\r', '\n', '\t']) {
+        back
+    } else {
+        ""
+    }
+}
+
+/// The address the gateway saw: it appends it as the last one.
+fn client_address(headers: &HeaderMap) -> &str {
+    headers
+        .get_all("x-forwarded-for")
+        .iter()
+        .next_back()
+        .and_then(|value| value.to_str().ok())
+        .and_then(|list| list.rsplit(',').next())
+        .map_or("", str::trim)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_way_back_leads_to_our_own_list_only() {
+        assert_eq!(
+            own_link("/dex", "/dex/auth?client_id=x"),
+            "/dex/auth?client_id=x"
+        );
+        for bad in [
+            "",
+            "https://evil/dex/auth?",
+            "//evil/auth?",
+            "/dex/authx?",
+            "/other",
+            "javascript:x",
+        ] {
+            assert_eq!(own_link("/dex", bad), "", "{bad}");
+        }
+        assert_eq!(own_link("", "//evil/auth?"), "");
+        assert_eq!(own_link("", "/auth?a"), "/auth?a");
+    }
+
+    #[test]
+    fn the_last_hop_is_the_address() {
+        let mut headers = HeaderMap::new();
+        assert_eq!(client_address(&headers), "");
+        headers.append(
+            "x-forwarded-for",
+            HeaderValue::from_static("6.6.6.6, 1.2.3.4"),
+        );
+        assert_eq!(client_address(&headers), "1.2.3.4");
+        headers.append("x-forwarded-for", HeaderValue::from_static("5.6.7.8"));
+        assert_eq!(client_address(&headers), "5.6.7.8");
+    }
+}

@@ -1,0 +1,33 @@
+//! The OpenID provider: Dex's addresses, forms and tokens, on a store of its own.
+//!
+//! A browser's way: [`Provider::handle`] finds the endpoint → `authorize` checks the request (pure)
+//! and seals it into the address, nothing is stored → the login form opens the seal, the password
+//! is checked → a code is stored → `token` redeems it, once, and signs. Refusals go through one
+//! table (`answer`).
+//!
+//! Built: discovery, keys, authorize, login, approval, token (code and refresh), userinfo. What is
+//! not built is not advertised and answers 404 or `unsupported_grant_type`.
+//!
+//! The private signing keys lie in `provider.db` as plain PKCS#8, guarded by the file's mode (0600).
+//!
+//! Must not know: sessions of the login proxy, routes of the gateway, authorization rules.
+
+mod answer;
+mod attempts;
+mod authorize;
+mod claims;
+mod endpoints;
+#[cfg(test)]
+mod fixture;
+mod form;
+mod keys;
+mod pages;
+mod passwords;
+mod provider;
+mod refusal;
+mod sealed;
+mod storage;
+mod subject;
+
+pub use provider::Provider;
+pub use storage::{Damaged, Store, StoreError};

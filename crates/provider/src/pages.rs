@@ -1,0 +1,192 @@
+//! HTML pages. Ids and fields of the login and approval forms are Dex's: scripts look for them.
+
+use askama::Template;
+use model::snapshot::Provider as Settings;
+
+use crate::authorize::Scopes;
+
+type Html = Result<String, askama::Error>;
+
+#[derive(Template)]
+#[template(path = "login.html")]
+struct LoginPage<'a> {
+    path: &'a str,
+    name: &'a str,
+    client: &'a str,
+    action: &'a str,
+    login: &'a str,
+    back: &'a str,
+    trouble: &'a str,
+}
+
+/// What the login form shows.
+pub(crate) struct Login<'a> {
+    /// Name of the application that asks.
+    pub(crate) client: &'a str,
+    /// Where the form is sent: its own address.
+    pub(crate) action: &'a str,
+    /// The login name as it was typed; never the password.
+    pub(crate) login: &'a str,
+    /// Way back to the list, or empty.
+    pub(crate) back: &'a str,
+    /// Why the last try failed.
+    pub(crate) trouble: Trouble,
+}
+
+/// Why the last try to sign in failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Trouble {
+    /// There was none.
+    None,
+    /// Unknown name or wrong password; which of the two is not said.
+    WrongCredentials,
+    /// Too many failures.
+    TooMany,
+}
+
+pub(crate) fn login(settings: &Settings, page: &Login<'_>) -> Html {
+    LoginPage {
+        path: &settings.path,
+        name: &settings.name,
+        client: page.client,
+        action: page.action,
+        login: page.login,
+        back: page.back,
+        trouble: match page.trouble {
+            Trouble::None => "",
+            Trouble::WrongCredentials => "The email address or the password is wrong.",
+            Trouble::TooMany => "Too many failed attempts. Wait a little, then try again.",
+        },
+    }
+    .render()
+}
+
+#[derive(Template)]
+#[template(path = "connectors.html")]
+struct ConnectorsPage<'a> {
+    path: &'a str,
+    name: &'a str,
+    connectors: &'a [(String, &'a str)],
+}
+
+/// The ways to sign in: address and name of each.
+pub(crate) fn connectors(settings: &Settings, connectors: &[(String, &str)]) -> Html {
+    ConnectorsPage {
+        path: &settings.path,
+        name: &settings.name,
+        connectors,
+    }
+    .render()
+}
+
+#[derive(Template)]
+#[template(path = "approval.html")]
+struct ApprovalPage<'a> {
+    path: &'a str,
+    name: &'a str,
+    client: &'a str,
+    email: &'a str,
+    action: &'a str,
+    request: &'a str,
+    wishes: Vec<&'a str>,
+}
+
+/// What the approval page shows.
+pub(crate) struct Approval<'a> {
+    pub(crate) client: &'a str,
+    pub(crate) email: &'a str,
+    /// Where the form is sent: its own address.
+    pub(crate) action: &'a str,
+    /// The field `req`.
+    pub(crate) request: &'a str,
+    pub(crate) scopes: &'a Scopes,
+}
+
+pub(crate) fn approval(settings: &Settings, page: &Approval<'_>) -> Html {
+    let wishes = [
+        (
+            page.scopes.offline_access,
+            "stay signed in while you are away",
+        ),
+        (page.scopes.profile, "know your name"),
+        (page.scopes.email, "know your email address"),
+        (page.scopes.groups, "know the groups you are in"),
+    ];
+    ApprovalPage {
+        path: &settings.path,
+        name: &settings.name,
+        client: page.client,
+        email: page.email,
+        action: page.action,
+        request: page.request,
+        wishes: wishes
+            .into_iter()
+            .filter(|(wanted, _)| *wanted)
+            .map(|(_, text)| text)
+            .collect(),
+    }
+    .render()
+}
+
+#[derive(Template)]
+#[template(path = "code.html")]
+struct CodePage<'a> {
+    path: &'a str,
+    name: &'a str,
+    code: &'a str,
+}
+
+/// The code itself, for clients that have no address.
+pub(crate) fn code(settings: &Settings, code: &str) -> Html {
+    CodePage {
+        path: &settings.path,
+        name: &settings.name,
+        code,
+    }
+    .render()
+}
+
+#[derive(Template)]
+#[template(path = "fault.html")]
+struct FaultPage<'a> {
+    path: &'a str,
+    name: &'a str,
+    status: u16,
+    what: &'a str,
+    next: &'a str,
+    code: &'a str,
+    request_id: &'a str,
+}
+
+/// What an error page shows.
+pub(crate) struct Fault<'a> {
+    pub(crate) status: u16,
+    /// What is wrong.
+    pub(crate) what: &'a str,
+    /// What to do now.
+    pub(crate) next: &'a str,
+    /// A protocol error code, or empty.
+    pub(crate) code: &'a str,
+    pub(crate) request_id: &'a str,
+}
+
+pub(crate) fn fault(settings: &Settings, page: &Fault<'_>) -> Html {
+    let Fault {
+        status,
+        what,
+        next,
+        code,
+        request_id,
+    } = *page;
+    let (path, name) = (&*settings.path, &*settings.name);
+    FaultPage {
+        path,
+        name,
+        status,
+        what,
+        next,
+        code,
+        request_id,
+    }
+    .render()
+}

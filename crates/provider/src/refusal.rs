@@ -1,0 +1,184 @@
+//! Every way in which a request is not served. What a variant looks like on the wire stands in
+//! `answer`.
+
+use oidc::wire::ErrorCode;
+
+use crate::authorize::CheckFault;
+use crate::form::FormFault;
+use crate::passwords::PasswordFault;
+use crate::sealed::NotOurs;
+use crate::storage::StoreError;
+
+/// Why a request is not served.
+#[derive(Debug)]
+pub(crate) enum Refusal {
+    /// Told to the person at the browser.
+    Page(PageFault),
+    /// Told to the client, through the browser.
+    Client {
+        redirect: String,
+        state: String,
+        code: ErrorCode,
+        reason: &'static str,
+    },
+    /// Told to the client at the token endpoint.
+    Token(TokenFault),
+    /// Told to the bearer of an access token.
+    Bearer(BearerFault),
+    /// Ours: the storage failed.
+    Store(StoreError),
+}
+
+/// What a person is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum PageFault {
+    /// There is nothing at this address.
+    NotHere,
+    /// The endpoint does not take this method.
+    WrongMethod,
+    /// Query or body cannot be read.
+    Form(FormFault),
+    /// `client_id` names no client.
+    UnknownClient,
+    /// `redirect_uri` is not the client's.
+    UnregisteredRedirect,
+    /// There is no such way to sign in.
+    UnknownConnector,
+    /// The state is missing or was not made here.
+    NoState,
+    /// The request is too old.
+    Expired,
+    /// The request has had its answer.
+    AlreadyAnswered,
+    /// The state belongs to another way to sign in.
+    WrongConnector,
+    /// The approval page was called without proof of a sign-in.
+    Unproven,
+    /// The approval form came without a decision.
+    NoDecision,
+    /// An error for a client that has no address.
+    OutOfBand(ErrorCode),
+    /// A configured password hash cannot be used.
+    UnusableHash,
+    /// Too many people are signing in.
+    Busy,
+    /// Something of ours is broken; the log knows.
+    Broken,
+}
+
+/// What a client is told at the token endpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum TokenFault {
+    /// Not a POST.
+    NotPost,
+    /// The body cannot be read.
+    Form(FormFault),
+    /// No `grant_type`.
+    NoGrantType,
+    /// A grant type that is not offered.
+    UnsupportedGrantType,
+    /// The Basic header cannot be read.
+    UnreadableBasic,
+    /// Unknown client or wrong secret.
+    WrongClient {
+        /// The client spoke through the Basic header, so the answer must name that scheme.
+        basic: bool,
+    },
+    /// No `code`.
+    NoCode,
+    /// Unknown, spent, expired or another client's code.
+    UnknownCode,
+    /// `redirect_uri` is not the one of the request.
+    WrongRedirect,
+    /// `code_verifier` for a request without challenge.
+    UnaskedVerifier,
+    /// `code_verifier` is missing or does not match.
+    WrongVerifier,
+    /// No `refresh_token`.
+    NoRefreshToken,
+    /// Unknown, used, expired or another client's refresh token, or its person is gone.
+    UnknownRefreshToken,
+    /// `scope` asks for more than was granted.
+    WiderScope,
+}
+
+/// What the bearer of an access token is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum BearerFault {
+    /// No token.
+    Missing,
+    /// Not a token of ours, or expired.
+    Invalid,
+}
+
+impl From<PageFault> for Refusal {
+    fn from(fault: PageFault) -> Self {
+        Self::Page(fault)
+    }
+}
+
+impl From<TokenFault> for Refusal {
+    fn from(fault: TokenFault) -> Self {
+        Self::Token(fault)
+    }
+}
+
+impl From<BearerFault> for Refusal {
+    fn from(fault: BearerFault) -> Self {
+        Self::Bearer(fault)
+    }
+}
+
+impl From<StoreError> for Refusal {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+impl From<CheckFault> for Refusal {
+    fn from(fault: CheckFault) -> Self {
+        match fault {
+            CheckFault::UnknownClient => Self::Page(PageFault::UnknownClient),
+            CheckFault::UnregisteredRedirect => Self::Page(PageFault::UnregisteredRedirect),
+            CheckFault::Redirected {
+                redirect,
+                state,
+                code,
+                reason,
+            } => Self::Client {
+                redirect,
+                state,
+                code,
+                reason,
+            },
+        }
+    }
+}
+
+impl From<FormFault> for PageFault {
+    fn from(fault: FormFault) -> Self {
+        Self::Form(fault)
+    }
+}
+
+impl From<FormFault> for TokenFault {
+    fn from(fault: FormFault) -> Self {
+        Self::Form(fault)
+    }
+}
+
+impl From<PasswordFault> for PageFault {
+    fn from(fault: PasswordFault) -> Self {
+        match fault {
+            PasswordFault::UnusableHash => Self::UnusableHash,
+            PasswordFault::Busy => Self::Busy,
+        }
+    }
+}
+
+/// State that does not open is state that is not there.
+impl From<NotOurs> for PageFault {
+    fn from(_: NotOurs) -> Self {
+        Self::NoState
+    }
+}

@@ -1,0 +1,360 @@
+//! Runs a case on the decision itself.
+
+use std::fmt;
+use std::sync::Arc;
+
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use model::Snapshot;
+use model::names::Timestamp;
+use policy::decision::{Decision, DefaultReason, Served, SignInAnswer};
+use policy::request::remove_identity_headers;
+use policy::session::PersonParts;
+use policy::{Outcome, Permit, Reason, Refusal, Request, RequestHead, Session, Token};
+use serde_json::{Map, Value, json};
+
+use super::format::{
+    Bearer, Expectation, ExpectedOutcome, ExpectedRefusal, LocalService, Person, RedirectTo,
+    RequestCase, SessionCase, SignInWay,
+};
+use super::{Case, CaseFault, NOW};
+
+/// Something that happened otherwise than expected.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mismatch {
+    /// Name of the request.
+    pub request: String,
+    /// What was compared.
+    pub field: String,
+    /// What the case says.
+    pub expected: String,
+    /// What happened.
+    pub got: String,
+}
+
+impl fmt::Display for Mismatch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            request,
+            field,
+            expected,
+            got,
+        } = self;
+        write!(f, "{request}: {field}: expected {expected}, got {got}")
+    }
+}
+
+/// Runs every request of `case` and tells what happened otherwise.
+///
+/// # Errors
+/// When the manifests cannot be read.
+pub fn run(case: &Case) -> Result<Vec<Mismatch>, CaseFault> {
+    let snapshot = model::compile(&case.objects()?).snapshot;
+    let mut mismatches = Vec::new();
+    for request in &case.file.requests {
+        let mut compare = Compare {
+            request,
+            mismatches: &mut mismatches,
+        };
+        match session(case, request, &snapshot) {
+            Ok(session) => run_one(request, &session, &snapshot, &mut compare),
+            Err(name) => compare.equal("session", "one of the case", &name),
+        }
+    }
+    Ok(mismatches)
+}
+
+fn run_one(
+    request: &RequestCase,
+    session: &Session,
+    snapshot: &Snapshot,
+    compare: &mut Compare<'_>,
+) {
+    let headers = sent_headers(request, session, snapshot);
+    // A method that is no token never reaches a decision.
+    let method = Method::from_bytes(request.method.as_bytes()).unwrap_or_default();
+    let head = RequestHead {
+        method: &method,
+        scheme: &request.scheme,
+        authority: &request.host,
+        target: &request.path,
+        headers: &headers,
+        port: request.port,
+        local_port: request.local_port,
+        peer: request.peer,
+        client: request.peer,
+        principal: request.principal.as_deref(),
+        sni: None,
+        now: now(request),
+        draw: 0,
+    };
+    let expect = &request.expect;
+    let Ok(read) = Request::read(head, snapshot.normalization()) else {
+        let unreadable = ExpectedOutcome::Refuse(ExpectedRefusal::Unreadable);
+        return compare.debug("outcome", &expect.outcome, &unreadable);
+    };
+    let decision = policy::decide(&read, snapshot, session);
+    compare.debug("outcome", &expect.outcome, &outcome(&decision.outcome));
+    compare_reason(expect, &decision, compare);
+    let permit = match &decision.outcome {
+        Outcome::Forward(permit) => Some(permit),
+        Outcome::Serve(serve) => serve.permit.as_ref(),
+        _ => None,
+    };
+    compare_permit(expect, permit, &headers, compare);
+}
+
+fn now(request: &RequestCase) -> Timestamp {
+    Timestamp::from_seconds(NOW + request.after)
+}
+
+/// Headers as a front end hands them on: identity headers from outside are gone.
+fn sent_headers(request: &RequestCase, session: &Session, snapshot: &Snapshot) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    for (name, value) in &request.headers {
+        // What is no header is refused by the HTTP parser already.
+        if let (Ok(name), Ok(value)) = (
+            HeaderName::from_bytes(name.as_bytes()),
+            HeaderValue::from_str(value),
+        ) {
+            headers.append(name, value);
+        }
+    }
+    remove_identity_headers(&mut headers, snapshot.identity_headers());
+    match &session.bearer {
+        policy::Bearer::None => {}
+        policy::Bearer::Valid(token) => {
+            headers.insert(http::header::AUTHORIZATION, token.bearer().clone());
+        }
+        policy::Bearer::Invalid(_) => {
+            let bad = HeaderValue::from_static("Bearer e30.e30.bad");
+            headers.insert(http::header::AUTHORIZATION, bad);
+        }
+    }
+    headers
+}
+
+/// The session that a request brings.
+///
+/// # Errors
+/// A name that the case does not define, or defines as something else.
+pub fn session(case: &Case, request: &RequestCase, snapshot: &Snapshot) -> Result<Session, String> {
+    let mut session = Session::anonymous();
+    let defined = |name: &String| case.file.sessions.get(name).ok_or_else(|| name.clone());
+    if let Some(name) = &request.session {
+        session.person = match defined(name)? {
+            SessionCase::Person(person) => Ok(Arc::new(signed_in(person, snapshot, now(request)))),
+            SessionCase::Absent(absence) => Err(absence.into()),
+            SessionCase::Bearer(_) => return Err(name.clone()),
+        };
+    }
+    if let Some(name) = &request.bearer {
+        let SessionCase::Bearer(bearer) = defined(name)? else {
+            return Err(name.clone());
+        };
+        session.bearer = match bearer.fault {
+            Some(fault) => policy::Bearer::Invalid(fault.into()),
+            None => policy::Bearer::Valid(Arc::new(
+                token(token_claims(bearer, snapshot)).ok_or_else(|| name.clone())?,
+            )),
+        };
+    }
+    Ok(session)
+}
+
+fn signed_in(person: &Person, snapshot: &Snapshot, now: Timestamp) -> policy::Person {
+    let login = snapshot.logins().first();
+    let key = person
+        .login
+        .clone()
+        .or_else(|| login.map(|login| login.key()));
+    let user = person
+        .user
+        .as_ref()
+        .or(person.email.as_ref())
+        .cloned()
+        .unwrap_or_default();
+    let mut claims = usual_claims(snapshot);
+    claims.insert("sub".to_owned(), user.clone().into());
+    for (name, value) in [
+        ("email", person.email.clone().map(Value::from)),
+        (
+            "groups",
+            (!person.groups.is_empty()).then(|| person.groups.clone().into()),
+        ),
+        (
+            "preferred_username",
+            person.preferred_username.clone().map(Value::from),
+        ),
+    ] {
+        claims.extend(value.map(|value| (name.to_owned(), value)));
+    }
+    claims.extend(person.claims.clone());
+    policy::Person::assert_signed_in(PersonParts {
+        login: key.unwrap_or_default().into(),
+        user: user.into(),
+        email: person.email.as_deref().map(Arc::from),
+        groups: person
+            .groups
+            .iter()
+            .map(|group| Arc::from(&**group))
+            .collect(),
+        preferred_username: person.preferred_username.as_deref().map(Arc::from),
+        token: token(claims).map(Arc::new),
+        access_token: None,
+        expires: Timestamp::from_seconds(now.seconds() + person.lasts),
+    })
+}
+
+/// The claims of a bearer, filled up as the format says.
+pub fn token_claims(bearer: &Bearer, snapshot: &Snapshot) -> Map<String, Value> {
+    let mut claims = usual_claims(snapshot);
+    claims.extend(bearer.claims.clone());
+    // `null` takes a claim away.
+    claims.retain(|_, value| !value.is_null());
+    claims
+}
+
+fn usual_claims(snapshot: &Snapshot) -> Map<String, Value> {
+    let mut claims = Map::new();
+    if let Some(login) = snapshot.logins().first() {
+        claims.insert("iss".to_owned(), json!(&*login.issuer));
+        claims.insert("aud".to_owned(), json!(&*login.client_id));
+    }
+    claims.insert("exp".to_owned(), json!(NOW + 3600));
+    claims
+}
+
+/// A token that looks like one; nobody here checks its signature.
+fn token(claims: Map<String, Value>) -> Option<Token> {
+    Token::assert_verified("e30.e30.c2lnbmF0dXJl", claims)
+}
+
+fn outcome(outcome: &Outcome) -> ExpectedOutcome {
+    match outcome {
+        Outcome::Forward(_) => ExpectedOutcome::Forward,
+        Outcome::SignIn(sign_in) => ExpectedOutcome::SignIn(match sign_in.how {
+            SignInAnswer::Page => SignInWay::Page,
+            SignInAnswer::Redirect => SignInWay::Redirect,
+            SignInAnswer::Unauthorized => SignInWay::Unauthorized,
+        }),
+        Outcome::Redirect(redirect) => ExpectedOutcome::Redirect(RedirectTo {
+            location: redirect.location.to_string(),
+            code: redirect.code,
+        }),
+        Outcome::Serve(serve) => ExpectedOutcome::Serve(match serve.what {
+            Served::Login(_) => LocalService::Login,
+            Served::Provider(_) => LocalService::Provider,
+            Served::Whoami => LocalService::Whoami,
+            Served::Response(_) => LocalService::Response,
+        }),
+        Outcome::Refuse(refusal) => ExpectedOutcome::Refuse(match refusal {
+            Refusal::NoRoute => ExpectedRefusal::NoRoute,
+            Refusal::Denied => ExpectedRefusal::Denied,
+            Refusal::Token(fault) => ExpectedRefusal::Token((*fault).into()),
+            Refusal::NotAllowedIn => ExpectedRefusal::NotAllowedIn,
+            Refusal::AuthorizerUnavailable(status) => {
+                ExpectedRefusal::AuthorizerUnavailable(*status)
+            }
+            Refusal::StoreUnavailable => ExpectedRefusal::StoreUnavailable,
+            Refusal::Closed(_) => ExpectedRefusal::Closed,
+        }),
+    }
+}
+
+fn compare_reason(expect: &Expectation, decision: &Decision, compare: &mut Compare<'_>) {
+    let (reason, line) = match &decision.reason {
+        Reason::Rule { policy, line } => (policy.object.to_string(), Some(*line)),
+        Reason::Default(default) => (DefaultReason::as_str(*default).to_owned(), None),
+    };
+    compare.given("reason", expect.reason.as_ref(), Some(&reason));
+    compare.given("line", expect.line.as_ref(), line.as_ref());
+    let route = decision
+        .route
+        .as_ref()
+        .map(|route| route.object.to_string());
+    compare.given("route", expect.route.as_ref(), route.as_ref());
+}
+
+fn compare_permit(
+    expect: &Expectation,
+    permit: Option<&Permit>,
+    received: &HeaderMap,
+    compare: &mut Compare<'_>,
+) {
+    let destination = permit.map(|permit| permit.destination().service.to_string());
+    compare.given(
+        "destination",
+        expect.destination.as_ref(),
+        destination.as_ref(),
+    );
+    let path = permit.map(|permit| permit.path_and_query().to_owned());
+    compare.given("path", expect.path.as_ref(), path.as_ref());
+    let user = permit.and_then(Permit::user).map(str::to_owned);
+    compare.given("user", expect.user.as_ref(), user.as_ref());
+    if expect.headers.is_empty() {
+        return;
+    }
+    let headers = permit
+        .map(|permit| upstream_headers(permit, received))
+        .unwrap_or_default();
+    for (name, wanted) in &expect.headers {
+        let values: Vec<_> = headers
+            .get_all(&**name)
+            .iter()
+            .map(|value| String::from_utf8_lossy(value.as_bytes()))
+            .collect();
+        let got = (!values.is_empty()).then(|| values.join(","));
+        compare.debug(&format!("header `{name}`"), wanted, &got);
+    }
+}
+
+/// Headers that the destination gets.
+fn upstream_headers(permit: &Permit, received: &HeaderMap) -> HeaderMap {
+    let mut headers = received.clone();
+    for name in permit.remove() {
+        headers.remove(name);
+    }
+    for (name, value) in permit.identity() {
+        headers.insert(name.clone(), value.clone());
+    }
+    if let Some(edits) = permit.request_headers() {
+        for name in &edits.remove {
+            headers.remove(name);
+        }
+        for (name, value) in &edits.set {
+            headers.insert(name.clone(), value.clone());
+        }
+        for (name, value) in &edits.add {
+            headers.append(name.clone(), value.clone());
+        }
+    }
+    headers
+}
+
+struct Compare<'a> {
+    request: &'a RequestCase,
+    mismatches: &'a mut Vec<Mismatch>,
+}
+
+impl Compare<'_> {
+    fn equal(&mut self, field: &str, expected: &str, got: &str) {
+        if expected != got {
+            self.mismatches.push(Mismatch {
+                request: self.request.name.clone(),
+                field: field.to_owned(),
+                expected: expected.to_owned(),
+                got: got.to_owned(),
+            });
+        }
+    }
+
+    fn debug<T: fmt::Debug>(&mut self, field: &str, expected: &T, got: &T) {
+        self.equal(field, &format!("{expected:?}"), &format!("{got:?}"));
+    }
+
+    fn given<T: fmt::Debug>(&mut self, field: &str, expected: Option<&T>, got: Option<&T>) {
+        if expected.is_some() {
+            self.debug(field, &expected, &got);
+        }
+    }
+}

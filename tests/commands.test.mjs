@@ -1,0 +1,103 @@
+// The commands that read manifests without serving them.
+
+import assert from 'node:assert/strict';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, it } from 'node:test';
+import { copyOf, discard, fixture, run } from './door.mjs';
+
+const STOCK = fixture('kubeflow-26.03');
+const explain = (...args) => run('explain', '--manifests', STOCK, '--host', 'x', ...args);
+
+describe('doorward explain', () => {
+  it('names the route and the deciding policy of a signed-in request, with file and line', async () => {
+    const { code, stdout } = await explain('--path', '/pipeline', '--user', 'user@example.com');
+    assert.equal(code, 0, stdout);
+    assert.match(stdout, /kubeflow\/ml-pipeline-ui/);
+    assert.match(stdout, /20-istio-networking\.yaml:\d+/);
+    assert.match(stdout, /30-istio-security\.yaml:\d+/);
+  });
+
+  it('says that somebody unknown has to sign in, and which policy says so', async () => {
+    const { code, stdout } = await explain('--path', '/pipeline', '--anonymous');
+    assert.equal(code, 4, stdout);
+    assert.match(stdout, /istio-ingressgateway-oauth2-proxy/);
+    assert.match(stdout, /30-istio-security\.yaml:\d+/);
+  });
+
+  it('says which policy refuses', async () => {
+    const { code, stdout } = await explain('--path', '/kfam/v1/bindings', '--user', 'user@example.com');
+    assert.equal(code, 3, stdout);
+    assert.match(stdout, /profiles-kfam/);
+  });
+
+  it('answers in JSON too', async () => {
+    const { code, stdout } = await explain('--path', '/pipeline', '--user', 'user@example.com', '--format', 'json');
+    assert.equal(code, 0);
+    const told = JSON.parse(stdout);
+    assert.match(JSON.stringify(told), /ml-pipeline-ui/);
+    assert.match(JSON.stringify(told), /30-istio-security\.yaml/);
+  });
+
+  it('calls bad usage by its exit code', async () => {
+    assert.equal((await run('explain', '--manifests', STOCK)).code, 2);
+    assert.equal((await explain('--path', '/x', '--no-such-flag')).code, 2);
+  });
+});
+
+describe('doorward doctor', () => {
+  it('reports that the gateway of the stock tree is plain HTTP', async () => {
+    const { code, stdout } = await run('doctor', STOCK);
+    assert.ok([0, 1].includes(code), String(code));
+    assert.match(stdout, /kubeflow-gateway/);
+    assert.match(stdout, /20-istio-networking\.yaml:\d+/);
+    assert.match(stdout, /plain|HTTP-only|in clear/i);
+    assert.match(stdout, /DW\d{4}/);
+    assert.match(stdout, /help:/);
+  });
+
+  it('speaks JSON and SARIF', async () => {
+    const json = JSON.parse((await run('doctor', STOCK, '--format', 'json')).stdout);
+    assert.match(JSON.stringify(json), /DW\d{4}/);
+    const sarif = JSON.parse((await run('doctor', STOCK, '--format', 'sarif')).stdout);
+    assert.equal(sarif.version, '2.1.0');
+    assert.ok(sarif.runs[0].results.length > 0);
+    assert.ok(sarif.runs[0].results.every((result) => result.message.text && result.ruleId));
+  });
+
+  it('calls a broken tree by its exit code, with the place', async () => {
+    const tree = copyOf(STOCK);
+    writeFileSync(join(tree, '99-broken.yaml'), 'apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata:\n  name: lost\n  namespace: kubeflow\nspec:\n  hosts: ["*"]\n  gateways: [no-such-gateway]\n  http:\n  - route:\n    - destination:\n        host: nobody.kubeflow.svc.cluster.local\n');
+    const { code, stdout } = await run('doctor', tree);
+    assert.equal(code, 1, stdout);
+    assert.match(stdout, /99-broken\.yaml:\d+/);
+    assert.match(stdout, /`?no-such-gateway`?/);
+    discard(tree);
+  });
+
+  it('cannot read what is not there', async () => {
+    const { code, stderr } = await run('doctor', '/nonexistent/manifests');
+    assert.equal(code, 2);
+    assert.match(stderr, /\/nonexistent\/manifests/);
+  });
+
+  it('prints no secret', async () => {
+    const all = [await run('doctor', STOCK), await run('doctor', STOCK, '--format', 'json'), await explain('--path', '/', '--anonymous')];
+    for (const { stdout, stderr } of all) {
+      for (const secret of ['pUBnBOY80SnXgjibTYM9ZWNzY2xreNGQok', '7d16fee92f8d11b8940b081b3f8b8acb', '$2y$12$4K']) {
+        assert.ok(!`${stdout}${stderr}`.includes(secret), secret);
+      }
+    }
+  });
+});
+
+describe('doorward', () => {
+  it('tells its version and completes shells', async () => {
+    assert.match((await run('version')).stdout, /^doorward \d+\.\d+\.\d+\n$/);
+    assert.match((await run('completions', 'bash')).stdout, /doorward/);
+  });
+
+  it('calls an unknown command bad usage', async () => {
+    assert.equal((await run('no-such-command')).code, 2);
+  });
+});

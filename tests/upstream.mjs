@@ -1,0 +1,127 @@
+// An application for doorward to stand in front of: it answers with what it was told, as JSON, and offers the shapes
+// that gateways get wrong (streams, big bodies, slow answers, WebSockets). Paths are matched by their end, because a
+// route may have put a prefix before them or taken one away.
+//
+// By hand: node tests/upstream.mjs 9000
+
+import { createHash } from 'node:crypto';
+import { createServer } from 'node:http';
+import { once } from 'node:events';
+import { setTimeout as pause } from 'node:timers/promises';
+import { pathToFileURL } from 'node:url';
+import { acceptKey, Frames, textFrame } from './websocket.mjs';
+
+/** Starts the application; `port` 0 picks a free one. */
+export async function startUpstream(port = 0) {
+  const requests = [];
+  const arrivals = new Set();
+  const sockets = new Set();
+  const server = createServer({ keepAliveTimeout: 60_000, requestTimeout: 0 });
+  server.on('connection', (socket) => {
+    sockets.add(socket);
+    socket.on('close', () => sockets.delete(socket));
+  });
+  server.on('request', (request, response) => {
+    const seen = { method: request.method, url: request.url, headers: request.headers, rawHeaders: request.rawHeaders };
+    requests.push(seen);
+    for (const arrival of arrivals) arrival(seen);
+    answer(request, response).catch(() => response.destroy());
+  });
+  server.on('upgrade', (request, socket, head) => {
+    requests.push({ method: request.method, url: request.url, headers: request.headers, rawHeaders: request.rawHeaders });
+    echoFrames(request, socket, head);
+  });
+  server.listen(port, '127.0.0.1');
+  await once(server, 'listening');
+  return {
+    port: server.address().port,
+    /** Every request that arrived, oldest first. */
+    requests,
+    /** The requests whose URL contains `text`. */
+    seen: (text) => requests.filter((request) => request.url.includes(text)),
+    /** Waits for a request whose URL contains `text`; one that is there already counts. */
+    arrival(text) {
+      const there = requests.find((request) => request.url.includes(text));
+      if (there) return Promise.resolve(there);
+      return new Promise((resolve) => {
+        const look = (request) => {
+          if (!request.url.includes(text)) return;
+          arrivals.delete(look);
+          resolve(request);
+        };
+        arrivals.add(look);
+      });
+    },
+    async stop() {
+      for (const socket of sockets) socket.destroy();
+      server.close();
+      await once(server, 'close');
+    },
+  };
+}
+
+async function answer(request, response) {
+  const url = new URL(request.url, 'http://upstream');
+  const number = (name, fallback) => Number(url.searchParams.get(name) ?? fallback);
+  response.setHeader('x-upstream', 'echo');
+  if (url.pathname.endsWith('/big')) return sendZeroes(response, number('bytes', 1 << 20));
+  if (url.pathname.endsWith('/stream')) return sendTicks(response, number('count', 5), number('every', 50));
+  if (url.pathname.endsWith('/hang-up')) return void request.socket.destroy();
+  if (url.pathname.endsWith('/slow')) await pause(number('ms', 1000));
+
+  const digest = createHash('sha256');
+  let bytes = 0;
+  const kept = [];
+  for await (const chunk of request) {
+    digest.update(chunk);
+    bytes += chunk.length;
+    if (bytes <= 65536) kept.push(chunk);
+  }
+  response.statusCode = number('status', 200);
+  response.setHeader('content-type', 'application/json');
+  response.end(JSON.stringify({
+    method: request.method,
+    url: request.url,
+    headers: request.headers,
+    rawHeaders: request.rawHeaders,
+    body: bytes <= 65536 ? Buffer.concat(kept).toString() : null,
+    bytes,
+    sha256: digest.digest('hex'),
+  }));
+}
+
+async function sendZeroes(response, bytes) {
+  response.setHeader('content-length', bytes);
+  response.setHeader('content-type', 'application/octet-stream');
+  const block = Buffer.alloc(65536);
+  for (let left = bytes; left > 0 && !response.destroyed; left -= block.length) {
+    if (!response.write(left < block.length ? block.subarray(0, left) : block)) await once(response, 'drain');
+  }
+  response.end();
+}
+
+async function sendTicks(response, count, every) {
+  response.setHeader('content-type', 'text/event-stream');
+  for (let tick = 0; tick < count; tick += 1) {
+    response.write(`data: ${tick}\n\n`);
+    await pause(every);
+  }
+  response.end();
+}
+
+function echoFrames(request, socket, head) {
+  const identity = request.headers['kubeflow-userid'] ?? '';
+  socket.write(
+    'HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: Upgrade\r\n' +
+    `sec-websocket-accept: ${acceptKey(request.headers['sec-websocket-key'])}\r\nx-seen-user: ${identity}\r\n\r\n`,
+  );
+  const frames = new Frames((text) => socket.write(textFrame(`echo ${text}`)), () => socket.end());
+  socket.on('data', (chunk) => frames.take(chunk));
+  socket.on('error', () => socket.destroy());
+  if (head.length > 0) frames.take(head);
+}
+
+if (import.meta.url === pathToFileURL(process.argv[1] ?? '').href) {
+  const upstream = await startUpstream(Number(process.argv[2] ?? 9000));
+  console.log(`answering on http://127.0.0.1:${upstream.port}/`);
+}

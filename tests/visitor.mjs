@@ -1,0 +1,101 @@
+// Somebody who visits the door over HTTPS: a client with a cookie jar that checks the certificate against doorward's
+// own authority and follows redirects only when asked.
+
+import http from 'node:http';
+import https from 'node:https';
+
+const REDIRECTS = new Set([301, 302, 303, 307, 308]);
+
+export class Visitor {
+  /** Cookies by name. */
+  cookies = new Map();
+  #door;
+  #agent;
+
+  constructor(door) {
+    this.#door = door;
+    this.#agent = new https.Agent({ ca: door.ca, keepAlive: true, maxSockets: 64 });
+  }
+
+  /** One request, its answer read whole: `{ status, headers, text, url }`. `path` may be a full URL. */
+  async visit(path, options = {}) {
+    let url = new URL(path, this.#door.url);
+    let { method = 'GET', body } = options;
+    for (let hop = 0; ; hop += 1) {
+      const response = await this.begin(url, { ...options, method, body });
+      const chunks = [];
+      for await (const chunk of response) chunks.push(chunk);
+      const location = response.headers.location;
+      if (options.follow && REDIRECTS.has(response.statusCode) && location) {
+        if (hop === 20) throw new Error(`more than 20 redirects, the last one to ${location}`);
+        url = new URL(location, url);
+        if (response.statusCode !== 307 && response.statusCode !== 308) [method, body] = ['GET', undefined];
+        continue;
+      }
+      const text = Buffer.concat(chunks).toString();
+      return { status: response.statusCode, headers: response.headers, text, url, json: () => JSON.parse(text) };
+    }
+  }
+
+  /** One request, answered as soon as the head of the response is there; the caller reads the stream. */
+  async begin(path, { method = 'GET', headers = {}, body, cookies = true } = {}) {
+    const url = new URL(path, this.#door.url);
+    const jar = [...this.cookies].map(([name, value]) => `${name}=${value}`).join('; ');
+    const request = (url.protocol === 'https:' ? https : http).request(url, {
+      method,
+      agent: url.protocol === 'https:' ? this.#agent : undefined,
+      headers: { ...(cookies && jar && url.protocol === 'https:' ? { cookie: jar } : {}), ...headers },
+    });
+    const response = await new Promise((resolve, reject) => {
+      request.on('response', resolve);
+      request.on('error', reject);
+      if (typeof body?.pipe === 'function') body.pipe(request);
+      else request.end(body);
+    });
+    for (const line of response.headers['set-cookie'] ?? []) this.#keep(line);
+    return response;
+  }
+
+  /** Posts form fields. */
+  submit(path, fields, options = {}) {
+    return this.visit(path, {
+      ...options,
+      method: 'POST',
+      body: new URLSearchParams(fields).toString(),
+      headers: { 'content-type': 'application/x-www-form-urlencoded', ...options.headers },
+    });
+  }
+
+  /**
+   * Signs in as script clients of Kubeflow do: start, follow to the issuer's form, post `login` and `password`, keep
+   * all cookies. Answers the last response, which is the page that was wanted first.
+   */
+  async signIn({ want = '/', user = 'user@example.com', password = '12341234' } = {}) {
+    const form = await this.visit(`/oauth2/start?rd=${encodeURIComponent(want)}`, { follow: true });
+    if (form.status !== 200) throw new Error(`no form at ${form.url.pathname}: ${form.status} ${form.text}`);
+    return this.submit(formAction(form), { login: user, password }, { follow: true });
+  }
+
+  /** The `Cookie` header that this visitor would send. */
+  cookieHeader() {
+    return [...this.cookies].map(([name, value]) => `${name}=${value}`).join('; ');
+  }
+
+  close() {
+    this.#agent.destroy();
+  }
+
+  #keep(line) {
+    const [pair, ...attributes] = line.split(';').map((part) => part.trim());
+    const name = pair.slice(0, pair.indexOf('='));
+    const gone = attributes.some((text) => /^max-age=(0|-\d+)$/i.test(text) || (/^expires=/i.test(text) && Date.parse(text.slice(8)) <= Date.now()));
+    if (gone) this.cookies.delete(name);
+    else this.cookies.set(name, pair.slice(pair.indexOf('=') + 1));
+  }
+}
+
+/** Where the first form of a page posts to, as a full URL. */
+export function formAction(page) {
+  const action = /<form[^>]*\saction="([^"]*)"/i.exec(page.text)?.[1] ?? '';
+  return new URL(action.replaceAll('&amp;', '&').replaceAll('&#38;', '&').replaceAll('&#x2f;', '/'), page.url);
+}
