@@ -20,7 +20,8 @@ let browser;
 
 before(async () => {
   upstream = await startUpstream();
-  stock = await openDoor({ manifests: fixture('kubeflow-26.03'), upstream: upstream.port });
+  // Pictures show the address that the documentation names.
+  stock = await openDoor({ manifests: fixture('kubeflow-26.03'), upstream: upstream.port, https: PICTURES ? 8443 : 0 });
   demo = await openDoor();
   browser = await openBrowser([stock.ca, demo.ca]);
 });

@@ -62,7 +62,8 @@ export function run(...args) {
  * - `https`: a port that must be this one.
  */
 export async function openDoor({ manifests, upstream, resolve: rules = [], state = scratch(), https = 0, args = [] } = {}) {
-  const readyFile = join(scratch(), 'ready.json');
+  const aside = scratch();
+  const readyFile = join(aside, 'ready.json');
   const command = ['up', '--state', state, '--https', `127.0.0.1:${https}`, '--http', '127.0.0.1:0', '--admin', '127.0.0.1:0', '--ready-file', readyFile];
   if (manifests) command.push('--manifests', manifests);
   if (upstream) command.push('--resolve', `*=127.0.0.1:${upstream}`);
@@ -83,6 +84,7 @@ export async function openDoor({ manifests, upstream, resolve: rules = [], state
     throw error;
   });
   const ready = JSON.parse(readFileSync(readyFile, 'utf8'));
+  discard(aside);
   const port = (address) => Number(address.slice(address.lastIndexOf(':') + 1));
   const httpsPort = port(ready.https);
 

@@ -69,7 +69,6 @@ const WRONG = {
   'a Host with a blank in it': () => ['GET /jupyter/outer HTTP/1.1', 'a b'],
   'a NUL in the path': () => ['GET /jupyter/outer%00 HTTP/1.1', door.host],
   'CONNECT to somewhere': () => ['CONNECT other.example:443 HTTP/1.1', 'other.example:443'],
-  'TRACE': () => ['TRACE /jupyter/outer HTTP/1.1', door.host],
 };
 
 describe('a request of a dangerous shape', () => {
@@ -78,8 +77,8 @@ describe('a request of a dangerous shape', () => {
       const before = upstream.requests.length;
       const answer = await exchange(door, bytes());
       assert.ok(answer.closed, `the connection stays open after ${JSON.stringify(answer.text.slice(0, 200))}`);
-      assert.ok(answer.statuses.length <= 1, answer.text);
-      for (const status of answer.statuses) assert.ok((status >= 400 && status < 500) || status === 505, answer.text);
+      assert.ok(answer.statuses.length <= 1, answer.text.slice(0, 300));
+      for (const status of answer.statuses) assert.ok((status >= 400 && status < 500) || status === 505, answer.text.slice(0, 300));
       assert.equal(upstream.seen('smuggled').length, 0);
       for (const request of upstream.requests.slice(before)) assert.equal(request.url, '/outer', 'only the request itself may have begun');
     });
@@ -92,8 +91,8 @@ describe('a request that is whole but wrong', () => {
       const before = upstream.requests.length;
       const [line, host] = parts();
       const answer = await exchange(door, `${line}\r\nhost: ${host}\r\ncookie: ${member.cookieHeader()}\r\nconnection: close\r\n\r\n`);
-      assert.equal(answer.statuses.length, 1, answer.text);
-      assert.ok(answer.statuses[0] >= 400 && answer.statuses[0] < 500, answer.text);
+      assert.equal(answer.statuses.length, 1, answer.text.slice(0, 300));
+      assert.ok(answer.statuses[0] >= 400 && answer.statuses[0] < 500, answer.text.slice(0, 300));
       assert.equal(upstream.requests.length, before);
     });
   }

@@ -37,12 +37,20 @@ describe('a set-up on one\'s own machines', () => {
   });
 
   it('leads straight to the issuer, without a button', async () => {
-    const answer = await new Visitor(door).visit('/some/page?x=1', { headers: { accept: 'text/html' } });
+    const visitor = new Visitor(door);
+    let answer = await visitor.visit('/some/page?x=1', { headers: { accept: 'text/html' } });
     assert.equal(answer.status, 302);
-    const to = new URL(answer.headers.location, door.url);
+    let to = new URL(answer.headers.location, door.url);
+    // Until the issuer's document has been read, the way leads through the login proxy's own start.
+    if (to.pathname === '/oauth2/start') {
+      answer = await visitor.visit(to.href);
+      assert.equal(answer.status, 302);
+      to = new URL(answer.headers.location, door.url);
+    }
     assert.equal(`${to.origin}${to.pathname}`, `${door.url}/dex/auth`);
     assert.equal(to.searchParams.get('client_id'), 'oauth2-proxy');
     assert.equal(to.searchParams.get('redirect_uri'), `${door.url}/oauth2/callback`);
+    visitor.close();
   });
 
   it('signs in, through the callback, to the page that was wanted', async () => {

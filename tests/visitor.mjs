@@ -44,7 +44,12 @@ export class Visitor {
     const request = (url.protocol === 'https:' ? https : http).request(url, {
       method,
       agent: url.protocol === 'https:' ? this.#agent : undefined,
-      headers: { ...(cookies && jar && url.protocol === 'https:' ? { cookie: jar } : {}), ...headers },
+      headers: {
+        // Node frames the body of a DELETE only when told its length.
+        ...(typeof body === 'string' ? { 'content-length': Buffer.byteLength(body) } : {}),
+        ...(cookies && jar && url.protocol === 'https:' ? { cookie: jar } : {}),
+        ...headers,
+      },
     });
     const response = await new Promise((resolve, reject) => {
       request.on('response', resolve);

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use model::finding::Code;
+use model::finding::{Code, codes};
 use model::names::{HostPattern, Timestamp};
 use model::snapshot::ServedCertificate;
 use model::{Finding, Severity, Snapshot};
@@ -206,27 +206,27 @@ impl Broken {
         let object = &served.object;
         let (code, what, remedy) = match self {
             Self::Chain => (
-                851,
+                codes::CERTIFICATE_UNREADABLE,
                 format!("the certificate in `{object}` cannot be read"),
                 "put the certificate into `tls.crt` as PEM, followed by its intermediates",
             ),
             Self::Key => (
-                852,
+                codes::KEY_UNREADABLE,
                 format!("the private key in `{object}` cannot be read"),
                 "put the unencrypted RSA, ECDSA or Ed25519 key into `tls.key` as PEM",
             ),
             Self::Mismatch => (
-                853,
+                codes::KEY_MISMATCH,
                 format!("key and certificate in `{object}` do not belong together"),
                 "put the server's own certificate first in `tls.crt`, and its key into `tls.key`",
             ),
             Self::Expired(at) => (
-                854,
+                codes::CERTIFICATE_EXPIRED,
                 format!("the certificate in `{object}` expired on {}", day(at)),
                 "renew it, or remove `credentialName` to leave the certificate to doorward",
             ),
             Self::NotYetValid(at) => (
-                855,
+                codes::CERTIFICATE_NOT_YET_VALID,
                 format!(
                     "the certificate in `{object}` is not valid before {}",
                     day(at)
@@ -252,27 +252,27 @@ impl Doubt {
         let object = &served.object;
         let (code, fault, remedy) = match self {
             Self::EndsSoon(at) => (
-                856,
+                codes::CERTIFICATE_ENDS_SOON,
                 format!("the certificate in `{object}` expires on {}", day(*at)),
                 "renew it; if an issuer should have done that, ask it why it did not",
             ),
             Self::Unnamed(host) => (
-                857,
+                codes::CERTIFICATE_HOST_UNNAMED,
                 format!("the certificate in `{object}` does not name `{host}`, which it serves"),
                 "add the name to the certificate, or serve another certificate for this host",
             ),
             Self::Nameless => (
-                858,
+                codes::CERTIFICATE_NAMELESS,
                 format!("the certificate in `{object}` has no alternative names"),
                 "issue it with the host in `dnsNames`: clients ignore the common name",
             ),
             Self::Authority => (
-                859,
+                codes::CERTIFICATE_OF_AUTHORITY,
                 format!("the certificate in `{object}` is marked as an authority"),
                 "issue it with `isCA: false`: some clients refuse an authority as a server",
             ),
             Self::Order => (
-                860,
+                codes::CHAIN_ORDER,
                 format!("the chain in `{object}` is not in order"),
                 "put each certificate in `tls.crt` right before the one that issued it",
             ),
@@ -284,12 +284,12 @@ impl Doubt {
 fn finding(
     served: &ServedCertificate,
     severity: Severity,
-    code: u16,
+    code: Code,
     fault: String,
     remedy: &str,
 ) -> Finding {
     Finding {
-        code: Code(code),
+        code,
         severity,
         place: Some(served.place.clone()),
         object: Some(served.object.clone()),

@@ -3,15 +3,16 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
+use http::header::EXPECT;
 use http::request::Parts;
 use http::{Request, Response};
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use model::names::Timestamp;
 use policy::decision::Redirection;
 use policy::{Bearer, NoSession, Outcome, Session, TokenFault};
 
 use crate::answer::{self, Asker};
-use crate::body::Body;
+use crate::body::{self, Body};
 use crate::facts::{self, View};
 use crate::listen::{Busy, Peer, Worker};
 use crate::record::{Became, Entry};
@@ -26,12 +27,13 @@ pub(crate) async fn answer(
     let now = worker.now();
     let view = worker.view();
     let (mut parts, body) = request.into_parts();
+    let body = Unread::new(&parts, body);
     let busy = Busy::begin(&peer.pulse);
-    let mut entry =
-        Entry::open(&worker.recorder, busy, now, parts.method.clone(), peer.address);
+    let method = parts.method.clone();
+    let mut entry = Entry::open(&worker.recorder, busy, now, method, peer.address);
     let facts = match facts::gather(&mut parts, &peer, &worker, &view) {
         Ok(facts) => facts,
-        Err(unclear) => return answer::unclear(unclear, entry),
+        Err(unclear) => return body.unwanted(answer::unclear(unclear, entry)),
     };
     entry.host = Some(facts.authority.clone());
     entry.target = parts.uri.path_and_query().cloned();
@@ -39,22 +41,28 @@ pub(crate) async fn answer(
     entry.client = facts.client;
 
     let snapshot = &view.world.snapshot;
-    let decided = {
+    let decision = {
         let head = facts.head(&parts, &peer, now);
         let request = match policy::Request::read(head, snapshot.normalization()) {
             Ok(request) => request,
             Err(unreadable) => {
-                return answer::unreadable(unreadable, &Asker::new(&parts, &facts.request_id), entry);
+                let asker = Asker::new(&parts, &facts.request_id);
+                return body.unwanted(answer::unreadable(unreadable, &asker, entry));
             }
         };
         if facts.upgrade {
-            let authority = facts.https_authority(&worker);
-            let location = request.location("https", &authority).into();
+            let location = request
+                .location("https", &facts.https_authority(&worker))
+                .into();
             entry.became = Became::Redirect;
-            return answer::redirection(&Redirection { location, code: 301 }, entry);
+            let redirection = Redirection {
+                location,
+                code: 301,
+            };
+            return body.unwanted(answer::redirection(&redirection, entry));
         }
         if let Some(file) = answer::asset(&parts) {
-            return answer::file(file, entry);
+            return body.unwanted(answer::file(file, entry));
         }
         let sessions = worker.sessions();
         let session = match sessions.read_now(&parts.headers, request.query(), snapshot, now) {
@@ -65,24 +73,51 @@ pub(crate) async fn answer(
         entry.user = user(&decision.outcome, &session);
         decision
     };
-    entry.route = decided.route;
-    entry.reason = Some(decided.reason);
-    entry.became = became(&decided.outcome);
-    match decided.outcome {
+    entry.route = decision.route;
+    entry.reason = Some(decision.reason);
+    entry.became = became(&decision.outcome);
+    match decision.outcome {
         Outcome::Forward(permit) => {
             proxy::forward(worker, view, facts, permit, parts, body, entry).await
         }
-        Outcome::SignIn(sign_in) => {
-            Box::pin(local::sign_in(worker, view, facts, sign_in, parts, entry)).await
-        }
-        Outcome::Redirect(redirection) => answer::redirection(&redirection, entry),
         Outcome::Serve(serve) => {
             Box::pin(local::serve(worker, view, facts, serve, parts, body, entry)).await
         }
+        Outcome::SignIn(sign_in) => {
+            let told = Box::pin(local::sign_in(worker, view, facts, sign_in, parts, entry)).await;
+            body.unwanted(told)
+        }
+        Outcome::Redirect(redirection) => body.unwanted(answer::redirection(&redirection, entry)),
         Outcome::Refuse(refusal) => {
             let asker = Asker::new(&parts, &facts.request_id);
-            answer::refusal(&refusal, &asker, &facts, &parts, entry)
+            body.unwanted(answer::refusal(&refusal, &asker, &facts, &parts, entry))
         }
+    }
+}
+
+/// A request's body before anybody has asked for it.
+pub(crate) struct Unread {
+    /// The body.
+    pub(crate) incoming: Incoming,
+    /// The client sends it only when told to go on.
+    pub(crate) held_back: bool,
+}
+
+impl Unread {
+    fn new(parts: &Parts, incoming: Incoming) -> Self {
+        let held_back = !incoming.is_end_stream() && parts.headers.contains_key(EXPECT);
+        Self {
+            incoming,
+            held_back,
+        }
+    }
+
+    /// Nobody asks for it: `answer` is all there is to say.
+    pub(crate) fn unwanted(self, answer: Response<Body>) -> Response<Body> {
+        if !self.held_back {
+            body::discard(self.incoming);
+        }
+        answer
     }
 }
 
@@ -93,7 +128,9 @@ async fn ask_store(worker: &Worker, view: &View, parts: &Parts, now: Timestamp) 
     let headers = parts.headers.clone();
     let query = parts.uri.query().map(str::to_owned);
     let asked = worker.control().spawn(async move {
-        sessions.read(&headers, query.as_deref(), &snapshot, now).await
+        sessions
+            .read(&headers, query.as_deref(), &snapshot, now)
+            .await
     });
     // A store that fell over is one that does not answer.
     asked.await.unwrap_or(Session {

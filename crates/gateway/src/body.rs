@@ -9,12 +9,36 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
+use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use model::names::Duration;
 use tokio::time::{Instant, Sleep};
 
 use crate::proxy::Lease;
 use crate::record::Entry;
+
+/// Bytes of a request body that are read although nobody wants them.
+const LINGER_BYTES: usize = 8 * 1024 * 1024;
+/// For how long they are read.
+const LINGER: Duration = Duration::from_secs(5);
+
+/// Reads and drops what is left of a request body that nobody wanted. An answer that comes before
+/// the client is done sending would be lost otherwise: closing a socket with unread bytes resets it.
+pub(crate) fn discard(mut unwanted: Incoming) {
+    if unwanted.is_end_stream() {
+        return;
+    }
+    tokio::task::spawn_local(tokio::time::timeout(LINGER, async move {
+        let mut left = LINGER_BYTES;
+        while let Some(Ok(frame)) = unwanted.frame().await {
+            let length = frame.data_ref().map_or(0, Bytes::len);
+            match left.checked_sub(length) {
+                Some(less) => left = less,
+                None => break,
+            }
+        }
+    }));
+}
 
 /// Why a body broke off.
 #[derive(Debug)]
@@ -48,6 +72,8 @@ pub(crate) enum Upload {
     Done,
     /// The client stood still.
     Stalled,
+    /// The client went away, or its framing is broken.
+    Broken,
 }
 
 /// A request body on its way to an upstream.
@@ -68,9 +94,22 @@ impl ClientBody {
         Self(None)
     }
 
+    /// Nobody will ask for it.
+    pub(crate) fn discard(self) {
+        if let Some(streaming) = self.0 {
+            discard(streaming.incoming);
+        }
+    }
+
     /// Streams `incoming`; tells `state` how far it got.
     pub(crate) fn streaming(incoming: Incoming, limit: Duration, state: Rc<Cell<Upload>>) -> Self {
-        Self(Some(Streaming { incoming, limit, patience: None, waiting: false, state }))
+        Self(Some(Streaming {
+            incoming,
+            limit,
+            patience: None,
+            waiting: false,
+            state,
+        }))
     }
 }
 
@@ -82,7 +121,9 @@ impl HttpBody for ClientBody {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyFault>>> {
-        let Some(streaming) = &mut self.0 else { return Poll::Ready(None) };
+        let Some(streaming) = &mut self.0 else {
+            return Poll::Ready(None);
+        };
         let frame = match Pin::new(&mut streaming.incoming).poll_frame(cx) {
             Poll::Ready(frame) => frame,
             Poll::Pending => {
@@ -92,14 +133,18 @@ impl HttpBody for ClientBody {
             }
         };
         streaming.waiting = false;
-        if frame.is_none() || streaming.incoming.is_end_stream() {
-            streaming.state.set(Upload::Done);
+        match &frame {
+            Some(Err(_)) => streaming.state.set(Upload::Broken),
+            Some(Ok(_)) if !streaming.incoming.is_end_stream() => {}
+            Some(Ok(_)) | None => streaming.state.set(Upload::Done),
         }
         Poll::Ready(frame.map(|frame| frame.map_err(BodyFault::Wire)))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.0.as_ref().is_none_or(|streaming| streaming.incoming.is_end_stream())
+        self.0
+            .as_ref()
+            .is_none_or(|streaming| streaming.incoming.is_end_stream())
     }
 
     fn size_hint(&self) -> SizeHint {
@@ -113,7 +158,9 @@ impl HttpBody for ClientBody {
 impl Streaming {
     fn poll_patience(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let limit = self.limit;
-        let patience = self.patience.get_or_insert_with(|| Box::pin(tokio::time::sleep(limit)));
+        let patience = self
+            .patience
+            .get_or_insert_with(|| Box::pin(tokio::time::sleep(limit)));
         if !self.waiting {
             self.waiting = true;
             patience.as_mut().reset(Instant::now() + limit);
@@ -152,12 +199,18 @@ pub(crate) struct Download {
 impl Body {
     /// A body whose end is recorded in `entry`.
     pub(crate) fn new(content: Content, entry: Box<Entry>) -> Self {
-        Self { content, entry: Some(entry) }
+        Self {
+            content,
+            entry: Some(entry),
+        }
     }
 
     /// A body that leaves no trace: its request is recorded elsewhere.
     pub(crate) fn unrecorded() -> Self {
-        Self { content: Content::Empty, entry: None }
+        Self {
+            content: Content::Empty,
+            entry: None,
+        }
     }
 
     fn settle(&mut self, complete: bool) {

@@ -10,6 +10,7 @@ use hyper::body::{Body as _, Incoming};
 use model::snapshot::RouteAction;
 use policy::decision::{Serve, Served, SignIn};
 
+use crate::admit::Unread;
 use crate::answer::{self, Asker, LocalFault};
 use crate::body::Body;
 use crate::facts::{Facts, View};
@@ -42,14 +43,14 @@ pub(crate) async fn serve(
     facts: Facts,
     serve: Serve,
     mut parts: Parts,
-    body: Incoming,
+    mut body: Unread,
     entry: Box<Entry>,
 ) -> Response<Body> {
     let Serve { what, permit } = serve;
     if let Served::Response(route) = &what
         && let RouteAction::Respond(respond) = &route.action
     {
-        return answer::direct(respond, entry);
+        return body.unwanted(answer::direct(respond, entry));
     }
     let asker = Asker::new(&parts, &facts.request_id);
     // Only the login proxy's own pages need the session cookies.
@@ -57,14 +58,17 @@ pub(crate) async fn serve(
     if let Some(permit) = &permit
         && !proxy::edit_request(&mut parts, &facts, permit, hidden)
     {
-        return answer::local_fault(LocalFault::Rewrite, &asker, entry);
+        return body.unwanted(answer::local_fault(LocalFault::Rewrite, &asker, entry));
     }
-    let body = match gather(body, worker.limits()).await {
-        Ok(body) => body,
-        Err(fault) => return answer::local_fault(fault, &asker, entry),
+    let whole = match gather(&mut body.incoming, worker.limits()).await {
+        Ok(whole) => whole,
+        Err(fault) => return body.unwanted(answer::local_fault(fault, &asker, entry)),
     };
     parts.extensions.clear();
-    let answered = view.world.local.serve(&what, Request::from_parts(parts, body));
+    let answered = view
+        .world
+        .local
+        .serve(&what, Request::from_parts(parts, whole));
     match worker.control().spawn(answered).await {
         Ok(response) => answer::local(response, entry),
         Err(_) => answer::local_fault(LocalFault::Failed, &asker, entry),
@@ -72,7 +76,7 @@ pub(crate) async fn serve(
 }
 
 /// Reads a body that has to be short.
-async fn gather(mut body: Incoming, limits: &Limits) -> Result<Bytes, LocalFault> {
+async fn gather(body: &mut Incoming, limits: &Limits) -> Result<Bytes, LocalFault> {
     if body.is_end_stream() {
         return Ok(Bytes::new());
     }

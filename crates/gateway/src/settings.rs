@@ -88,7 +88,10 @@ pub(crate) struct Target {
 impl ResolveRule {
     /// How well this rule fits; `None` when it does not, higher is more specific.
     fn fit(&self, destination: &Destination) -> Option<u8> {
-        if self.port.is_some_and(|port| port != destination.service.port) {
+        if self
+            .port
+            .is_some_and(|port| port != destination.service.port)
+        {
             return None;
         }
         let named = match &self.host {
@@ -100,10 +103,7 @@ impl ResolveRule {
     }
 
     /// The most specific of `rules` for a destination.
-    pub(crate) fn choose<'a>(
-        rules: &'a [Self],
-        destination: &Destination,
-    ) -> Option<&'a Target> {
+    pub(crate) fn choose<'a>(rules: &'a [Self], destination: &Destination) -> Option<&'a Target> {
         rules
             .iter()
             .filter_map(|rule| Some((rule.fit(destination)?, rule)))
@@ -157,7 +157,10 @@ impl FromStr for ResolveRule {
         Ok(Self {
             host: (host != "*").then(|| host.to_ascii_lowercase().into()),
             port,
-            target: Target { host: address.into(), port: target_port },
+            target: Target {
+                host: address.into(),
+                port: target_port,
+            },
         })
     }
 }
@@ -180,7 +183,11 @@ fn split_port(text: &str) -> Result<(&str, Option<u16>), ResolveRuleFault> {
     } else {
         (text, None)
     };
-    if host.is_empty() { Err(ResolveRuleFault::Empty) } else { Ok((host, port)) }
+    if host.is_empty() {
+        Err(ResolveRuleFault::Empty)
+    } else {
+        Ok((host, port))
+    }
 }
 
 #[cfg(test)]
@@ -191,7 +198,11 @@ mod tests {
 
     fn destination(name: &str, port: u16) -> Destination {
         Destination {
-            service: ServiceRef { namespace: "kubeflow".into(), name: name.into(), port },
+            service: ServiceRef {
+                namespace: "kubeflow".into(),
+                name: name.into(),
+                port,
+            },
             host: format!("{name}.kubeflow.svc.cluster.local").into(),
             target_port: port,
             played_by: PlayedBy::Upstream,
@@ -209,12 +220,25 @@ mod tests {
     #[test]
     fn the_most_specific_rule_wins_in_any_order() {
         let ui = destination("ml-pipeline-ui", 80);
-        let rules = ["*=1.1.1.1", "ml-pipeline-ui.kubeflow=2.2.2.2:7", "*:80=3.3.3.3"];
+        let rules = [
+            "*=1.1.1.1",
+            "ml-pipeline-ui.kubeflow=2.2.2.2:7",
+            "*:80=3.3.3.3",
+        ];
         assert_eq!(chosen(&rules, &ui), Some(("2.2.2.2".into(), Some(7))));
-        assert_eq!(chosen(&rules, &destination("a", 80)), Some(("3.3.3.3".into(), None)));
-        assert_eq!(chosen(&rules, &destination("a", 81)), Some(("1.1.1.1".into(), None)));
+        assert_eq!(
+            chosen(&rules, &destination("a", 80)),
+            Some(("3.3.3.3".into(), None))
+        );
+        assert_eq!(
+            chosen(&rules, &destination("a", 81)),
+            Some(("1.1.1.1".into(), None))
+        );
         let rules = ["a.kubeflow=1.1.1.1", "a.kubeflow.svc:81=2.2.2.2"];
-        assert_eq!(chosen(&rules, &destination("a", 81)), Some(("2.2.2.2".into(), None)));
+        assert_eq!(
+            chosen(&rules, &destination("a", 81)),
+            Some(("2.2.2.2".into(), None))
+        );
         assert_eq!(chosen(&rules, &destination("ab", 81)), None);
     }
 
@@ -224,7 +248,10 @@ mod tests {
         let rules = ["A.kubeflow.svc.cluster.local=[::1]:9000"];
         assert_eq!(chosen(&rules, &a), Some(("::1".into(), Some(9000))));
         assert_eq!(chosen(&["*=::1"], &a), Some(("::1".into(), None)));
-        assert_eq!(chosen(&["*=localhost:1"], &a), Some(("localhost".into(), Some(1))));
+        assert_eq!(
+            chosen(&["*=localhost:1"], &a),
+            Some(("localhost".into(), Some(1)))
+        );
     }
 
     #[test]

@@ -4,6 +4,7 @@ mod authorizers;
 mod check;
 mod destinations;
 mod guards;
+mod host_tables;
 mod identity;
 mod identity_headers;
 mod listeners;
@@ -11,6 +12,7 @@ mod policies;
 mod routes;
 #[cfg(test)]
 mod tests;
+mod unread;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -104,12 +106,14 @@ pub fn compile(objects: &ObjectSet) -> Compiled {
     let (certificates, wanted_certificates) =
         certificates(&world, &tls_servers, &identity, &mut findings);
 
+    let mut unread = unread::all(&world, &routes);
     let mut destinations = Destinations::new(&world, &policies, played);
     let listeners: BTreeMap<u16, Listener> = {
         let mut builder = Builder {
             world: &world,
             identity: &identity,
             routes: &routes,
+            unread: &mut unread,
             destinations: &mut destinations,
         };
         let listeners = ports
@@ -120,6 +124,7 @@ pub fn compile(objects: &ObjectSet) -> Compiled {
             .collect()
     };
     findings.append(&mut destinations.findings);
+    unread.iter().for_each(|one| one.tell(&mut findings));
 
     let user_header = identity_headers::user_header(&world, &mut findings);
     let identity_headers = identity_headers::all(&user_header, &policies, authorizers.values());

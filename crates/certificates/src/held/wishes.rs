@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use model::finding::Code;
+use model::finding::codes;
 use model::names::{Host, HostPattern, Timestamp};
 use model::snapshot::{ServedCertificate, WantedCertificate};
 use model::{Finding, Severity, Snapshot};
@@ -234,7 +234,7 @@ fn unissuable(wanted: &WantedCertificate, fault: &NameFault) -> Finding {
         NameFault::NotDns(name) => format!("names `{name}`, which is no host name"),
     };
     Finding {
-        code: Code(861),
+        code: codes::CERTIFICATE_UNISSUABLE,
         severity: Severity::Error,
         place: None,
         object: Some(wanted.object.clone()),
@@ -252,7 +252,7 @@ fn unissuable(wanted: &WantedCertificate, fault: &NameFault) -> Finding {
 fn ending(authority: &Authority, now: Timestamp) -> Option<Finding> {
     let validity = authority.validity();
     (now >= validity.last(10)).then(|| Finding {
-        code: Code(862),
+        code: codes::AUTHORITY_ENDS_SOON,
         severity: Severity::Warning,
         place: None,
         object: None,

@@ -45,14 +45,21 @@ impl fmt::Display for FileFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unreadable(path, error) => {
-                write!(f, "{}: settings cannot be read: {error}\nhelp: name another file with `--config FILE`", path.display())
+                write!(
+                    f,
+                    "{}: settings cannot be read: {error}\nhelp: name another file with `--config FILE`",
+                    path.display()
+                )
             }
             Self::Wrong { path, line, fault } => {
                 write!(f, "{}", path.display())?;
                 if let Some(line) = line {
                     write!(f, ":{line}")?;
                 }
-                write!(f, ": {fault}\nhelp: `doorward up --help` names every setting; keys are its flags in camelCase")
+                write!(
+                    f,
+                    ": {fault}\nhelp: `doorward up --help` names every setting; keys are its flags in camelCase"
+                )
             }
         }
     }
@@ -67,7 +74,10 @@ impl FileConfig {
     }
 
     fn parse(path: &Path, text: &str) -> Result<Self, FileFault> {
-        if text.lines().all(|line| line.trim().is_empty() || line.trim_start().starts_with('#')) {
+        if text
+            .lines()
+            .all(|line| line.trim().is_empty() || line.trim_start().starts_with('#'))
+        {
             return Ok(Self::default());
         }
         let options = serde_saphyr::options! { with_snippet: false };

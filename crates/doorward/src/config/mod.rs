@@ -17,7 +17,12 @@ pub(crate) use file::{FileConfig, FileFault};
 pub(crate) struct Flags {
     /// File or directory of Kubernetes manifests, read recursively and watched. Repeatable. None:
     /// the built-in demo.
-    #[arg(long, value_name = "PATH", env = "DOORWARD_MANIFESTS", value_delimiter = ':')]
+    #[arg(
+        long,
+        value_name = "PATH",
+        env = "DOORWARD_MANIFESTS",
+        value_delimiter = ':'
+    )]
     pub(crate) manifests: Vec<PathBuf>,
 
     /// Settings; `doorward.yaml` beside the manifests is read when it is there.
@@ -43,7 +48,12 @@ pub(crate) struct Flags {
 
     /// Where a Service host lives when there is no cluster DNS: `HOST[:PORT]=ADDR:PORT`. HOST may be
     /// `name.namespace`; `*` is the fallback. Repeatable.
-    #[arg(long, value_name = "HOST[:PORT]=ADDR", env = "DOORWARD_RESOLVE", value_delimiter = ',')]
+    #[arg(
+        long,
+        value_name = "HOST[:PORT]=ADDR",
+        env = "DOORWARD_RESOLVE",
+        value_delimiter = ','
+    )]
     pub(crate) resolve: Vec<String>,
 
     /// Serve a plain-HTTP `Gateway` over HTTPS too and redirect there [default: on]
@@ -51,7 +61,12 @@ pub(crate) struct Flags {
     pub(crate) https_upgrade: Option<Switch>,
 
     /// A name or address that the default certificate covers. Repeatable.
-    #[arg(long = "name", value_name = "HOST", env = "DOORWARD_NAMES", value_delimiter = ',')]
+    #[arg(
+        long = "name",
+        value_name = "HOST",
+        env = "DOORWARD_NAMES",
+        value_delimiter = ','
+    )]
     pub(crate) names: Vec<String>,
 
     /// Worker threads of the data plane [default: one for each core]
@@ -150,10 +165,17 @@ impl Settings {
             workers: file_workers,
         } = file;
 
-        let rules = if resolve.is_empty() { file_resolve } else { resolve };
+        let rules = if resolve.is_empty() {
+            file_resolve
+        } else {
+            resolve
+        };
         let resolve = rules
             .into_iter()
-            .map(|rule| rule.parse().map_err(|fault| SettingsFault::Resolve(rule, fault)))
+            .map(|rule| {
+                rule.parse()
+                    .map_err(|fault| SettingsFault::Resolve(rule, fault))
+            })
             .collect::<Result<_, _>>()?;
         let state = state
             .or(file_state)
@@ -165,7 +187,11 @@ impl Settings {
         }
         let upgrade = https_upgrade.or(file_upgrade).unwrap_or(Switch::On);
         Ok(Self {
-            manifests: if manifests.is_empty() { file_manifests } else { manifests },
+            manifests: if manifests.is_empty() {
+                file_manifests
+            } else {
+                manifests
+            },
             config_file,
             state,
             https: https.or(file_https).unwrap_or_else(|| loopback(8443)),
@@ -191,13 +217,20 @@ fn cores() -> usize {
 /// `doorward.yaml` in the first manifest directory, or beside the first manifest file.
 pub(crate) fn beside(manifests: &[PathBuf]) -> Option<PathBuf> {
     let first = manifests.first()?;
-    let directory = if first.is_dir() { first } else { first.parent()? };
+    let directory = if first.is_dir() {
+        first
+    } else {
+        first.parent()?
+    };
     let file = directory.join("doorward.yaml");
     file.is_file().then_some(file)
 }
 
 /// `$XDG_STATE_HOME/doorward`, else `~/.local/state/doorward` (XDG Base Directory Specification).
-#[expect(clippy::disallowed_methods, reason = "settings come from the environment here")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "settings come from the environment here"
+)]
 fn default_state() -> Option<PathBuf> {
     let absolute = |name: &str| {
         let path = PathBuf::from(env::var_os(name)?);

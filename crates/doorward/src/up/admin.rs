@@ -5,6 +5,7 @@ use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -29,6 +30,8 @@ pub(crate) struct Admin {
     pub(crate) world: Arc<ArcSwap<World>>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) condition: Arc<ArcSwap<Condition>>,
+    /// Whether the process is stopping.
+    pub(crate) draining: Arc<AtomicBool>,
 }
 
 /// How the manifests are.
@@ -38,8 +41,6 @@ pub(crate) struct Condition {
     pub(crate) findings: Vec<Finding>,
     /// Why the source cannot be read now; the last good snapshot serves.
     pub(crate) alarm: Option<String>,
-    /// Whether the process is stopping.
-    pub(crate) draining: bool,
 }
 
 impl Admin {
@@ -86,8 +87,14 @@ impl Admin {
                 response.headers_mut().insert(header::CONTENT_TYPE, format);
                 response
             }
-            "/snapshot" => json_answer(StatusCode::OK, &listing::snapshot(&self.world.load().snapshot)),
-            _ => text(StatusCode::NOT_FOUND, "not here; there are /healthz, /readyz, /metrics and /snapshot\n"),
+            "/snapshot" => json_answer(
+                StatusCode::OK,
+                &listing::snapshot(&self.world.load().snapshot),
+            ),
+            _ => text(
+                StatusCode::NOT_FOUND,
+                "not here; there are /healthz, /readyz, /metrics and /snapshot\n",
+            ),
         }
     }
 
@@ -95,8 +102,12 @@ impl Admin {
     /// stops is not ready, so that a load balancer looks elsewhere.
     fn ready(&self) -> Response<Full<Bytes>> {
         let condition = self.condition.load();
+        let draining = self.draining.load(Ordering::Relaxed);
         let count = |severity| {
-            let of = condition.findings.iter().filter(|finding| finding.severity == severity);
+            let of = condition
+                .findings
+                .iter()
+                .filter(|finding| finding.severity == severity);
             of.count()
         };
         let findings: Vec<Value> = condition
@@ -106,14 +117,14 @@ impl Admin {
             .map(listing::finding)
             .collect();
         let body = json!({
-            "ready": !condition.draining,
-            "draining": condition.draining,
+            "ready": !draining,
+            "draining": draining,
             "alarm": condition.alarm,
             "errors": count(Severity::Error),
             "warnings": count(Severity::Warning),
             "findings": findings,
         });
-        let status = if condition.draining {
+        let status = if draining {
             StatusCode::SERVICE_UNAVAILABLE
         } else {
             StatusCode::OK

@@ -102,13 +102,21 @@ fn route(route: &Route) -> Value {
 
 fn action(action: &RouteAction) -> Value {
     match action {
-        RouteAction::Forward(Forward { destinations, timeout, .. }) => json!({
+        RouteAction::Forward(Forward {
+            destinations,
+            timeout,
+            ..
+        }) => json!({
             "forward": destinations.iter().map(|weighted| destination(&weighted.destination)).collect::<Vec<_>>(),
             "timeoutSeconds": timeout.map(|span| span.as_secs_f64()),
         }),
-        RouteAction::Redirect(redirect) => json!({ "redirect": redirect.code, "uri": redirect.uri.as_deref() }),
+        RouteAction::Redirect(redirect) => {
+            json!({ "redirect": redirect.code, "uri": redirect.uri.as_deref() })
+        }
         RouteAction::Respond(respond) => json!({ "respond": respond.status }),
-        RouteAction::Closed(closure) => json!({ "closed": closure.code.to_string(), "fault": &*closure.fault }),
+        RouteAction::Closed(closure) => {
+            json!({ "closed": closure.code.to_string(), "fault": &*closure.fault })
+        }
     }
 }
 

@@ -33,14 +33,15 @@ impl Pages {
         providers: Vec<Arc<Provider>>,
         control: Handle,
     ) -> Self {
-        Self { logins, providers, control }
+        Self {
+            logins,
+            providers,
+            control,
+        }
     }
 
     /// Runs `page` on the control plane and waits for it from the data plane.
-    fn on_control(
-        &self,
-        page: impl Future<Output = Response<Bytes>> + Send + 'static,
-    ) -> Answer {
+    fn on_control(&self, page: impl Future<Output = Response<Bytes>> + Send + 'static) -> Answer {
         let page = self.control.spawn(page);
         Box::pin(async move {
             page.await.unwrap_or_else(|error| {
@@ -72,7 +73,7 @@ impl Local for Pages {
         match self.logins.get(sign_in.login).cloned() {
             Some(login) => {
                 let sign_in = sign_in.clone();
-                self.on_control(async move { login.challenge(&request, &sign_in) })
+                self.on_control(async move { login.challenge(&request, &sign_in).await })
             }
             None => at_once(status(StatusCode::SERVICE_UNAVAILABLE)),
         }

@@ -30,7 +30,12 @@ pub(crate) struct UpArgs {
     flags: Flags,
 
     /// What the log tells: error, warn, info, debug or trace, or a filter by module.
-    #[arg(long, value_name = "LEVEL", env = "DOORWARD_LOG", default_value = "info")]
+    #[arg(
+        long,
+        value_name = "LEVEL",
+        env = "DOORWARD_LOG",
+        default_value = "info"
+    )]
     log: String,
 }
 
@@ -70,7 +75,11 @@ fn start_log(filter: &str) -> Result<(), String> {
         .with_writer(std::io::stderr)
         .with_target(false)
         .with_ansi(terminal);
-    if terminal { log.compact().init() } else { log.json().flatten_event(true).init() }
+    if terminal {
+        log.compact().init()
+    } else {
+        log.json().flatten_event(true).init()
+    }
     Ok(())
 }
 

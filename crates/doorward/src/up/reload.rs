@@ -49,9 +49,16 @@ impl Maker {
     }
 
     async fn wire(&self, compiled: Compiled) -> Made {
-        let Compiled { snapshot, mut findings } = compiled;
+        let Compiled {
+            snapshot,
+            mut findings,
+        } = compiled;
         let snapshot = Arc::new(snapshot);
-        let providers: Vec<_> = snapshot.providers().iter().map(|settings| self.provider(settings)).collect();
+        let providers: Vec<_> = snapshot
+            .providers()
+            .iter()
+            .map(|settings| self.provider(settings))
+            .collect();
         self.transport.play(played(&snapshot, &providers));
         for provider in &providers {
             // The first sign-in should not wait for a key to be made; one that fails now is tried
@@ -73,8 +80,14 @@ impl Maker {
         findings.extend(self.held.apply(&snapshot, &self.names));
         tell(&findings);
         Made {
-            world: World { snapshot, local: Arc::new(pages) },
-            condition: Condition { findings, alarm: None, draining: false },
+            world: World {
+                snapshot,
+                local: Arc::new(pages),
+            },
+            condition: Condition {
+                findings,
+                alarm: None,
+            },
             providers,
         }
     }
@@ -100,8 +113,11 @@ impl Reload {
     /// Follows `watch` until the process ends.
     pub(crate) async fn run(self, mut watch: Option<Watch>) {
         let snapshot = Arc::clone(&self.world.load().snapshot);
-        let mut providers: Vec<_> =
-            snapshot.providers().iter().map(|settings| self.maker.provider(settings)).collect();
+        let mut providers: Vec<_> = snapshot
+            .providers()
+            .iter()
+            .map(|settings| self.maker.provider(settings))
+            .collect();
         let mut upkeep = tokio::time::interval(UPKEEP);
         loop {
             tokio::select! {
@@ -127,15 +143,22 @@ impl Reload {
         if compiled.snapshot == *now.snapshot {
             // The same world: requests keep their warm tables; only what is told may differ.
             let condition = self.condition.load();
-            if condition.findings != compiled.findings || condition.alarm.is_some() {
-                let mut findings = compiled.findings;
-                findings.extend(self.maker.held.apply(&now.snapshot, &self.maker.names));
+            let mut findings = compiled.findings;
+            findings.extend(self.maker.held.apply(&now.snapshot, &self.maker.names));
+            if condition.findings != findings || condition.alarm.is_some() {
                 tell(&findings);
-                self.condition.store(Arc::new(Condition { findings, alarm: None, draining: false }));
+                self.condition.store(Arc::new(Condition {
+                    findings,
+                    alarm: None,
+                }));
             }
             return Ok(None);
         }
-        let Made { world, condition, providers } = self.maker.wire(compiled).await;
+        let Made {
+            world,
+            condition,
+            providers,
+        } = self.maker.wire(compiled).await;
         self.world.store(Arc::new(world));
         self.condition.store(Arc::new(condition));
         tracing::info!("the manifests changed; new requests follow them");
@@ -144,12 +167,14 @@ impl Reload {
 
     /// The source cannot be read: the last good snapshot stays, and everybody who asks is told.
     fn alarm(&self, fault: &str) {
-        tracing::error!(fault, "the manifests cannot be read; the last good ones serve");
+        tracing::error!(
+            fault,
+            "the manifests cannot be read; the last good ones serve"
+        );
         let condition = self.condition.load();
         self.condition.store(Arc::new(Condition {
             findings: condition.findings.clone(),
             alarm: Some(fault.to_owned()),
-            draining: condition.draining,
         }));
     }
 
@@ -163,7 +188,26 @@ impl Reload {
         if let Err(error) = self.maker.sessions.sweep(now).await {
             tracing::error!(%error, "expired sessions cannot be deleted");
         }
-        self.maker.held.renew(now);
+        self.report(self.maker.held.renew(now));
+    }
+
+    /// Adds what was found since the manifests were compiled: a certificate that expires while it
+    /// serves, say.
+    fn report(&self, found: Vec<Finding>) {
+        let condition = self.condition.load();
+        let new: Vec<_> = found
+            .into_iter()
+            .filter(|finding| !condition.findings.contains(finding))
+            .collect();
+        if new.is_empty() {
+            return;
+        }
+        tell(&new);
+        let findings = condition.findings.iter().cloned().chain(new).collect();
+        self.condition.store(Arc::new(Condition {
+            findings,
+            alarm: condition.alarm.clone(),
+        }));
     }
 }
 
@@ -209,9 +253,15 @@ fn tell(findings: &[Finding]) {
             continue;
         }
         match finding.severity {
-            Severity::Error => tracing::error!(code = %finding.code, help = finding.remedy, "{line}"),
-            Severity::Warning => tracing::warn!(code = %finding.code, help = finding.remedy, "{line}"),
-            Severity::Note => tracing::debug!(code = %finding.code, help = finding.remedy, "{line}"),
+            Severity::Error => {
+                tracing::error!(code = %finding.code, help = finding.remedy, "{line}")
+            }
+            Severity::Warning => {
+                tracing::warn!(code = %finding.code, help = finding.remedy, "{line}")
+            }
+            Severity::Note => {
+                tracing::debug!(code = %finding.code, help = finding.remedy, "{line}")
+            }
         }
     }
 }

@@ -12,7 +12,9 @@ impl Clock for SystemClock {
     #[expect(clippy::disallowed_methods, reason = "the one clock behind the seam")]
     fn now(&self) -> Timestamp {
         // A clock before 1970 reads as 1970: every token is then not valid yet, none is valid longer.
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let since = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
         Timestamp::from_seconds(i64::try_from(since.as_secs()).unwrap_or(i64::MAX))
     }
 }

@@ -6,6 +6,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -19,7 +20,7 @@ use model::seams::{Clock, Randomness};
 use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::admin::{self, Admin, Condition};
+use super::admin::{self, Admin};
 use super::demo::{self, Demo, DemoFault};
 use super::reload::{CompilerEnded, Maker, Reload};
 use super::seams::{SystemClock, SystemRandomness};
@@ -57,7 +58,10 @@ impl fmt::Display for Fault {
             Self::Sessions(fault) => write!(f, "sessions: {fault}"),
             Self::Provider(fault) => write!(f, "provider: {fault}"),
             Self::Admin(address, error) => {
-                write!(f, "`{address}` cannot be bound: {error}\nhelp: name another with `--admin ADDR`")
+                write!(
+                    f,
+                    "`{address}` cannot be bound: {error}\nhelp: name another with `--admin ADDR`"
+                )
             }
             Self::Gateway(fault) => fault.fmt(f),
             Self::Signals(error) => write!(f, "signals: {error}"),
@@ -90,9 +94,17 @@ pub(crate) async fn serve(settings: Settings) -> Result<(), Fault> {
     let authority = Authority::load_or_create(state.path(), &*clock, &*randomness);
     let authority = Arc::new(authority.map_err(Fault::Authority)?);
 
-    let source = Source::open(&manifests, config_file.as_deref(), state.path(), &*randomness)?;
+    let source = Source::open(
+        &manifests,
+        config_file.as_deref(),
+        state.path(),
+        &*randomness,
+    )?;
     let transport = Arc::new(IssuerTransport::new());
-    let keys = Arc::new(Keys::new(Arc::<IssuerTransport>::clone(&transport), Arc::clone(&clock)));
+    let keys = Arc::new(Keys::new(
+        Arc::<IssuerTransport>::clone(&transport),
+        Arc::clone(&clock),
+    ));
     let sessions = Sessions::open(
         &state.path().join("sessions.db"),
         keys,
@@ -139,14 +151,20 @@ pub(crate) async fn serve(settings: Settings) -> Result<(), Fault> {
         LogSink::writing(io::stdout()),
     );
     let gateway = gateway.map_err(Fault::Gateway)?;
+    let draining = Arc::new(AtomicBool::new(false));
     let admin = Arc::new(Admin {
         world: Arc::clone(&world),
         metrics: gateway.metrics(),
         condition: Arc::clone(&condition),
+        draining: Arc::clone(&draining),
     });
     tokio::spawn(admin.serve(listener));
 
-    let reload = Reload { maker, world, condition: Arc::clone(&condition) };
+    let reload = Reload {
+        maker,
+        world,
+        condition,
+    };
     tokio::spawn(reload.run(source.watch));
 
     let addresses = Addresses {
@@ -154,7 +172,11 @@ pub(crate) async fn serve(settings: Settings) -> Result<(), Fault> {
         http: gateway.http_address(),
         admin: admin_address,
     };
-    announce(&addresses, authority.certificate_path(), source.demo.as_ref());
+    announce(
+        &addresses,
+        authority.certificate_path(),
+        source.demo.as_ref(),
+    );
     if let Some(file) = ready_file {
         addresses
             .write(&file, authority.certificate_path())
@@ -166,12 +188,7 @@ pub(crate) async fn serve(settings: Settings) -> Result<(), Fault> {
         _ = interrupt.recv() => {}
     }
     tracing::info!("stopping: requests in flight finish first");
-    let now = condition.load_full();
-    condition.store(Arc::new(Condition {
-        findings: now.findings.clone(),
-        alarm: now.alarm.clone(),
-        draining: true,
-    }));
+    draining.store(true, Ordering::Relaxed);
     gateway.drain(DRAIN).await;
     tracing::info!("stopped");
     Ok(())
@@ -198,10 +215,17 @@ impl Source {
         randomness: &dyn Randomness,
     ) -> Result<Self, Fault> {
         if manifests.is_empty() {
-            let Demo { objects, password, file } =
-                Demo::load_or_create(state, randomness).map_err(Fault::Demo)?;
+            let Demo {
+                objects,
+                password,
+                file,
+            } = Demo::load_or_create(state, randomness).map_err(Fault::Demo)?;
             let demo = Some(ShownDemo { password, file });
-            return Ok(Self { first: objects, watch: None, demo });
+            return Ok(Self {
+                first: objects,
+                watch: None,
+                demo,
+            });
         }
         let mut directory = Directory::new(manifests.to_vec());
         if let Some(file) = config_file {
@@ -209,7 +233,11 @@ impl Source {
         }
         let first = directory.read().map_err(Fault::Manifests)?;
         let watch = directory.watch().map_err(Fault::Manifests)?;
-        Ok(Self { first, watch: Some(watch), demo: None })
+        Ok(Self {
+            first,
+            watch: Some(watch),
+            demo: None,
+        })
     }
 }
 

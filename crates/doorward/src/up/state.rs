@@ -67,7 +67,10 @@ impl StateDirectory {
             .open(path.join("lock"))
             .map_err(unusable)?;
         match lock.try_lock() {
-            Ok(()) => Ok(Self { path: path.to_owned(), _lock: lock }),
+            Ok(()) => Ok(Self {
+                path: path.to_owned(),
+                _lock: lock,
+            }),
             Err(TryLockError::WouldBlock) => Err(StateFault::Held(path.to_owned())),
             Err(TryLockError::Error(error)) => Err(unusable(error)),
         }
@@ -88,8 +91,14 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let path = root.path().join("a/b");
         let first = StateDirectory::open(&path).unwrap();
-        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o700);
-        assert!(matches!(StateDirectory::open(&path), Err(StateFault::Held(_))));
+        assert_eq!(
+            fs::metadata(&path).unwrap().permissions().mode() & 0o777,
+            0o700
+        );
+        assert!(matches!(
+            StateDirectory::open(&path),
+            Err(StateFault::Held(_))
+        ));
         drop(first);
         StateDirectory::open(&path).unwrap();
     }
@@ -99,6 +108,9 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         fs::set_permissions(root.path(), fs::Permissions::from_mode(0o755)).unwrap();
         let refused = StateDirectory::open(root.path());
-        assert!(matches!(refused, Err(StateFault::NotPrivate(_, 0o755))), "{refused:?}");
+        assert!(
+            matches!(refused, Err(StateFault::NotPrivate(_, 0o755))),
+            "{refused:?}"
+        );
     }
 }

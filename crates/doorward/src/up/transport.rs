@@ -23,7 +23,10 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// Key sets and token answers are a few KiB; more is not an issuer.
 const LARGEST_ANSWER: usize = 1 << 20;
 
-#[expect(clippy::disallowed_types, reason = "the control plane's one client, behind its seam")]
+#[expect(
+    clippy::disallowed_types,
+    reason = "the control plane's one client, behind its seam"
+)]
 type Client = hyper_util::client::legacy::Client<HttpsConnector<HttpConnector>, Full<Bytes>>;
 
 /// A provider in this process and the URL that leads to it.
@@ -47,7 +50,10 @@ impl IssuerTransport {
         let client = client().inspect_err(|error| {
             tracing::warn!(%error, "the system's trusted certificates cannot be read; issuers outside this process cannot be reached");
         });
-        Self { local: ArcSwap::from_pointee(Vec::new()), client: client.ok() }
+        Self {
+            local: ArcSwap::from_pointee(Vec::new()),
+            client: client.ok(),
+        }
     }
 
     /// Names the issuers that this process plays from now on.
@@ -100,7 +106,9 @@ impl Transport for IssuerTransport {
 fn fault(error: &(dyn std::error::Error + 'static)) -> TransportFault {
     let mut cause = Some(error);
     while let Some(error) = cause {
-        let inner = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+        let inner = error
+            .downcast_ref::<std::io::Error>()
+            .and_then(std::io::Error::get_ref);
         if inner.is_some_and(|inner| inner.is::<rustls::Error>()) || error.is::<rustls::Error>() {
             return TransportFault::Untrusted;
         }

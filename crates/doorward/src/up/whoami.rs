@@ -5,8 +5,11 @@ use bytes::Bytes;
 use http::{HeaderValue, Request, Response, StatusCode, header};
 
 /// Headers that prove who somebody is: the page tells that they came, not what they say.
-const SECRETS: [header::HeaderName; 3] =
-    [header::AUTHORIZATION, header::COOKIE, header::PROXY_AUTHORIZATION];
+const SECRETS: [header::HeaderName; 3] = [
+    header::AUTHORIZATION,
+    header::COOKIE,
+    header::PROXY_AUTHORIZATION,
+];
 
 #[derive(Template)]
 #[template(path = "whoami.html")]
@@ -32,9 +35,15 @@ pub(crate) fn answer(request: &Request<Bytes>) -> Response<Bytes> {
         .collect();
     headers.sort();
     let page = Page {
-        user: request.headers().get("kubeflow-userid").and_then(|user| user.to_str().ok()),
+        user: request
+            .headers()
+            .get("kubeflow-userid")
+            .and_then(|user| user.to_str().ok()),
         method: request.method().as_str(),
-        target: request.uri().path_and_query().map_or("/", |target| target.as_str()),
+        target: request
+            .uri()
+            .path_and_query()
+            .map_or("/", |target| target.as_str()),
         headers,
     };
     let (status, body) = match page.render() {
@@ -47,7 +56,10 @@ pub(crate) fn answer(request: &Request<Bytes>) -> Response<Bytes> {
     let mut response = Response::new(Bytes::from(body));
     *response.status_mut() = status;
     let set = response.headers_mut();
-    set.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
+    set.insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("text/html; charset=utf-8"),
+    );
     set.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     set.insert(
         header::CONTENT_SECURITY_POLICY,

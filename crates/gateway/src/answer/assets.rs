@@ -24,7 +24,10 @@ impl Asset {
 }
 
 static STYLESHEET: LazyLock<Asset> = LazyLock::new(|| {
-    Asset::new("text/css; charset=utf-8", include_str!("../../../../assets/doorward.css"))
+    Asset::new(
+        "text/css; charset=utf-8",
+        include_str!("../../../../assets/doorward.css"),
+    )
 });
 static LOGO: LazyLock<Asset> =
     LazyLock::new(|| Asset::new("image/svg+xml", include_str!("../../../../assets/logo.svg")));
@@ -53,10 +56,15 @@ pub(crate) fn asset(parts: &Parts) -> Option<Response<Bytes>> {
     if is_known {
         *response.status_mut() = StatusCode::NOT_MODIFIED;
     } else {
-        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(asset.kind));
+        response
+            .headers_mut()
+            .insert(CONTENT_TYPE, HeaderValue::from_static(asset.kind));
     }
     response.headers_mut().insert(ETAG, asset.etag.clone());
-    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("public, max-age=3600"));
+    response.headers_mut().insert(
+        CACHE_CONTROL,
+        HeaderValue::from_static("public, max-age=3600"),
+    );
     Some(response)
 }
 
@@ -79,7 +87,12 @@ mod tests {
         let sheet = asked("GET", "/doorward/assets/doorward.css", None).unwrap();
         assert_eq!(sheet.headers()[CONTENT_TYPE], "text/css; charset=utf-8");
         assert!(!sheet.body().is_empty());
-        for path in ["/doorward/assets/", "/doorward/assets/../x", "/doorward/", "/"] {
+        for path in [
+            "/doorward/assets/",
+            "/doorward/assets/../x",
+            "/doorward/",
+            "/",
+        ] {
             assert!(asked("GET", path, None).is_none(), "{path}");
         }
         assert!(asked("POST", "/doorward/assets/doorward.css", None).is_none());
@@ -88,7 +101,12 @@ mod tests {
     #[test]
     fn a_file_the_browser_has_is_not_sent_again() {
         let first = asked("GET", "/doorward/assets/logo.svg", None).unwrap();
-        let again = asked("GET", "/doorward/assets/logo.svg", Some(&first.headers()[ETAG])).unwrap();
+        let again = asked(
+            "GET",
+            "/doorward/assets/logo.svg",
+            Some(&first.headers()[ETAG]),
+        )
+        .unwrap();
         assert_eq!(again.status(), StatusCode::NOT_MODIFIED);
         assert!(again.body().is_empty());
     }

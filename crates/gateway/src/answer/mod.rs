@@ -32,14 +32,23 @@ impl Asker {
     /// Reads `accept`.
     pub(crate) fn new(parts: &Parts, request_id: &HeaderValue) -> Self {
         let html = parts.headers.get_all(ACCEPT).iter().any(|value| {
-            value.as_bytes().windows(9).any(|window| window.eq_ignore_ascii_case(b"text/html"))
+            value
+                .as_bytes()
+                .windows(9)
+                .any(|window| window.eq_ignore_ascii_case(b"text/html"))
         });
-        Self { html, request_id: Some(request_id.clone()) }
+        Self {
+            html,
+            request_id: Some(request_id.clone()),
+        }
     }
 
     /// Somebody whose request could not be read.
     pub(crate) fn unknown() -> Self {
-        Self { html: false, request_id: None }
+        Self {
+            html: false,
+            request_id: None,
+        }
     }
 }
 
@@ -60,7 +69,10 @@ pub(crate) enum LocalFault {
 
 /// The head could not be made into facts.
 pub(crate) fn unclear(unclear: Unclear, entry: Box<Entry>) -> Response<Body> {
-    send(render::told(table::unclear(unclear), &Asker::unknown()), entry)
+    send(
+        render::told(table::unclear(unclear), &Asker::unknown()),
+        entry,
+    )
 }
 
 /// Host or path cannot mean anything.
@@ -128,7 +140,9 @@ pub(crate) fn direct(respond: &Respond, entry: Box<Entry>) -> Response<Body> {
     *response.status_mut() =
         StatusCode::from_u16(respond.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     if !respond.body.is_empty() {
-        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
+        response
+            .headers_mut()
+            .insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
     }
     send(response, entry)
 }
@@ -137,7 +151,11 @@ pub(crate) fn direct(respond: &Respond, entry: Box<Entry>) -> Response<Body> {
 pub(crate) fn send(response: Response<Bytes>, mut entry: Box<Entry>) -> Response<Body> {
     entry.status = response.status().as_u16();
     response.map(|bytes| {
-        let content = if bytes.is_empty() { Content::Empty } else { Content::Full(bytes) };
+        let content = if bytes.is_empty() {
+            Content::Empty
+        } else {
+            Content::Full(bytes)
+        };
         Body::new(content, entry)
     })
 }

@@ -28,16 +28,26 @@ struct Shown<'a> {
 
 /// The answer that says `told` to `asker`.
 pub(super) fn told(told: Told, asker: &Asker) -> Response<Bytes> {
-    let Told { status, text, page, close } = told;
+    let Told {
+        status,
+        text,
+        page,
+        close,
+    } = told;
     let id = asker.request_id.as_ref();
-    let html = page.filter(|_| asker.html).and_then(|page| render(&page, id));
+    let html = page
+        .filter(|_| asker.html)
+        .and_then(|page| render(&page, id));
     let is_page = html.is_some();
     let mut response = Response::new(html.unwrap_or_else(|| text.into_owned()).into());
     *response.status_mut() = status;
     let headers = response.headers_mut();
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     if is_page {
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
+        headers.insert(
+            CONTENT_TYPE,
+            HeaderValue::from_static("text/html; charset=utf-8"),
+        );
         headers.insert(CONTENT_SECURITY_POLICY, POLICY);
         headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
     } else {
@@ -54,9 +64,20 @@ pub(super) fn told(told: Told, asker: &Asker) -> Response<Bytes> {
 }
 
 fn render(page: &Page, request_id: Option<&HeaderValue>) -> Option<String> {
-    let Page { title, lead, command } = page;
+    let Page {
+        title,
+        lead,
+        command,
+    } = page;
     let request_id = request_id.and_then(|id| id.to_str().ok());
-    Shown { title, lead, command: command.as_deref(), request_id }.render().ok()
+    Shown {
+        title,
+        lead,
+        command: command.as_deref(),
+        request_id,
+    }
+    .render()
+    .ok()
 }
 
 #[cfg(test)]
@@ -69,12 +90,19 @@ mod tests {
     use crate::proxy::UpstreamFault;
 
     fn asker(html: bool) -> Asker {
-        Asker { html, request_id: Some(HeaderValue::from_static("id-1")) }
+        Asker {
+            html,
+            request_id: Some(HeaderValue::from_static("id-1")),
+        }
     }
 
     #[test]
     fn a_browser_gets_a_page_and_a_script_gets_a_line() {
-        let service = ServiceRef { namespace: "ns".into(), name: "<ui>".into(), port: 80 };
+        let service = ServiceRef {
+            namespace: "ns".into(),
+            name: "<ui>".into(),
+            port: 80,
+        };
         let fault = || table::upstream(UpstreamFault::Unreachable, &service);
         let page = told(fault(), &asker(true));
         assert_eq!(page.headers()[CONTENT_TYPE], "text/html; charset=utf-8");

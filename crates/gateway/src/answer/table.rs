@@ -5,8 +5,8 @@ use std::borrow::Cow;
 
 use http::StatusCode;
 use model::snapshot::ServiceRef;
-use policy::decision::Refusal;
 use policy::Unreadable;
+use policy::decision::Refusal;
 
 use super::{LocalFault, is_foreign};
 use crate::facts::Unclear;
@@ -39,17 +39,32 @@ pub(super) struct Page {
 const TELL: &str = "Tell your administrator, with the request number below.";
 
 fn text(status: StatusCode, text: impl Into<Cow<'static, str>>) -> Told {
-    Told { status, text: text.into(), page: None, close: false }
+    Told {
+        status,
+        text: text.into(),
+        page: None,
+        close: false,
+    }
 }
 
 impl Told {
     fn page(self, title: &'static str, lead: impl Into<Cow<'static, str>>) -> Self {
-        let page = Page { title, lead: lead.into(), command: None };
-        Self { page: Some(page), ..self }
+        let page = Page {
+            title,
+            lead: lead.into(),
+            command: None,
+        };
+        Self {
+            page: Some(page),
+            ..self
+        }
     }
 
     fn closing(self) -> Self {
-        Self { close: true, ..self }
+        Self {
+            close: true,
+            ..self
+        }
     }
 }
 
@@ -57,17 +72,23 @@ impl Told {
 pub(super) fn unclear(unclear: Unclear) -> Told {
     let (status, said) = match unclear {
         Unclear::NoHost => (StatusCode::BAD_REQUEST, "the request names no host"),
-        Unclear::TwoHosts => (StatusCode::BAD_REQUEST, "the request names more than one host"),
-        Unclear::OtherHost => {
-            (StatusCode::BAD_REQUEST, "the request's target and its `host` header differ")
-        }
+        Unclear::TwoHosts => (
+            StatusCode::BAD_REQUEST,
+            "the request names more than one host",
+        ),
+        Unclear::OtherHost => (
+            StatusCode::BAD_REQUEST,
+            "the request's target and its `host` header differ",
+        ),
         Unclear::HostBytes => (StatusCode::BAD_REQUEST, "the request's host is not a host"),
-        Unclear::Connect => {
-            (StatusCode::METHOD_NOT_ALLOWED, "this is no forward proxy: `CONNECT` is refused")
-        }
-        Unclear::TooManyHeaders => {
-            (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "the request has too many headers")
-        }
+        Unclear::Connect => (
+            StatusCode::METHOD_NOT_ALLOWED,
+            "this is no forward proxy: `CONNECT` is refused",
+        ),
+        Unclear::TooManyHeaders => (
+            StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            "the request has too many headers",
+        ),
     };
     text(status, said).closing()
 }
@@ -88,41 +109,56 @@ pub(super) fn refusal(refusal: &Refusal) -> Told {
         // What stock Kubeflow answers, pages included.
         Refusal::Denied => text(StatusCode::FORBIDDEN, "RBAC: access denied"),
         Refusal::Token(fault) => {
-            let status =
-                if is_foreign(*fault) { StatusCode::FORBIDDEN } else { StatusCode::UNAUTHORIZED };
+            let status = if is_foreign(*fault) {
+                StatusCode::FORBIDDEN
+            } else {
+                StatusCode::UNAUTHORIZED
+            };
             text(status, fault.message())
         }
-        Refusal::NotAllowedIn => {
-            text(StatusCode::FORBIDDEN, "this account is not allowed in").page(
+        Refusal::NotAllowedIn => text(StatusCode::FORBIDDEN, "this account is not allowed in")
+            .page(
                 "This account is not allowed in",
                 "You are signed in, but this account may not use what is behind this door. Sign in \
                  with another account, or ask your administrator to let this one in.",
-            )
-        }
-        Refusal::AuthorizerUnavailable(status) => {
-            text(StatusCode::from_u16(*status).unwrap_or(StatusCode::FORBIDDEN), "")
-        }
-        Refusal::StoreUnavailable => {
-            text(StatusCode::SERVICE_UNAVAILABLE, "the session store does not answer").page(
-                "Sessions cannot be read",
-                format!("You may be signed in, but this cannot be checked now. Try again in a \
-                         moment. If it stays, {}", lower(TELL)),
-            )
-        }
-        Refusal::Closed(_) => {
-            text(StatusCode::SERVICE_UNAVAILABLE, "closed: a manifest of this gateway is broken")
-                .page(
-                    "This door is closed",
-                    format!("The gateway's configuration for this address cannot be read, so nobody \
-                             is let through. {TELL}"),
-                )
-        }
+            ),
+        Refusal::AuthorizerUnavailable(status) => text(
+            StatusCode::from_u16(*status).unwrap_or(StatusCode::FORBIDDEN),
+            "",
+        ),
+        Refusal::StoreUnavailable => text(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "the session store does not answer",
+        )
+        .page(
+            "Sessions cannot be read",
+            format!(
+                "You may be signed in, but this cannot be checked now. Try again in a \
+                         moment. If it stays, {}",
+                lower(TELL)
+            ),
+        ),
+        Refusal::Closed(_) => text(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "closed: a manifest of this gateway is broken",
+        )
+        .page(
+            "This door is closed",
+            format!(
+                "The gateway's configuration for this address cannot be read, so nobody \
+                             is let through. {TELL}"
+            ),
+        ),
     }
 }
 
 /// An upstream that did not answer.
 pub(super) fn upstream(fault: UpstreamFault, service: &ServiceRef) -> Told {
-    let ServiceRef { name, namespace, port } = service;
+    let ServiceRef {
+        name,
+        namespace,
+        port,
+    } = service;
     match fault {
         UpstreamFault::Unresolvable | UpstreamFault::Unreachable => {
             let command = format!("--resolve {name}.{namespace}=ADDR");
@@ -137,7 +173,14 @@ pub(super) fn upstream(fault: UpstreamFault, service: &ServiceRef) -> Told {
                  wrong; try again in a moment."
             );
             let told = text(StatusCode::SERVICE_UNAVAILABLE, said);
-            Told { page: Some(Page { title, lead: lead.into(), command: Some(command) }), ..told }
+            Told {
+                page: Some(Page {
+                    title,
+                    lead: lead.into(),
+                    command: Some(command),
+                }),
+                ..told
+            }
         }
         UpstreamFault::BrokeOff => text(
             StatusCode::SERVICE_UNAVAILABLE,
@@ -145,34 +188,47 @@ pub(super) fn upstream(fault: UpstreamFault, service: &ServiceRef) -> Told {
         )
         .page(
             "The application broke off",
-            format!("The Service {name} in namespace {namespace} ended the connection without an \
-                     answer. Try again in a moment."),
+            format!(
+                "The Service {name} in namespace {namespace} ended the connection without an \
+                     answer. Try again in a moment."
+            ),
         ),
         UpstreamFault::Timeout => text(StatusCode::GATEWAY_TIMEOUT, "upstream request timeout"),
-        UpstreamFault::ClientStalled => {
-            text(StatusCode::REQUEST_TIMEOUT, "the request's body did not arrive").closing()
+        UpstreamFault::ClientStalled => text(
+            StatusCode::REQUEST_TIMEOUT,
+            "the request's body did not arrive",
+        )
+        .closing(),
+        UpstreamFault::ClientBroke => {
+            text(StatusCode::BAD_REQUEST, "the request's body broke off").closing()
         }
-        UpstreamFault::Rewrite => {
-            text(StatusCode::INTERNAL_SERVER_ERROR, "the route's rewrite makes no path")
-        }
+        UpstreamFault::Rewrite => text(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "the route's rewrite makes no path",
+        ),
     }
 }
 
 /// A local service that was not asked, or did not answer.
 pub(super) fn local(fault: LocalFault) -> Told {
     match fault {
-        LocalFault::BodyTooLarge => {
-            text(StatusCode::PAYLOAD_TOO_LARGE, "the request's body is too large").closing()
-        }
+        LocalFault::BodyTooLarge => text(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "the request's body is too large",
+        )
+        .closing(),
         LocalFault::BodyBroken => {
             text(StatusCode::BAD_REQUEST, "the request's body broke off").closing()
         }
-        LocalFault::BodyStalled => {
-            text(StatusCode::REQUEST_TIMEOUT, "the request's body did not arrive").closing()
-        }
-        LocalFault::Rewrite => {
-            text(StatusCode::INTERNAL_SERVER_ERROR, "the route's rewrite makes no path")
-        }
+        LocalFault::BodyStalled => text(
+            StatusCode::REQUEST_TIMEOUT,
+            "the request's body did not arrive",
+        )
+        .closing(),
+        LocalFault::Rewrite => text(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "the route's rewrite makes no path",
+        ),
         LocalFault::Failed => text(StatusCode::INTERNAL_SERVER_ERROR, "this page failed")
             .page("This page failed", format!("It is not your fault. {TELL}")),
     }
@@ -225,15 +281,25 @@ mod tests {
 
     #[test]
     fn a_missing_upstream_is_named_with_the_remedy() {
-        let service = ServiceRef { namespace: "kubeflow".into(), name: "ui".into(), port: 80 };
+        let service = ServiceRef {
+            namespace: "kubeflow".into(),
+            name: "ui".into(),
+            port: 80,
+        };
         let told = upstream(UpstreamFault::Unreachable, &service);
         assert_eq!(told.status, StatusCode::SERVICE_UNAVAILABLE);
         assert_eq!(
             told.text,
             "service `ui.kubeflow:80` takes no connections; help: --resolve ui.kubeflow=ADDR"
         );
-        assert_eq!(told.page.unwrap().command.unwrap(), "--resolve ui.kubeflow=ADDR");
+        assert_eq!(
+            told.page.unwrap().command.unwrap(),
+            "--resolve ui.kubeflow=ADDR"
+        );
         let told = upstream(UpstreamFault::Timeout, &service);
-        assert_eq!((told.status.as_u16(), &*told.text), (504, "upstream request timeout"));
+        assert_eq!(
+            (told.status.as_u16(), &*told.text),
+            (504, "upstream request timeout")
+        );
     }
 }

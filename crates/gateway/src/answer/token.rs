@@ -14,8 +14,11 @@ const REALM: usize = 128;
 pub(super) fn challenge(response: &mut Response<Bytes>, facts: &Facts, parts: &Parts) {
     let authority = facts.authority.to_str().unwrap_or_default();
     let url = format!("{}://{authority}{}", facts.scheme, parts.uri.path());
-    let realm: String =
-        url.chars().filter(|it| it.is_ascii_graphic() && !"\"\\".contains(*it)).take(REALM).collect();
+    let realm: String = url
+        .chars()
+        .filter(|it| it.is_ascii_graphic() && !"\"\\".contains(*it))
+        .take(REALM)
+        .collect();
     let challenge = format!("Bearer realm=\"{realm}\", error=\"invalid_token\"");
     if let Ok(value) = HeaderValue::from_str(&challenge) {
         response.headers_mut().insert(WWW_AUTHENTICATE, value);

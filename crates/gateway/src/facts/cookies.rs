@@ -25,16 +25,22 @@ pub(super) fn join(headers: &mut HeaderMap) {
 /// Takes the session cookies out: a name in `names`, or one that a login proxy derives from it
 /// (`NAME_0`, `NAME_csrf`, `NAME_…_csrf`).
 pub(crate) fn without_session_cookies(headers: &mut HeaderMap, names: &[Box<str>]) {
-    let Some(value) = headers.get(COOKIE) else { return };
+    let Some(value) = headers.get(COOKIE) else {
+        return;
+    };
     let bytes = value.as_bytes();
     if !names.iter().any(|name| occurs(bytes, name.as_bytes())) {
         return;
     }
     let is_ours = |cookie: &[u8]| {
-        let end = cookie.iter().position(|byte| *byte == b'=').unwrap_or(cookie.len());
+        let end = cookie
+            .iter()
+            .position(|byte| *byte == b'=')
+            .unwrap_or(cookie.len());
         let name = cookie[..end].trim_ascii();
-        names.iter().any(|ours| {
-            match name.strip_prefix(ours.as_bytes()) {
+        names
+            .iter()
+            .any(|ours| match name.strip_prefix(ours.as_bytes()) {
                 Some([]) => true,
                 Some([b'_', rest @ ..]) => {
                     rest == b"csrf"
@@ -42,8 +48,7 @@ pub(crate) fn without_session_cookies(headers: &mut HeaderMap, names: &[Box<str>
                         || !rest.is_empty() && rest.iter().all(u8::is_ascii_digit)
                 }
                 _ => false,
-            }
-        })
+            })
     };
     let mut kept = Vec::with_capacity(bytes.len());
     let mut removed = false;
@@ -73,7 +78,9 @@ pub(crate) fn without_session_cookies(headers: &mut HeaderMap, names: &[Box<str>
 }
 
 fn occurs(haystack: &[u8], needle: &[u8]) -> bool {
-    haystack.windows(needle.len().max(1)).any(|window| window == needle)
+    haystack
+        .windows(needle.len().max(1))
+        .any(|window| window == needle)
 }
 
 #[cfg(test)]
@@ -88,22 +95,34 @@ mod tests {
         join(&mut headers);
         assert!(headers.get_all(COOKIE).iter().count() <= 1);
         without_session_cookies(&mut headers, &["session".into(), "_oauth2_proxy".into()]);
-        headers.get(COOKIE).map(|value| value.to_str().unwrap().to_owned())
+        headers
+            .get(COOKIE)
+            .map(|value| value.to_str().unwrap().to_owned())
     }
 
     #[test]
     fn session_cookies_never_reach_an_application() {
         assert_eq!(left(&["session=1"]), None);
         assert_eq!(left(&["a=1; session=2;b=3"]).as_deref(), Some("a=1; b=3"));
-        assert_eq!(left(&["a=1", "session=2", "b=3"]).as_deref(), Some("a=1; b=3"));
-        assert_eq!(left(&["_oauth2_proxy_csrf=1; _oauth2_proxy_0a1b_csrf=1; _oauth2_proxy_0=2; a=b"]).as_deref(), Some("a=b"));
+        assert_eq!(
+            left(&["a=1", "session=2", "b=3"]).as_deref(),
+            Some("a=1; b=3")
+        );
+        assert_eq!(
+            left(&["_oauth2_proxy_csrf=1; _oauth2_proxy_0a1b_csrf=1; _oauth2_proxy_0=2; a=b"])
+                .as_deref(),
+            Some("a=b")
+        );
         assert_eq!(left(&["session =2; a=1"]).as_deref(), Some("a=1"));
         assert_eq!(left(&["session; a=1"]).as_deref(), Some("a=1"));
     }
 
     #[test]
     fn other_cookies_pass_as_they_are() {
-        assert_eq!(left(&["a=session; sessions=1;session_id=2"]).as_deref(), Some("a=session; sessions=1;session_id=2"));
+        assert_eq!(
+            left(&["a=session; sessions=1;session_id=2"]).as_deref(),
+            Some("a=session; sessions=1;session_id=2")
+        );
         assert_eq!(left(&["a=1", "b=2"]).as_deref(), Some("a=1; b=2"));
         assert_eq!(left(&[]), None);
     }

@@ -26,7 +26,9 @@ pub(super) fn scheme(headers: &HeaderMap, secure: bool, trusted_hops: usize) -> 
 /// The client's address: the `trusted_hops`-th element of `x-forwarded-for` from the right, the
 /// peer when there are fewer or it is no address.
 pub(super) fn client(headers: &HeaderMap, peer: IpAddr, trusted_hops: usize) -> IpAddr {
-    let Some(skip) = trusted_hops.checked_sub(1) else { return peer };
+    let Some(skip) = trusted_hops.checked_sub(1) else {
+        return peer;
+    };
     let values: Vec<&HeaderValue> = headers.get_all(FOR).iter().collect();
     let mut elements = values
         .into_iter()
@@ -39,7 +41,10 @@ pub(super) fn client(headers: &HeaderMap, peer: IpAddr, trusted_hops: usize) -> 
 fn address(text: &str) -> Option<IpAddr> {
     let text = text.trim();
     let bare = text.trim_start_matches('[').trim_end_matches(']');
-    let address = bare.parse().ok().or_else(|| Some(text.parse::<SocketAddr>().ok()?.ip()))?;
+    let address = bare
+        .parse()
+        .ok()
+        .or_else(|| Some(text.parse::<SocketAddr>().ok()?.ip()))?;
     Some(IpAddr::to_canonical(&address))
 }
 
@@ -103,7 +108,10 @@ mod tests {
 
     #[test]
     fn the_client_is_counted_from_the_right() {
-        let headers = map(&[("x-forwarded-for", "1.1.1.1, 2.2.2.2"), ("x-forwarded-for", "3.3.3.3")]);
+        let headers = map(&[
+            ("x-forwarded-for", "1.1.1.1, 2.2.2.2"),
+            ("x-forwarded-for", "3.3.3.3"),
+        ]);
         let client = |hops| client(&headers, peer().address, hops).to_string();
         assert_eq!(client(0), "10.0.0.9");
         assert_eq!(client(1), "3.3.3.3");
@@ -114,9 +122,8 @@ mod tests {
 
     #[test]
     fn an_address_with_port_or_brackets_is_read_and_anything_else_is_not_believed() {
-        let client = |text: &str| {
-            client(&map(&[("x-forwarded-for", text)]), peer().address, 1).to_string()
-        };
+        let client =
+            |text: &str| client(&map(&[("x-forwarded-for", text)]), peer().address, 1).to_string();
         assert_eq!(client("1.1.1.1:99"), "1.1.1.1");
         assert_eq!(client("[::2]:99"), "::2");
         assert_eq!(client("::ffff:1.2.3.4"), "1.2.3.4");
@@ -134,7 +141,13 @@ mod tests {
         let seen = |hops| {
             let mut headers = map(&lies);
             let scheme = scheme(&headers, false, hops);
-            set(&mut headers, &peer(), scheme, &HeaderValue::from_static("a.com"), hops);
+            set(
+                &mut headers,
+                &peer(),
+                scheme,
+                &HeaderValue::from_static("a.com"),
+                hops,
+            );
             [FOR, PROTO, HOST].map(|name| headers[name].to_str().unwrap().to_owned())
         };
         assert_eq!(seen(0), ["10.0.0.9", "http", "a.com"]);

@@ -20,8 +20,13 @@ const HOP_BY_HOP: [&str; 7] = [
 
 /// Set by us under exactly this name; other spellings would reach applications that fold `_` and
 /// `-` together.
-const OURS: [&str; 5] =
-    ["traceparent", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-request-id"];
+const OURS: [&str; 5] = [
+    "traceparent",
+    "x-forwarded-for",
+    "x-forwarded-host",
+    "x-forwarded-proto",
+    "x-request-id",
+];
 
 /// Instructions to the proxy itself, never taken from outside.
 const CONTROL: [&str; 4] = [
@@ -46,7 +51,9 @@ pub(super) struct NameTable {
 impl NameTable {
     /// Knows `identity` besides the names above.
     pub(super) fn new(identity: &[HeaderName]) -> Self {
-        let mut table = Self { by_length: Vec::new() };
+        let mut table = Self {
+            by_length: Vec::new(),
+        };
         for name in identity.iter().map(HeaderName::as_str).chain(CONTROL) {
             table.add(&name.replace('_', "-"), Kind::Identity);
         }
@@ -68,7 +75,10 @@ impl NameTable {
 
     fn kind(&self, name: &str) -> Option<Kind> {
         let known = self.by_length.get(name.len())?.iter();
-        known.clone().find(|(known, _)| same_name(known, name)).map(|(_, kind)| *kind)
+        known
+            .clone()
+            .find(|(known, _)| same_name(known, name))
+            .map(|(_, kind)| *kind)
     }
 
     fn is_refused(&self, name: &str) -> bool {
@@ -91,7 +101,12 @@ fn same_name(known: &str, name: &str) -> bool {
 pub(super) fn strip_request(parts: &mut Parts, names: &NameTable) -> bool {
     let headers = &mut parts.headers;
     let mut refused: Vec<HeaderName> = Vec::new();
-    refused.extend(headers.keys().filter(|name| names.is_refused(name.as_str())).cloned());
+    refused.extend(
+        headers
+            .keys()
+            .filter(|name| names.is_refused(name.as_str()))
+            .cloned(),
+    );
     if refused.is_empty() {
         return false;
     }
@@ -99,7 +114,11 @@ pub(super) fn strip_request(parts: &mut Parts, names: &NameTable) -> bool {
     if headers.contains_key(CONNECTION) {
         let named = named_by_connection(headers);
         asks_upgrade = named.contains(&UPGRADE);
-        refused.extend(named.into_iter().filter(|name| ![HOST, CONTENT_LENGTH].contains(name)));
+        refused.extend(
+            named
+                .into_iter()
+                .filter(|name| ![HOST, CONTENT_LENGTH].contains(name)),
+        );
     }
     let websocket = asks_upgrade
         && parts.method == Method::GET
@@ -108,7 +127,9 @@ pub(super) fn strip_request(parts: &mut Parts, names: &NameTable) -> bool {
             .get(UPGRADE)
             .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"websocket"));
     let trailers = headers.get(TE).is_some_and(|value| {
-        value.to_str().is_ok_and(|text| text.split(',').any(|it| it.trim() == "trailers"))
+        value
+            .to_str()
+            .is_ok_and(|text| text.split(',').any(|it| it.trim() == "trailers"))
     });
     for name in refused {
         headers.remove(name);
@@ -174,7 +195,11 @@ mod tests {
     }
 
     fn names_left(headers: &[(&str, &str)]) -> Vec<String> {
-        stripped(headers).1.into_iter().map(|(name, _)| name).collect()
+        stripped(headers)
+            .1
+            .into_iter()
+            .map(|(name, _)| name)
+            .collect()
     }
 
     #[test]
@@ -187,9 +212,17 @@ mod tests {
             "x_auth-request_user",
             "gap_auth",
         ] {
-            assert_eq!(names_left(&[(name, "a"), (name, "b"), ("x-other", "c")]), ["x-other"]);
+            assert_eq!(
+                names_left(&[(name, "a"), (name, "b"), ("x-other", "c")]),
+                ["x-other"]
+            );
         }
-        let near = ["kubeflow-userids", "kubeflow-useri", "kubeflow.userid", "xauth-request-user"];
+        let near = [
+            "kubeflow-userids",
+            "kubeflow-useri",
+            "kubeflow.userid",
+            "xauth-request-user",
+        ];
         for name in near {
             assert_eq!(names_left(&[(name, "a")]), [name]);
         }
@@ -197,9 +230,21 @@ mod tests {
 
     #[test]
     fn look_alikes_of_our_own_headers_go() {
-        assert_eq!(names_left(&[("x_forwarded-for", "1.1.1.1"), ("x_request_id", "a")]), [""; 0]);
-        assert_eq!(names_left(&[("x-forwarded-for", "1.1.1.1")]), ["x-forwarded-for"]);
-        assert_eq!(names_left(&[("x-envoy-original-path", "/a"), ("x-envoy-upstream-rq-timeout-ms", "1")]), [""; 0]);
+        assert_eq!(
+            names_left(&[("x_forwarded-for", "1.1.1.1"), ("x_request_id", "a")]),
+            [""; 0]
+        );
+        assert_eq!(
+            names_left(&[("x-forwarded-for", "1.1.1.1")]),
+            ["x-forwarded-for"]
+        );
+        assert_eq!(
+            names_left(&[
+                ("x-envoy-original-path", "/a"),
+                ("x-envoy-upstream-rq-timeout-ms", "1")
+            ]),
+            [""; 0]
+        );
     }
 
     #[test]
@@ -218,7 +263,10 @@ mod tests {
             ("accept", "*/*"),
         ];
         assert_eq!(names_left(&headers), ["accept", "host"]);
-        assert_eq!(stripped(&[("te", "gzip, trailers")]).1, [("te".into(), "trailers".into())]);
+        assert_eq!(
+            stripped(&[("te", "gzip, trailers")]).1,
+            [("te".into(), "trailers".into())]
+        );
     }
 
     #[test]
@@ -226,7 +274,10 @@ mod tests {
         let ask = |protocol: &str| {
             stripped(&[("connection", "keep-alive, Upgrade"), ("upgrade", protocol)])
         };
-        assert_eq!(ask("WebSocket"), (true, vec![("upgrade".into(), "websocket".into())]));
+        assert_eq!(
+            ask("WebSocket"),
+            (true, vec![("upgrade".into(), "websocket".into())])
+        );
         assert_eq!(ask("h2c"), (false, vec![]));
         assert_eq!(ask("websocket, h2c"), (false, vec![]));
         assert_eq!(stripped(&[("upgrade", "websocket")]), (false, vec![]));
@@ -235,10 +286,16 @@ mod tests {
     #[test]
     fn an_answer_loses_what_was_meant_for_us_alone() {
         let mut headers = HeaderMap::new();
-        for (name, value) in
-            [("connection", "close, x-hop"), ("x-hop", "1"), ("content-length", "2"), ("x", "y")]
-        {
-            headers.insert(HeaderName::from_static(name), HeaderValue::from_static(value));
+        for (name, value) in [
+            ("connection", "close, x-hop"),
+            ("x-hop", "1"),
+            ("content-length", "2"),
+            ("x", "y"),
+        ] {
+            headers.insert(
+                HeaderName::from_static(name),
+                HeaderValue::from_static(value),
+            );
         }
         strip_answer(&mut headers);
         let left: Vec<&str> = headers.keys().map(HeaderName::as_str).collect();

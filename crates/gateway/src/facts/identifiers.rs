@@ -27,7 +27,12 @@ impl Identifiers {
     /// Draws from `randomness`.
     pub(crate) fn new(randomness: Arc<dyn Randomness>) -> Self {
         let drawn = [0; NEEDED * 128];
-        Self { randomness, used: drawn.len(), drawn, text: BytesMut::new() }
+        Self {
+            randomness,
+            used: drawn.len(),
+            drawn,
+            text: BytesMut::new(),
+        }
     }
 
     /// Gives a request the identifiers that it lacks; returns its id and a draw.
@@ -148,7 +153,10 @@ mod tests {
         assert_eq!(draw.to_ne_bytes(), [24, 25, 26, 27]);
         assert_eq!(map.get_all(REQUEST_ID).iter().collect::<Vec<_>>(), [&id]);
         assert_eq!(map.get_all(TRACEPARENT).iter().count(), 1);
-        (id.to_str().unwrap().to_owned(), map[TRACEPARENT].to_str().unwrap().to_owned())
+        (
+            id.to_str().unwrap().to_owned(),
+            map[TRACEPARENT].to_str().unwrap().to_owned(),
+        )
     }
 
     const ID: &str = "00010203-0405-4607-8809-0a0b0c0d0e0f";
@@ -168,8 +176,16 @@ mod tests {
         for bad in ["", "a b", "<script>", "a\"b", &long] {
             assert_eq!(identified(&[("x-request-id", bad)]).0, ID, "{bad}");
         }
-        assert_eq!(identified(&[("x-request-id", "a"), ("x-request-id", "b")]).0, ID);
-        for bad in ["01-4bf9", &trace.to_uppercase(), &trace.replace('4', "g"), "00-00000000000000000000000000000000-00f067aa0ba902b7-01"] {
+        assert_eq!(
+            identified(&[("x-request-id", "a"), ("x-request-id", "b")]).0,
+            ID
+        );
+        for bad in [
+            "01-4bf9",
+            &trace.to_uppercase(),
+            &trace.replace('4', "g"),
+            "00-00000000000000000000000000000000-00f067aa0ba902b7-01",
+        ] {
             assert_eq!(identified(&[("traceparent", bad)]).1, TRACE, "{bad}");
         }
     }

@@ -95,7 +95,11 @@ pub(crate) fn gather(
 
     let upgrade = !peer.secure && worker.https_upgrade() && scheme == "http";
     let entry = view.entry(peer.secure, authority.to_str().unwrap_or_default());
-    let local_port = if entry.secure { worker.https_port() } else { worker.http_port() };
+    let local_port = if entry.secure {
+        worker.https_port()
+    } else {
+        worker.http_port()
+    };
     Ok(Facts {
         authority,
         scheme,
@@ -130,7 +134,11 @@ fn authority(parts: &Parts) -> Result<HeaderValue, Unclear> {
         return Err(Unclear::NoHost);
     }
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~:[]%".contains(&byte);
-    if text.bytes().all(plain) { Ok(authority) } else { Err(Unclear::HostBytes) }
+    if text.bytes().all(plain) {
+        Ok(authority)
+    } else {
+        Err(Unclear::HostBytes)
+    }
 }
 
 fn value_of(authority: &Authority) -> Result<HeaderValue, Unclear> {
@@ -138,9 +146,18 @@ fn value_of(authority: &Authority) -> Result<HeaderValue, Unclear> {
 }
 
 fn same_host(named: &Authority, host: &HeaderValue, scheme: Option<&Scheme>) -> bool {
-    let default = if scheme == Some(&Scheme::HTTP) { ":80" } else { ":443" };
-    let bare = |text: &str| text.strip_suffix(default).unwrap_or(text).to_ascii_lowercase();
-    host.to_str().is_ok_and(|host| bare(host) == bare(named.as_str()))
+    let default = if scheme == Some(&Scheme::HTTP) {
+        ":80"
+    } else {
+        ":443"
+    };
+    let bare = |text: &str| {
+        text.strip_suffix(default)
+            .unwrap_or(text)
+            .to_ascii_lowercase()
+    };
+    host.to_str()
+        .is_ok_and(|host| bare(host) == bare(named.as_str()))
 }
 
 impl Facts {
@@ -156,7 +173,10 @@ impl Facts {
             scheme: self.scheme,
             // Checked to be visible ASCII when the facts were gathered.
             authority: self.authority.to_str().unwrap_or_default(),
-            target: parts.uri.path_and_query().map_or("", http::uri::PathAndQuery::as_str),
+            target: parts
+                .uri
+                .path_and_query()
+                .map_or("", http::uri::PathAndQuery::as_str),
             headers: &parts.headers,
             port: self.port,
             local_port: self.local_port,
@@ -212,9 +232,19 @@ mod tests {
         assert_eq!(http1("/", &["a.com", "a.com"]), Err(Unclear::TwoHosts));
         assert_eq!(http1("http://a.com/", &["A.com:80"]), Ok("A.com:80".into()));
         assert_eq!(http1("http://b.com/", &["a.com"]), Err(Unclear::OtherHost));
-        assert_eq!(http1("http://a.com:81/", &["a.com"]), Err(Unclear::OtherHost));
+        assert_eq!(
+            http1("http://a.com:81/", &["a.com"]),
+            Err(Unclear::OtherHost)
+        );
         assert_eq!(http1("http://a.com/", &[]), Err(Unclear::NoHost));
-        for bad in ["a.com/x", "u@a.com", "a b", "a.com, b.com", "a\\b", "a.com?x"] {
+        for bad in [
+            "a.com/x",
+            "u@a.com",
+            "a b",
+            "a.com, b.com",
+            "a\\b",
+            "a.com?x",
+        ] {
             assert_eq!(http1("/", &[bad]), Err(Unclear::HostBytes), "{bad}");
         }
         let http2 = |uri: &str, hosts: &[&str]| read(Version::HTTP_2, uri, hosts);

@@ -59,7 +59,11 @@ impl View {
         }
         Self {
             names: NameTable::new(snapshot.identity_headers()),
-            cookies: snapshot.logins().iter().map(|login| (&*login.cookie_name).into()).collect(),
+            cookies: snapshot
+                .logins()
+                .iter()
+                .map(|login| (&*login.cookie_name).into())
+                .collect(),
             behind_https,
             behind_http,
             world,
@@ -69,8 +73,15 @@ impl View {
     /// The Gateway port that answers for `authority`; where none covers it, the one that would be
     /// asked first, so that policies and the 404 that follows see a port.
     pub(super) fn entry(&self, secure: bool, authority: &str) -> Entry {
-        let entries = if secure { &self.behind_https } else { &self.behind_http };
-        let fallback = Entry { port: if secure { 443 } else { 80 }, secure };
+        let entries = if secure {
+            &self.behind_https
+        } else {
+            &self.behind_http
+        };
+        let fallback = Entry {
+            port: if secure { 443 } else { 80 },
+            secure,
+        };
         match entries.as_slice() {
             [] => fallback,
             [only] => *only,

@@ -74,9 +74,16 @@ pub(super) async fn serve(
     let line = Line::new(stream, Arc::clone(&pulse));
     let address = peer.ip().to_canonical();
     // An IP address is made of bytes that a header may have.
-    let Ok(address_text) = HeaderValue::try_from(address.to_string()) else { return };
-    let mut peer =
-        Peer { address, address_text, secure: false, server_name: None, pulse: Arc::clone(&pulse) };
+    let Ok(address_text) = HeaderValue::try_from(address.to_string()) else {
+        return;
+    };
+    let mut peer = Peer {
+        address,
+        address_text,
+        secure: false,
+        server_name: None,
+        pulse: Arc::clone(&pulse),
+    };
     let switch = Switch::new(Arc::clone(&pulse));
     worker.watch(&switch);
     match entrance {
@@ -113,8 +120,13 @@ async fn drive_http1(worker: Rc<Worker>, wire: Wire, peer: Peer, switch: &Switch
         let (worker, peer) = (Rc::clone(&worker), Rc::clone(&peer));
         async move { Ok::<_, Infallible>(admit::answer(worker, peer, request).await) }
     });
-    let connection = builder.serve_connection(TokioIo::new(wire), service).with_upgrades();
-    drive(connection, switch, |connection| connection.graceful_shutdown()).await;
+    let connection = builder
+        .serve_connection(TokioIo::new(wire), service)
+        .with_upgrades();
+    drive(connection, switch, |connection| {
+        connection.graceful_shutdown()
+    })
+    .await;
 }
 
 async fn drive_http2(worker: Rc<Worker>, wire: Wire, peer: Peer, switch: &Switch) {
@@ -130,7 +142,10 @@ async fn drive_http2(worker: Rc<Worker>, wire: Wire, peer: Peer, switch: &Switch
         async move { Ok::<_, Infallible>(admit::answer(worker, peer, request).await) }
     });
     let connection = builder.serve_connection(TokioIo::new(wire), service);
-    drive(connection, switch, |connection| connection.graceful_shutdown()).await;
+    drive(connection, switch, |connection| {
+        connection.graceful_shutdown()
+    })
+    .await;
 }
 
 /// Polls a connection and obeys the switch.

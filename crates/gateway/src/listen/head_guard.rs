@@ -20,7 +20,10 @@ impl HeadGuard {
     /// beginning.
     pub(super) fn inspect(&mut self, bytes: &mut [u8], requests: u32) {
         if self.head_of != requests {
-            *self = Self { head_of: requests, ..Self::default() };
+            *self = Self {
+                head_of: requests,
+                ..Self::default()
+            };
         }
         let mut at = 0;
         while !self.ended {
@@ -60,7 +63,11 @@ mod tests {
         for cut in 0..head.len() {
             let mut guard = HeadGuard::default();
             let (a, b) = head.split_at(cut);
-            assert_eq!(inspected(&mut guard, a, 0) + &inspected(&mut guard, b, 0), head, "{cut}");
+            assert_eq!(
+                inspected(&mut guard, a, 0) + &inspected(&mut guard, b, 0),
+                head,
+                "{cut}"
+            );
         }
     }
 
@@ -84,6 +91,9 @@ mod tests {
     fn the_next_head_is_watched_again() {
         let mut guard = HeadGuard::default();
         inspected(&mut guard, "GET / HTTP/1.1\r\nHost: a\r\n\r\n", 0);
-        assert_eq!(inspected(&mut guard, "GET / HTTP/1.1\n", 1), "GET / HTTP/1.1\0");
+        assert_eq!(
+            inspected(&mut guard, "GET / HTTP/1.1\n", 1),
+            "GET / HTTP/1.1\0"
+        );
     }
 }

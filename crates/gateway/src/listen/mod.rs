@@ -108,7 +108,6 @@ impl Gateway {
     ///
     /// # Errors
     /// When an address is taken, TLS cannot be set up, or a thread cannot be made.
-    #[expect(clippy::too_many_arguments, reason = "the outside ports of the data plane, once")]
     pub fn start(
         settings: Settings,
         world: Arc<ArcSwap<World>>,
@@ -124,8 +123,7 @@ impl Gateway {
             workers => workers,
         };
         let bind = |address| {
-            socket::bind(address, workers)
-                .map_err(|source| StartFault::Bind { address, source })
+            socket::bind(address, workers).map_err(|source| StartFault::Bind { address, source })
         };
         let (https, https_sockets) = bind(settings.https)?;
         let (http, http_sockets) = match settings.http.map(bind).transpose()? {
@@ -172,7 +170,13 @@ impl Gateway {
             result.map_err(StartFault::Thread)?;
         }
         threads.extend(log_thread);
-        Ok(Self { https, http, metrics, stage, threads })
+        Ok(Self {
+            https,
+            http,
+            metrics,
+            stage,
+            threads,
+        })
     }
 
     /// Where HTTPS is served.

@@ -62,7 +62,11 @@ impl Pulse {
     }
 
     fn step_running(counter: &AtomicU32) -> u32 {
-        if counter.load(Relaxed) == 0 { 0 } else { Self::step(counter) }
+        if counter.load(Relaxed) == 0 {
+            0
+        } else {
+            Self::step(counter)
+        }
     }
 
     /// One tick has passed: what is to happen to the connection.
@@ -86,15 +90,21 @@ impl Busy {
     /// A whole head was read.
     pub(crate) fn begin(pulse: &Arc<Pulse>) -> Self {
         pulse.reading_head.store(0, Relaxed);
-        pulse.requests.store(pulse.requests.load(Relaxed).wrapping_add(1), Relaxed);
-        pulse.in_flight.store(pulse.in_flight.load(Relaxed) + 1, Relaxed);
+        pulse
+            .requests
+            .store(pulse.requests.load(Relaxed).wrapping_add(1), Relaxed);
+        pulse
+            .in_flight
+            .store(pulse.in_flight.load(Relaxed) + 1, Relaxed);
         Self(Arc::clone(pulse))
     }
 }
 
 impl Drop for Busy {
     fn drop(&mut self) {
-        self.0.in_flight.store(self.0.in_flight.load(Relaxed) - 1, Relaxed);
+        self.0
+            .in_flight
+            .store(self.0.in_flight.load(Relaxed) - 1, Relaxed);
         self.0.quiet.store(0, Relaxed);
     }
 }
@@ -120,7 +130,11 @@ pub(super) struct Switch {
 
 impl Switch {
     pub(super) fn new(pulse: Arc<Pulse>) -> Rc<Self> {
-        Rc::new(Self { pulse, order: Cell::new(Order::None), waker: RefCell::new(None) })
+        Rc::new(Self {
+            pulse,
+            order: Cell::new(Order::None),
+            waker: RefCell::new(None),
+        })
     }
 
     /// Gives an order and wakes the connection to it.
@@ -134,7 +148,10 @@ impl Switch {
     /// Takes the order, and asks to be woken at the next one.
     pub(super) fn take(&self, cx: &Context<'_>) -> Order {
         let mut waker = self.waker.borrow_mut();
-        if !waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+        if !waker
+            .as_ref()
+            .is_some_and(|waker| waker.will_wake(cx.waker()))
+        {
             *waker = Some(cx.waker().clone());
         }
         self.order.replace(Order::None)
@@ -185,8 +202,12 @@ impl Ticks {
 mod tests {
     use super::*;
 
-    const TICKS: Ticks =
-        Ticks { length: Duration::from_millis(10), head: 3, idle: 5, body: 3 };
+    const TICKS: Ticks = Ticks {
+        length: Duration::from_millis(10),
+        head: 3,
+        idle: 5,
+        body: 3,
+    };
 
     fn after(pulse: &Pulse, ticks: usize) -> Order {
         (0..ticks).map(|_| pulse.tick(&TICKS)).last().unwrap()

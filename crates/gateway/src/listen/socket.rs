@@ -10,18 +10,27 @@ use socket2::{Domain, Protocol, Socket, Type};
 ///
 /// # Errors
 /// The operating system's, among them that somebody else listens there.
-pub(super) fn bind(address: SocketAddr, count: usize) -> io::Result<(SocketAddr, Vec<TcpListener>)> {
+pub(super) fn bind(
+    address: SocketAddr,
+    count: usize,
+) -> io::Result<(SocketAddr, Vec<TcpListener>)> {
     // SO_REUSEPORT would let a second process share the port in silence. Bound without it once, an
     // address that is taken is an error.
     let probe = open(address, false)?;
     let address = probe.local_addr()?;
     drop(probe);
-    let sockets = (0..count).map(|_| open(address, true)).collect::<io::Result<Vec<_>>>()?;
+    let sockets = (0..count)
+        .map(|_| open(address, true))
+        .collect::<io::Result<Vec<_>>>()?;
     Ok((address, sockets))
 }
 
 fn open(address: SocketAddr, shared: bool) -> io::Result<TcpListener> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    let socket = Socket::new(
+        Domain::for_address(address),
+        Type::STREAM,
+        Some(Protocol::TCP),
+    )?;
     socket.set_reuse_address(true)?;
     if shared {
         socket.set_reuse_port(true)?;
@@ -43,6 +52,9 @@ mod tests {
         for socket in &sockets {
             assert_eq!(socket.local_addr().unwrap(), address);
         }
-        assert_eq!(bind(address, 1).unwrap_err().kind(), io::ErrorKind::AddrInUse);
+        assert_eq!(
+            bind(address, 1).unwrap_err().kind(),
+            io::ErrorKind::AddrInUse
+        );
     }
 }

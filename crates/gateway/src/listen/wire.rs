@@ -37,7 +37,10 @@ impl Slot {
             return None;
         }
         shard.accepted();
-        Some(Self { open: Arc::clone(open), shard: Arc::clone(shard) })
+        Some(Self {
+            open: Arc::clone(open),
+            shard: Arc::clone(shard),
+        })
     }
 }
 
@@ -122,7 +125,12 @@ pub(super) struct Wire {
 impl Wire {
     /// `heads` says whether HTTP/1 heads are read off this stream.
     pub(super) fn new(stream: Stream, pulse: Arc<Pulse>, heads: bool, slot: Slot) -> Self {
-        Self { stream, pulse, guard: heads.then(HeadGuard::default), _slot: slot }
+        Self {
+            stream,
+            pulse,
+            guard: heads.then(HeadGuard::default),
+            _slot: slot,
+        }
     }
 }
 

@@ -35,10 +35,16 @@ pub(super) struct Seat {
     pub(super) http: Option<StdListener>,
 }
 
+/// The world as this worker last saw it.
+struct Seen {
+    cache: Cache<Arc<ArcSwap<World>>, Arc<World>>,
+    view: Rc<View>,
+}
+
 /// What the requests of one worker share.
 pub(crate) struct Worker {
     shared: Arc<Shared>,
-    world: RefCell<(Cache<Arc<ArcSwap<World>>, Arc<World>>, Rc<View>)>,
+    seen: RefCell<Seen>,
     /// Upstream connections.
     pub(crate) pool: Pool,
     /// Log lines and counters.
@@ -51,11 +57,14 @@ pub(crate) struct Worker {
 impl Worker {
     /// The world as it is now. A request asks once.
     pub(crate) fn view(&self) -> Rc<View> {
-        let mut slot = self.world.borrow_mut();
-        let (cache, view) = &mut *slot;
+        let mut seen = self.seen.borrow_mut();
+        let Seen { cache, view } = &mut *seen;
         let world = cache.load();
         if !Arc::ptr_eq(world, &view.world) {
-            *view = Rc::new(View::new(Arc::clone(world), self.shared.settings.https_upgrade));
+            *view = Rc::new(View::new(
+                Arc::clone(world),
+                self.shared.settings.https_upgrade,
+            ));
         }
         Rc::clone(view)
     }
@@ -111,7 +120,9 @@ impl Worker {
 /// Runs a worker until the gateway is drained. Tells `ready` once whether it could begin, and lets
 /// go of it: the starter waits until every worker has.
 pub(super) fn run(seat: Seat, ready: mpsc::Sender<io::Result<()>>) {
-    let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default());
+    let runtime = Builder::new_current_thread()
+        .enable_all()
+        .build_local(LocalOptions::default());
     let runtime = match runtime {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -137,7 +148,13 @@ pub(super) fn run(seat: Seat, ready: mpsc::Sender<io::Result<()>>) {
 type Listeners = Vec<(TcpListener, Entrance)>;
 
 fn begin(seat: Seat) -> io::Result<(Rc<Worker>, Listeners)> {
-    let Seat { shared, shard, writer, https, http } = seat;
+    let Seat {
+        shared,
+        shard,
+        writer,
+        https,
+        http,
+    } = seat;
     let acceptor = TlsAcceptor::from(Arc::clone(&shared.tls));
     let mut listeners = vec![(TcpListener::from_std(https)?, Entrance::Https(acceptor))];
     if let Some(http) = http {
@@ -147,8 +164,15 @@ fn begin(seat: Seat) -> io::Result<(Rc<Worker>, Listeners)> {
     let view = View::new(Arc::clone(cache.load()), shared.settings.https_upgrade);
     let settings = &shared.settings;
     let worker = Worker {
-        world: RefCell::new((cache, Rc::new(view))),
-        pool: Pool::new(&settings.limits, settings.resolve.clone(), Arc::clone(&shard)),
+        seen: RefCell::new(Seen {
+            cache,
+            view: Rc::new(view),
+        }),
+        pool: Pool::new(
+            &settings.limits,
+            settings.resolve.clone(),
+            Arc::clone(&shard),
+        ),
         recorder: Rc::new(Recorder::new(shard, writer)),
         identifiers: RefCell::new(Identifiers::new(Arc::clone(&shared.randomness))),
         connections: RefCell::new(Vec::new()),
@@ -168,7 +192,10 @@ async fn serve(worker: Rc<Worker>, listeners: Listeners) {
     let sweeper = tokio::task::spawn_local(sweep(Rc::clone(&worker)));
 
     // A gateway that was dropped instead of drained stops at once.
-    let served = stage.wait_for(|stage| *stage != Stage::Serving).await.is_ok();
+    let served = stage
+        .wait_for(|stage| *stage != Stage::Serving)
+        .await
+        .is_ok();
     for acceptor in acceptors {
         acceptor.abort();
     }
@@ -226,7 +253,8 @@ async fn accept(worker: Rc<Worker>, listener: TcpListener, entrance: Entrance) {
         let limit = shared.settings.limits.connections;
         match Slot::take(&shared.open, limit, &worker.recorder.shard) {
             Some(slot) => {
-                let task = connection::serve(Rc::clone(&worker), stream, peer, entrance.clone(), slot);
+                let task =
+                    connection::serve(Rc::clone(&worker), stream, peer, entrance.clone(), slot);
                 tokio::task::spawn_local(task);
             }
             None => turn_away(stream, peer, &entrance).await,

@@ -20,8 +20,14 @@ pub(crate) fn edit_request(
     hidden: Option<&[Box<str>]>,
 ) -> bool {
     if !permit.is_verbatim() {
-        let Ok(target) = PathAndQuery::try_from(permit.path_and_query()) else { return false };
-        let original = parts.uri.path_and_query().map(PathAndQuery::as_str).unwrap_or_default();
+        let Ok(target) = PathAndQuery::try_from(permit.path_and_query()) else {
+            return false;
+        };
+        let original = parts
+            .uri
+            .path_and_query()
+            .map(PathAndQuery::as_str)
+            .unwrap_or_default();
         if let Ok(original) = HeaderValue::from_str(original) {
             parts.headers.insert(ORIGINAL_PATH, original);
         }
@@ -40,7 +46,9 @@ pub(crate) fn edit_request(
     if let Some(wanted) = permit.request_headers() {
         apply(headers, wanted);
     }
-    let authority = permit.authority().and_then(|text| HeaderValue::from_str(text).ok());
+    let authority = permit
+        .authority()
+        .and_then(|text| HeaderValue::from_str(text).ok());
     if let Some(authority) = authority {
         headers.insert(HOST, authority);
     } else if !headers.contains_key(HOST) {
@@ -83,7 +91,11 @@ mod tests {
         };
         apply(&mut headers, &edits);
         let all = |name: &str| -> Vec<&str> {
-            headers.get_all(name).iter().map(|value| value.to_str().unwrap()).collect()
+            headers
+                .get_all(name)
+                .iter()
+                .map(|value| value.to_str().unwrap())
+                .collect()
         };
         assert_eq!(all("a"), ["more"]);
         assert_eq!(all("b"), ["set"]);

@@ -9,7 +9,7 @@ use std::cell::Cell;
 use std::pin::Pin;
 use std::rc::Rc;
 
-use http::header::{CONTENT_LENGTH, CONNECTION, TRANSFER_ENCODING};
+use http::header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING};
 use http::request::Parts;
 use http::{HeaderValue, Method, Request, Response, StatusCode, Uri, Version};
 use hyper::body::{Body as _, Incoming};
@@ -21,6 +21,7 @@ use tokio::time::Instant;
 pub(crate) use pool::{Lease, Pool};
 
 use self::pool::{Sender, Upstream};
+use crate::admit::Unread;
 use crate::answer::{self, Asker};
 use crate::body::{Body, ClientBody, Content, Download, Upload};
 use crate::facts::{self, Facts, View};
@@ -42,6 +43,8 @@ pub(crate) enum UpstreamFault {
     Timeout,
     /// The client stopped sending its body.
     ClientStalled,
+    /// The client went away, or its body is framed wrongly.
+    ClientBroke,
     /// The rewritten path is none.
     Rewrite,
 }
@@ -52,7 +55,7 @@ impl UpstreamFault {
             Self::Unresolvable | Self::Unreachable => Some(UpstreamFailure::Unreachable),
             Self::BrokeOff => Some(UpstreamFailure::BrokeOff),
             Self::Timeout => Some(UpstreamFailure::Timeout),
-            Self::ClientStalled | Self::Rewrite => None,
+            Self::ClientStalled | Self::ClientBroke | Self::Rewrite => None,
         }
     }
 }
@@ -71,11 +74,19 @@ pub(crate) async fn forward(
     facts: Facts,
     permit: Permit,
     mut parts: Parts,
-    body: Incoming,
+    body: Unread,
     mut entry: Box<Entry>,
 ) -> Response<Body> {
+    let Unread {
+        incoming: body,
+        held_back,
+    } = body;
     let deadline = permit.timeout().map(|timeout| Instant::now() + timeout);
-    let client = if facts.websocket { parts.extensions.remove::<OnUpgrade>() } else { None };
+    let client = if facts.websocket {
+        parts.extensions.remove::<OnUpgrade>()
+    } else {
+        None
+    };
     let asker = Asker::new(&parts, &facts.request_id);
     let service = &permit.destination().service;
     if !edit_request(&mut parts, &facts, &permit, Some(&view.cookies)) {
@@ -85,23 +96,36 @@ pub(crate) async fn forward(
     let request = outgoing(parts, body, upload.clone(), client.is_some(), &worker);
 
     let upstream_time = Stopwatch::start();
-    let mut exchange = std::pin::pin!(exchange(&worker.pool, &permit, request));
-    let answered = match deadline {
-        None => exchange.as_mut().await,
-        Some(deadline) => tokio::time::timeout_at(deadline, exchange.as_mut())
-            .await
-            .unwrap_or(Err(UpstreamFault::Timeout)),
+    let mut unsent = Some(request);
+    let answered = {
+        let mut exchange = std::pin::pin!(exchange(&worker.pool, &permit, &mut unsent));
+        match deadline {
+            None => exchange.as_mut().await,
+            Some(deadline) => tokio::time::timeout_at(deadline, exchange.as_mut())
+                .await
+                .unwrap_or(Err(UpstreamFault::Timeout)),
+        }
     };
     entry.upstream = Some(upstream_time.elapsed());
     let answered = match answered {
         Ok(answered) => answered,
         Err(fault) => {
-            let stalled = upload.is_some_and(|upload| upload.get() == Upload::Stalled);
-            let fault = if stalled { UpstreamFault::ClientStalled } else { fault };
+            if let Some(unsent) = unsent.filter(|_| !held_back) {
+                unsent.into_body().discard();
+            }
+            let fault = match upload.map(|upload| upload.get()) {
+                Some(Upload::Stalled) => UpstreamFault::ClientStalled,
+                Some(Upload::Broken) => UpstreamFault::ClientBroke,
+                Some(Upload::Running | Upload::Done) | None => fault,
+            };
             return fail(&worker, fault, service, &asker, entry);
         }
     };
-    let Answered { mut response, upstream, sender } = answered;
+    let Answered {
+        mut response,
+        upstream,
+        sender,
+    } = answered;
     if response.status() == StatusCode::SWITCHING_PROTOCOLS {
         return match client {
             Some(client) => tunnel::open(client, response, &permit, entry),
@@ -118,7 +142,14 @@ pub(crate) async fn forward(
         let lease = Some(Lease::new(upstream, sender, upload));
         let deadline = deadline.map(|deadline| Box::pin(tokio::time::sleep_until(deadline)));
         let deadline: Option<Pin<Box<_>>> = deadline;
-        Body::new(Content::Upstream(Download { incoming, lease, deadline }), entry)
+        Body::new(
+            Content::Upstream(Download {
+                incoming,
+                lease,
+                deadline,
+            }),
+            entry,
+        )
     })
 }
 
@@ -130,7 +161,12 @@ fn outgoing(
     websocket: bool,
     worker: &Worker,
 ) -> Request<ClientBody> {
-    let Parts { method, uri, mut headers, .. } = parts;
+    let Parts {
+        method,
+        uri,
+        mut headers,
+        ..
+    } = parts;
     let body = match upload {
         None => ClientBody::empty(),
         Some(upload) => {
@@ -163,11 +199,11 @@ fn head_of(
 
 /// Sends a request and waits for the head of the answer. A connection that was used before may have
 /// died in the meantime: then the request is sent once more over a new one, as long as nothing of it
-/// was sent, or sending it twice does no harm (RFC 9110 §9.2.2).
+/// was sent, or sending it twice does no harm (RFC 9110 §9.2.2). What is not sent stays in `unsent`.
 async fn exchange(
     pool: &Pool,
     permit: &Permit,
-    mut request: Request<ClientBody>,
+    unsent: &mut Option<Request<ClientBody>>,
 ) -> Result<Answered, UpstreamFault> {
     let destination = permit.destination();
     let upstreams = match pool.at_hand(destination) {
@@ -175,26 +211,41 @@ async fn exchange(
         None => Box::pin(pool.look_up(destination)).await?,
     };
     if let Some((upstream, mut sender)) = upstreams.take_idle() {
+        let Some(request) = unsent.take() else {
+            return Err(UpstreamFault::BrokeOff);
+        };
         let bodiless = request.body().is_end_stream();
         let spare = (bodiless && request.method().is_idempotent()).then(|| {
             let (method, uri) = (request.method().clone(), request.uri().clone());
             head_of(method, uri, request.headers().clone(), ClientBody::empty())
         });
         match sender.try_send_request(request).await {
-            Ok(response) => return Ok(Answered { response, upstream, sender }),
+            Ok(response) => {
+                return Ok(Answered {
+                    response,
+                    upstream,
+                    sender,
+                });
+            }
             Err(mut error) => {
-                let unsent = error.take_message();
                 let died = !error.error().is_parse() && !error.error().is_user();
-                match unsent.or(spare.filter(|_| died)) {
-                    Some(again) => request = again,
-                    None => return Err(UpstreamFault::BrokeOff),
-                }
+                *unsent = error.take_message().or(spare.filter(|_| died));
             }
         }
     }
+    if unsent.is_none() {
+        return Err(UpstreamFault::BrokeOff);
+    }
     let (upstream, mut sender) = Box::pin(pool.connect(&upstreams)).await?;
+    let Some(request) = unsent.take() else {
+        return Err(UpstreamFault::BrokeOff);
+    };
     match sender.send_request(request).await {
-        Ok(response) => Ok(Answered { response, upstream, sender }),
+        Ok(response) => Ok(Answered {
+            response,
+            upstream,
+            sender,
+        }),
         Err(error) => {
             tracing::debug!(%error, service = %destination.service, "an upstream broke off");
             Err(UpstreamFault::BrokeOff)

@@ -52,7 +52,8 @@ impl Upstreams {
 
     /// A connection that is open and free.
     pub(super) fn take_idle(&self) -> Option<(Rc<Upstream>, Sender)> {
-        self.in_turn().find_map(|upstream| Some((Rc::clone(upstream), upstream.take()?)))
+        self.in_turn()
+            .find_map(|upstream| Some((Rc::clone(upstream), upstream.take()?)))
     }
 }
 
@@ -86,13 +87,20 @@ impl Lease {
         sender: Sender,
         upload: Option<Rc<Cell<Upload>>>,
     ) -> Self {
-        Self { upstream, sender, upload }
+        Self {
+            upstream,
+            sender,
+            upload,
+        }
     }
 
     /// The answer was read to its end: the connection may serve the next request, unless this one
     /// is still being sent.
     pub(crate) fn give_back(self) {
-        if self.upload.is_none_or(|upload| upload.get() == Upload::Done) {
+        if self
+            .upload
+            .is_none_or(|upload| upload.get() == Upload::Done)
+        {
             self.upstream.keep(self.sender);
         }
     }
@@ -172,7 +180,10 @@ impl Pool {
         destination: &Destination,
     ) -> Result<Rc<Upstreams>, UpstreamFault> {
         let service = &destination.service;
-        if let Some(Place { known: Known::Nowhere, until }) = self.places.borrow().get(service)
+        if let Some(Place {
+            known: Known::Nowhere,
+            until,
+        }) = self.places.borrow().get(service)
             && until.is_none_or(|until| until > self.clock.get())
         {
             return Err(UpstreamFault::Unresolvable);
@@ -180,16 +191,30 @@ impl Pool {
         let endpoint = Endpoint::of(destination, &self.rules);
         let fixed = matches!(endpoint, Endpoint::Address(_));
         let addresses = resolve::addresses(&endpoint, self.connect).await;
-        let all: Box<[_]> = addresses.into_iter().map(|address| self.upstream(address)).collect();
+        let all: Box<[_]> = addresses
+            .into_iter()
+            .map(|address| self.upstream(address))
+            .collect();
         let found = !all.is_empty();
-        let upstreams = Rc::new(Upstreams { all, next: Cell::new(0) });
+        let upstreams = Rc::new(Upstreams {
+            all,
+            next: Cell::new(0),
+        });
         let lasts = if found { FRESH } else { FAILED };
         let place = Place {
-            known: if found { Known::At(Rc::clone(&upstreams)) } else { Known::Nowhere },
+            known: if found {
+                Known::At(Rc::clone(&upstreams))
+            } else {
+                Known::Nowhere
+            },
             until: (!fixed).then(|| self.clock.get() + lasts),
         };
         self.places.borrow_mut().insert(service.clone(), place);
-        if found { Ok(upstreams) } else { Err(UpstreamFault::Unresolvable) }
+        if found {
+            Ok(upstreams)
+        } else {
+            Err(UpstreamFault::Unresolvable)
+        }
     }
 
     fn upstream(&self, address: SocketAddr) -> Rc<Upstream> {
@@ -217,7 +242,9 @@ impl Pool {
             // Nagle only ever delays requests; a socket that refuses the option still works.
             let _ = stream.set_nodelay(true);
             let io = TokioIo::new(stream);
-            let Ok((sender, connection)) = self.builder.handshake(io).await else { continue };
+            let Ok((sender, connection)) = self.builder.handshake(io).await else {
+                continue;
+            };
             self.shard.upstream_connected();
             // How it ends is told to the request that uses it.
             tokio::task::spawn_local(async move {
@@ -235,7 +262,9 @@ impl Pool {
             UpstreamFault::Unreachable => "the service takes no connections",
             UpstreamFault::BrokeOff => "the service broke off before it answered",
             UpstreamFault::Rewrite => "the route's rewrite makes no path",
-            UpstreamFault::Timeout | UpstreamFault::ClientStalled => return,
+            UpstreamFault::Timeout | UpstreamFault::ClientStalled | UpstreamFault::ClientBroke => {
+                return;
+            }
         };
         let now = self.clock.get();
         let mut complaints = self.complaints.borrow_mut();

@@ -31,7 +31,10 @@ impl Endpoint {
         };
         match host.parse::<IpAddr>() {
             Ok(address) => Self::Address(SocketAddr::new(address, port)),
-            Err(_) => Self::Name { host: host.into(), port },
+            Err(_) => Self::Name {
+                host: host.into(),
+                port,
+            },
         }
     }
 }

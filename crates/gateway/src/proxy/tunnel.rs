@@ -1,11 +1,16 @@
 //! WebSockets: after the upstream agreed, bytes go both ways untouched.
 
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
 use http::header::{CONNECTION, HeaderValue, UPGRADE};
 use http::{Response, StatusCode};
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use policy::Permit;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::edits;
 use crate::body::Body;
@@ -23,22 +28,68 @@ pub(super) fn open(
     let upstream = hyper::upgrade::on(&mut answer);
     entry.status = StatusCode::SWITCHING_PROTOCOLS.as_u16();
     tokio::task::spawn_local(async move {
-        let joined = async {
-            let (client, upstream) = tokio::try_join!(client, upstream).ok()?;
-            let (mut client, mut upstream) = (TokioIo::new(client), TokioIo::new(upstream));
-            tokio::io::copy_bidirectional(&mut client, &mut upstream).await.ok()
-        };
-        let copied = joined.await;
-        if let Some((_, down)) = copied {
-            entry.sent(usize::try_from(down).unwrap_or(usize::MAX));
+        let switched = tokio::try_join!(client, upstream);
+        if let Ok((client, upstream)) = switched {
+            let mut client = Counted {
+                stream: TokioIo::new(client),
+                written: 0,
+            };
+            let mut upstream = TokioIo::new(upstream);
+            // However one side ends, that is the end of a tunnel: browsers just go away.
+            let _ = tokio::io::copy_bidirectional(&mut client, &mut upstream).await;
+            entry.sent(client.written);
+            entry.finish(true);
+        } else {
+            entry.finish(false);
         }
-        entry.finish(copied.is_some());
     });
     facts::strip_answer(answer.headers_mut());
     if let Some(wanted) = permit.response_headers() {
         edits::apply(answer.headers_mut(), wanted);
     }
-    answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("upgrade"));
-    answer.headers_mut().insert(UPGRADE, HeaderValue::from_static("websocket"));
+    answer
+        .headers_mut()
+        .insert(CONNECTION, HeaderValue::from_static("upgrade"));
+    answer
+        .headers_mut()
+        .insert(UPGRADE, HeaderValue::from_static("websocket"));
     answer.map(|_| Body::unrecorded())
+}
+
+/// Counts what the client gets.
+struct Counted<T> {
+    stream: T,
+    written: usize,
+}
+
+impl<T: AsyncRead + Unpin> AsyncRead for Counted<T> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(cx, buffer)
+    }
+}
+
+impl<T: AsyncWrite + Unpin> AsyncWrite for Counted<T> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let result = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        if let Poll::Ready(Ok(written)) = &result {
+            self.written += *written;
+        }
+        result
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
 }

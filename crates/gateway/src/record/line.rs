@@ -38,26 +38,30 @@ pub(super) struct Line<'a> {
     client: IpAddr,
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature serde asks for")]
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "the signature serde asks for"
+)]
 fn is_true(value: &bool) -> bool {
     *value
 }
 
 impl<'a> Line<'a> {
     /// `time` is RFC 3339.
-    pub(super) fn new(
-        entry: &'a Entry,
-        time: &'a str,
-        duration: Duration,
-        complete: bool,
-    ) -> Self {
+    pub(super) fn new(entry: &'a Entry, time: &'a str, duration: Duration, complete: bool) -> Self {
         let text = |value: &'a Option<http::HeaderValue>| {
-            value.as_ref().and_then(|value| value.to_str().ok()).unwrap_or_default()
+            value
+                .as_ref()
+                .and_then(|value| value.to_str().ok())
+                .unwrap_or_default()
         };
         let (policy, place, reason) = match &entry.reason {
             Some(Reason::Rule { policy, line }) => (
                 Some(Shown(&policy.object)),
-                Some(PolicyPlace { file: &policy.place.file, line: *line }),
+                Some(PolicyPlace {
+                    file: &policy.place.file,
+                    line: *line,
+                }),
                 None,
             ),
             Some(Reason::Default(reason)) => (None, None, Some(reason.as_str())),

@@ -33,14 +33,18 @@ impl LogSink {
 
     /// Starts the writing thread, which ends when every [`Writer`] is gone.
     pub(crate) fn open(self) -> io::Result<Option<(Writer, JoinHandle<()>)>> {
-        let Some(mut out) = self.0 else { return Ok(None) };
+        let Some(mut out) = self.0 else {
+            return Ok(None);
+        };
         let (sender, receiver) = mpsc::sync_channel::<Vec<u8>>(WAITING);
-        let thread = std::thread::Builder::new().name("doorward-log".into()).spawn(move || {
-            for batch in receiver {
-                // A log that cannot be written must not stop the door.
-                let _ = out.write_all(&batch).and_then(|()| out.flush());
-            }
-        })?;
+        let thread = std::thread::Builder::new()
+            .name("doorward-log".into())
+            .spawn(move || {
+                for batch in receiver {
+                    // A log that cannot be written must not stop the door.
+                    let _ = out.write_all(&batch).and_then(|()| out.flush());
+                }
+            })?;
         Ok(Some((Writer(sender), thread)))
     }
 }
@@ -104,7 +108,9 @@ impl Lines {
 }
 
 fn rfc3339(seconds: i64) -> String {
-    jiff::Timestamp::from_second(seconds).map(|time| time.to_string()).unwrap_or_default()
+    jiff::Timestamp::from_second(seconds)
+        .map(|time| time.to_string())
+        .unwrap_or_default()
 }
 
 #[cfg(test)]

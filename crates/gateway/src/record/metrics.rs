@@ -93,7 +93,9 @@ impl Shard {
 
     /// Connections that are open.
     pub(crate) fn open(&self) -> u64 {
-        self.accepted.load(Relaxed).saturating_sub(self.closed.load(Relaxed))
+        self.accepted
+            .load(Relaxed)
+            .saturating_sub(self.closed.load(Relaxed))
     }
 
     /// A connection was refused: too many are open.
@@ -135,7 +137,9 @@ pub struct Metrics {
 impl Metrics {
     /// Of `workers` workers.
     pub(crate) fn new(workers: usize) -> Self {
-        Self { shards: (0..workers).map(|_| Arc::default()).collect() }
+        Self {
+            shards: (0..workers).map(|_| Arc::default()).collect(),
+        }
     }
 
     /// The counters of one worker.
@@ -144,7 +148,10 @@ impl Metrics {
     }
 
     fn sum(&self, pick: impl Fn(&Shard) -> &AtomicU64) -> u64 {
-        self.shards.iter().map(|shard| pick(shard).load(Relaxed)).sum()
+        self.shards
+            .iter()
+            .map(|shard| pick(shard).load(Relaxed))
+            .sum()
     }
 
     /// All counters in the Prometheus text format, version 0.0.4.
@@ -156,23 +163,43 @@ impl Metrics {
     }
 
     fn render_requests(&self, text: &mut String) {
-        head(text, "requests_total", "counter", "Requests answered, by outcome and status class.");
+        head(
+            text,
+            "requests_total",
+            "counter",
+            "Requests answered, by outcome and status class.",
+        );
         for became in Became::ALL {
             for (class, name) in CLASSES.iter().enumerate() {
                 let value = self.sum(|shard| &shard.requests[became as usize][class]);
                 if value > 0 {
                     let outcome = became.as_str();
-                    put(text, "requests_total", &format!("{{outcome=\"{outcome}\",status=\"{name}\"}}"), value);
+                    put(
+                        text,
+                        "requests_total",
+                        &format!("{{outcome=\"{outcome}\",status=\"{name}\"}}"),
+                        value,
+                    );
                 }
             }
         }
         let name = "request_duration_seconds";
-        head(text, name, "histogram", "Time from the head of a request to the end of its answer.");
+        head(
+            text,
+            name,
+            "histogram",
+            "Time from the head of a request to the end of its answer.",
+        );
         let mut total = 0;
         let bounds = BOUNDS.iter().map(|(_, bound)| *bound).chain(["+Inf"]);
         for (bucket, bound) in bounds.enumerate() {
             total += self.sum(|shard| &shard.buckets[bucket]);
-            put(text, "request_duration_seconds_bucket", &format!("{{le=\"{bound}\"}}"), total);
+            put(
+                text,
+                "request_duration_seconds_bucket",
+                &format!("{{le=\"{bound}\"}}"),
+                total,
+            );
         }
         let micros = self.sum(|shard| &shard.duration_us);
         let (seconds, rest) = (micros / 1_000_000, micros % 1_000_000);
@@ -183,10 +210,19 @@ impl Metrics {
     fn render_connections(&self, text: &mut String) {
         let accepted = self.sum(|shard| &shard.accepted);
         let closed = self.sum(|shard| &shard.closed);
-        head(text, "connections", "gauge", "Client connections that are open.");
+        head(
+            text,
+            "connections",
+            "gauge",
+            "Client connections that are open.",
+        );
         put(text, "connections", "", accepted.saturating_sub(closed));
         for (name, help, value) in [
-            ("connections_total", "Client connections accepted.", accepted),
+            (
+                "connections_total",
+                "Client connections accepted.",
+                accepted,
+            ),
             (
                 "connections_refused_total",
                 "Client connections refused because too many were open.",
@@ -211,7 +247,12 @@ impl Metrics {
             head(text, name, "counter", help);
             put(text, name, "", value);
         }
-        head(text, "upstream_failures_total", "counter", "Requests an upstream did not answer.");
+        head(
+            text,
+            "upstream_failures_total",
+            "counter",
+            "Requests an upstream did not answer.",
+        );
         for failure in UpstreamFailure::ALL {
             let value = self.sum(|shard| &shard.upstream_failures[failure as usize]);
             let labels = format!("{{reason=\"{}\"}}", failure.as_str());
@@ -221,7 +262,10 @@ impl Metrics {
 }
 
 fn head(text: &mut String, name: &str, kind: &str, help: &str) {
-    let _ = writeln!(text, "# HELP doorward_{name} {help}\n# TYPE doorward_{name} {kind}");
+    let _ = writeln!(
+        text,
+        "# HELP doorward_{name} {help}\n# TYPE doorward_{name} {kind}"
+    );
 }
 
 fn put(text: &mut String, name: &str, labels: &str, value: u64) {
@@ -235,9 +279,15 @@ mod tests {
     #[test]
     fn counters_of_all_workers_are_summed() {
         let metrics = Metrics::new(2);
-        metrics.shard(0).request(Became::Forward, 200, Duration::from_micros(250));
-        metrics.shard(1).request(Became::Forward, 204, Duration::from_micros(251));
-        metrics.shard(1).request(Became::Refuse, 403, Duration::from_secs(60));
+        metrics
+            .shard(0)
+            .request(Became::Forward, 200, Duration::from_micros(250));
+        metrics
+            .shard(1)
+            .request(Became::Forward, 204, Duration::from_micros(251));
+        metrics
+            .shard(1)
+            .request(Became::Refuse, 403, Duration::from_secs(60));
         metrics.shard(0).accepted();
         metrics.shard(1).accepted();
         metrics.shard(0).closed();
@@ -257,7 +307,10 @@ mod tests {
             "doorward_upstream_failures_total{reason=\"timeout\"} 1",
             "doorward_upstream_failures_total{reason=\"unreachable\"} 0",
         ] {
-            assert!(text.lines().any(|found| found == line), "{line} is missing in\n{text}");
+            assert!(
+                text.lines().any(|found| found == line),
+                "{line} is missing in\n{text}"
+            );
         }
         assert!(!text.contains("outcome=\"serve\""));
     }

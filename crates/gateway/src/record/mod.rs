@@ -29,7 +29,10 @@ pub(crate) struct Stopwatch(Instant);
 
 impl Stopwatch {
     /// Starts now.
-    #[expect(clippy::disallowed_methods, reason = "durations are measured here and nowhere else")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "durations are measured here and nowhere else"
+    )]
     pub(crate) fn start() -> Self {
         Self(Instant::now())
     }
@@ -151,7 +154,9 @@ impl Entry {
     /// Closes the record: one line, one metric. `complete` is false when the answer broke off.
     pub(crate) fn finish(self: Box<Self>, complete: bool) {
         let duration = self.started.elapsed();
-        self.recorder.shard.request(self.became, self.status, duration);
+        self.recorder
+            .shard
+            .request(self.became, self.status, duration);
         self.recorder.lines.write(&self, duration, complete);
     }
 }

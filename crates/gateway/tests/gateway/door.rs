@@ -127,7 +127,12 @@ impl Local for Nobody {
     }
 
     fn sign_in(&self, _: &SignIn, _: Parts) -> Answer {
-        Box::pin(async { Response::builder().status(401).body(Bytes::from("sign in")).unwrap() })
+        Box::pin(async {
+            Response::builder()
+                .status(401)
+                .body(Bytes::from("sign in"))
+                .unwrap()
+        })
     }
 }
 
@@ -174,6 +179,7 @@ pub(crate) struct Wanted {
     pub(crate) limits: Limits,
     pub(crate) app: Option<SocketAddr>,
     pub(crate) workers: usize,
+    pub(crate) log: bool,
 }
 
 impl Default for Wanted {
@@ -184,6 +190,7 @@ impl Default for Wanted {
             limits: Limits::default(),
             app: None,
             workers: 2,
+            log: true,
         }
     }
 }
@@ -198,11 +205,18 @@ pub(crate) struct Door {
 
 impl Door {
     pub(crate) async fn to(app: SocketAddr) -> Self {
-        Self::open(Wanted { app: Some(app), ..Wanted::default() }).await
+        Self::open(Wanted {
+            app: Some(app),
+            ..Wanted::default()
+        })
+        .await
     }
 
     pub(crate) async fn open(wanted: Wanted) -> Self {
-        let files = vec![File { name: "test.yaml".into(), text: wanted.manifests }];
+        let files = vec![File {
+            name: "test.yaml".into(),
+            text: wanted.manifests,
+        }];
         let compiled = model::compile(&ObjectSet { files });
         let broken: Vec<_> = compiled
             .findings
@@ -216,15 +230,23 @@ impl Door {
         let randomness: Arc<dyn Randomness> = Arc::new(Counting(AtomicU64::new(1)));
         let keys = Arc::new(Keys::new(Arc::new(NoIssuer), Arc::clone(&clock)));
         let path = state.path().join("sessions.db");
-        let sessions =
-            Sessions::open(&path, keys, Arc::clone(&clock), Arc::clone(&randomness)).await.unwrap();
+        let sessions = Sessions::open(&path, keys, Arc::clone(&clock), Arc::clone(&randomness))
+            .await
+            .unwrap();
         let (certificate, roots) = certificate();
-        let world = World { snapshot: Arc::new(compiled.snapshot), local: Arc::new(Nobody) };
+        let world = World {
+            snapshot: Arc::new(compiled.snapshot),
+            local: Arc::new(Nobody),
+        };
         let log = Log::default();
         // Nobody listens on port 1.
         let mut resolve = vec!["gone.team=127.0.0.1:1".parse().unwrap()];
         resolve.push("nameless.team=name.invalid".parse().unwrap());
-        resolve.extend(wanted.app.map(|app| format!("app.team={app}").parse().unwrap()));
+        resolve.extend(
+            wanted
+                .app
+                .map(|app| format!("app.team={app}").parse().unwrap()),
+        );
         let settings = Settings {
             https: "127.0.0.1:0".parse().unwrap(),
             http: Some("127.0.0.1:0".parse().unwrap()),
@@ -240,10 +262,19 @@ impl Door {
             Arc::new(OneCertificate(certificate)),
             clock,
             randomness,
-            LogSink::writing(log.clone()),
+            if wanted.log {
+                LogSink::writing(log.clone())
+            } else {
+                LogSink::none()
+            },
         )
         .unwrap();
-        Self { gateway, log, roots, _state: state }
+        Self {
+            gateway,
+            log,
+            roots,
+            _state: state,
+        }
     }
 
     pub(crate) fn https(&self) -> SocketAddr {
@@ -265,7 +296,10 @@ impl Door {
         config.alpn_protocols = vec![protocol.to_vec()];
         let stream = TcpStream::connect(self.https()).await.unwrap();
         let name = ServerName::try_from("localhost").unwrap();
-        let stream = TlsConnector::from(Arc::new(config)).connect(name, stream).await.unwrap();
+        let stream = TlsConnector::from(Arc::new(config))
+            .connect(name, stream)
+            .await
+            .unwrap();
         assert_eq!(stream.get_ref().1.alpn_protocol(), Some(protocol));
         stream
     }
@@ -282,8 +316,9 @@ impl Door {
     pub(crate) async fn client2(&self) -> hyper::client::conn::http2::SendRequest<Full<Bytes>> {
         let io = TokioIo::new(self.tls(b"h2").await);
         let executor = TokioExecutor::new();
-        let (sender, connection) =
-            hyper::client::conn::http2::handshake(executor, io).await.unwrap();
+        let (sender, connection) = hyper::client::conn::http2::handshake(executor, io)
+            .await
+            .unwrap();
         tokio::spawn(connection);
         sender
     }
@@ -295,7 +330,9 @@ impl Door {
         let mut answer = Vec::new();
         let read = stream.read_to_end(&mut answer);
         // Whatever is said of a connection that was cut, what was said before it counts.
-        let _ = tokio::time::timeout(Duration::from_secs(10), read).await.expect("it closes");
+        let _ = tokio::time::timeout(Duration::from_secs(10), read)
+            .await
+            .expect("it closes");
         String::from_utf8_lossy(&answer).into_owned()
     }
 }
@@ -327,7 +364,9 @@ pub(crate) fn get(path: &str) -> Request<Full<Bytes>> {
 }
 
 pub(crate) fn with_headers(path: &str, headers: &[(&str, &str)]) -> Request<Full<Bytes>> {
-    let mut request = Request::builder().uri(path).header("host", "kubeflow.example");
+    let mut request = Request::builder()
+        .uri(path)
+        .header("host", "kubeflow.example");
     for (name, value) in headers {
         request = request.header(*name, *value);
     }
@@ -337,7 +376,11 @@ pub(crate) fn with_headers(path: &str, headers: &[(&str, &str)]) -> Request<Full
 /// The same as an HTTP/2 request.
 pub(crate) fn get2(path: &str) -> Request<Full<Bytes>> {
     let uri = format!("https://kubeflow.example{path}");
-    Request::builder().version(Version::HTTP_2).uri(uri).body(Full::default()).unwrap()
+    Request::builder()
+        .version(Version::HTTP_2)
+        .uri(uri)
+        .body(Full::default())
+        .unwrap()
 }
 
 fn certificate() -> (Arc<CertifiedKey>, Arc<rustls::RootCertStore>) {
@@ -352,7 +395,9 @@ fn certificate() -> (Arc<CertifiedKey>, Arc<rustls::RootCertStore>) {
         .signed_by(&key, &issuer)
         .unwrap();
     let mut roots = rustls::RootCertStore::empty();
-    roots.add(CertificateDer::from(root.der().to_vec())).unwrap();
+    roots
+        .add(CertificateDer::from(root.der().to_vec()))
+        .unwrap();
     let private = PrivatePkcs8KeyDer::from(key.serialize_der()).into();
     let signing = rustls::crypto::aws_lc_rs::sign::any_supported_type(&private).unwrap();
     let chain = vec![CertificateDer::from(leaf.der().to_vec())];

@@ -17,23 +17,56 @@ fn status(answer: &str) -> &str {
 async fn what_cannot_mean_one_thing_is_refused_and_the_connection_ends() {
     let door = door().await;
     for (name, request) in [
-        ("two hosts", "GET /app/ HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n"),
+        (
+            "two hosts",
+            "GET /app/ HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n",
+        ),
         ("no host", "GET /app/ HTTP/1.1\r\n\r\n"),
         ("empty host", "GET /app/ HTTP/1.1\r\nHost:\r\n\r\n"),
-        ("another host in the target", "GET http://b/app/ HTTP/1.1\r\nHost: a\r\n\r\n"),
-        ("user info in the host", "GET /app/ HTTP/1.1\r\nHost: u@a\r\n\r\n"),
-        ("path in the host", "GET /app/ HTTP/1.1\r\nHost: a/b\r\n\r\n"),
+        (
+            "another host in the target",
+            "GET http://b/app/ HTTP/1.1\r\nHost: a\r\n\r\n",
+        ),
+        (
+            "user info in the host",
+            "GET /app/ HTTP/1.1\r\nHost: u@a\r\n\r\n",
+        ),
+        (
+            "path in the host",
+            "GET /app/ HTTP/1.1\r\nHost: a/b\r\n\r\n",
+        ),
         ("asterisk", "OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n"),
         ("escaped NUL", "GET /app/%00 HTTP/1.1\r\nHost: a\r\n\r\n"),
-        ("bare LF after the request line", "GET /app/ HTTP/1.1\nHost: a\r\n\r\n"),
-        ("bare LF between headers", "GET /app/ HTTP/1.1\r\nHost: a\nX: b\r\n\r\n"),
+        (
+            "bare LF after the request line",
+            "GET /app/ HTTP/1.1\nHost: a\r\n\r\n",
+        ),
+        (
+            "bare LF between headers",
+            "GET /app/ HTTP/1.1\r\nHost: a\nX: b\r\n\r\n",
+        ),
         ("bare LF at the end", "GET /app/ HTTP/1.1\r\nHost: a\r\n\n"),
         ("bare CR", "GET /app/ HTTP/1.1\r\nHost: a\rX: b\r\n\r\n"),
-        ("folded header", "GET /app/ HTTP/1.1\r\nHost: a\r\nX: b\r\n c\r\n\r\n"),
-        ("space before the colon", "GET /app/ HTTP/1.1\r\nHost : a\r\n\r\n"),
-        ("NUL in a header", "GET /app/ HTTP/1.1\r\nHost: a\r\nX: b\0c\r\n\r\n"),
-        ("signed length", "POST /app/ HTTP/1.1\r\nHost: a\r\nContent-Length: +5\r\n\r\nhello"),
-        ("listed length", "POST /app/ HTTP/1.1\r\nHost: a\r\nContent-Length: 5, 5\r\n\r\nhello"),
+        (
+            "folded header",
+            "GET /app/ HTTP/1.1\r\nHost: a\r\nX: b\r\n c\r\n\r\n",
+        ),
+        (
+            "space before the colon",
+            "GET /app/ HTTP/1.1\r\nHost : a\r\n\r\n",
+        ),
+        (
+            "NUL in a header",
+            "GET /app/ HTTP/1.1\r\nHost: a\r\nX: b\0c\r\n\r\n",
+        ),
+        (
+            "signed length",
+            "POST /app/ HTTP/1.1\r\nHost: a\r\nContent-Length: +5\r\n\r\nhello",
+        ),
+        (
+            "listed length",
+            "POST /app/ HTTP/1.1\r\nHost: a\r\nContent-Length: 5, 5\r\n\r\nhello",
+        ),
         (
             "two lengths",
             "POST /app/ HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nhello!",
@@ -50,14 +83,19 @@ async fn what_cannot_mean_one_thing_is_refused_and_the_connection_ends() {
         let answer = door.raw(request.as_bytes()).await;
         assert_eq!(status(&answer), "400", "{name}: {answer}");
     }
-    let answer = door.raw(b"CONNECT a:443 HTTP/1.1\r\nHost: a:443\r\n\r\n").await;
+    let answer = door
+        .raw(b"CONNECT a:443 HTTP/1.1\r\nHost: a:443\r\n\r\n")
+        .await;
     assert_eq!(status(&answer), "405", "{answer}");
 }
 
 #[tokio::test]
 async fn heads_that_are_too_long_are_refused_431() {
     let door = door().await;
-    let long = format!("GET /app/ HTTP/1.1\r\nHost: a\r\nX: {}\r\n\r\n", "x".repeat(70_000));
+    let long = format!(
+        "GET /app/ HTTP/1.1\r\nHost: a\r\nX: {}\r\n\r\n",
+        "x".repeat(70_000)
+    );
     assert_eq!(status(&door.raw(long.as_bytes()).await), "431");
     let mut many = String::from("GET /app/ HTTP/1.1\r\nHost: a\r\n");
     for number in 0..120 {
@@ -109,7 +147,18 @@ async fn hop_by_hop_headers_and_foreign_upgrades_stay_here() {
         )
         .await;
     assert_eq!(status(&answer), "200", "{answer}");
-    for name in ["connection", "upgrade", "http2-settings", "x-hop", "keep-alive", "proxy-authorization", "te"] {
-        assert!(!answer.contains(&format!(r#"["{name}""#)), "{name}: {answer}");
+    for name in [
+        "connection",
+        "upgrade",
+        "http2-settings",
+        "x-hop",
+        "keep-alive",
+        "proxy-authorization",
+        "te",
+    ] {
+        assert!(
+            !answer.contains(&format!(r#"["{name}""#)),
+            "{name}: {answer}"
+        );
     }
 }

@@ -17,7 +17,10 @@ async fn a_route_rewrites_the_path_and_edits_headers() {
     let (app, _) = upstream::echo().await;
     let door = Door::to(app).await;
     let mut client = door.client().await;
-    let request = with_headers("/jupyter/api/x?a=%20b", &[("x-removed", "1"), ("x-kept", "2")]);
+    let request = with_headers(
+        "/jupyter/api/x?a=%20b",
+        &[("x-removed", "1"), ("x-kept", "2")],
+    );
     let response = client.send(request).await;
     assert_eq!(response.headers()["x-answered"], "by-route");
     let seen = Received::of(&response);
@@ -66,7 +69,13 @@ async fn identity_headers_from_outside_never_arrive_in_any_spelling() {
         ("x-doorward-assertion", "j"),
     ];
     for seen in [
-        Received::of(&door.client().await.send(with_headers("/app/", &forged)).await),
+        Received::of(
+            &door
+                .client()
+                .await
+                .send(with_headers("/app/", &forged))
+                .await,
+        ),
         {
             let mut request = get2("/app/");
             for (name, value) in forged {
@@ -78,7 +87,14 @@ async fn identity_headers_from_outside_never_arrive_in_any_spelling() {
     ] {
         let mut names = seen.names();
         names.sort_unstable();
-        let ours = ["host", "traceparent", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-request-id"];
+        let ours = [
+            "host",
+            "traceparent",
+            "x-forwarded-for",
+            "x-forwarded-host",
+            "x-forwarded-proto",
+            "x-request-id",
+        ];
         assert_eq!(names, ours);
     }
 }
@@ -90,8 +106,12 @@ async fn http2_requests_reach_an_http1_application_with_a_host() {
     let mut client = door.client2().await;
     for _ in 0..3 {
         let mut request = get2("/app/a?b=c");
-        request.headers_mut().append("cookie", "a=1".parse().unwrap());
-        request.headers_mut().append("cookie", "b=2".parse().unwrap());
+        request
+            .headers_mut()
+            .append("cookie", "a=1".parse().unwrap());
+        request
+            .headers_mut()
+            .append("cookie", "b=2".parse().unwrap());
         let response = client.send_request(request).await.unwrap();
         assert_eq!(response.version(), http::Version::HTTP_2);
         let seen = Received::of(&whole(response).await);
@@ -99,7 +119,11 @@ async fn http2_requests_reach_an_http1_application_with_a_host() {
         assert_eq!(seen.all("host"), ["kubeflow.example"]);
         assert_eq!(seen.all("cookie"), ["a=1; b=2"]);
     }
-    assert_eq!(connections.load(Ordering::SeqCst), 1, "the upstream connection is kept");
+    assert_eq!(
+        connections.load(Ordering::SeqCst),
+        1,
+        "the upstream connection is kept"
+    );
     let mut post = get2("/app/");
     *post.method_mut() = http::Method::POST;
     *post.body_mut() = Full::from("hello");
@@ -116,7 +140,10 @@ async fn head_204_and_304_have_no_body_and_keep_the_connection() {
             _ => 200,
         };
         let body = if status == 200 { "twelve bytes" } else { "" };
-        Response::builder().status(status).body(Full::new(Bytes::from(body))).unwrap()
+        Response::builder()
+            .status(status)
+            .body(Full::new(Bytes::from(body)))
+            .unwrap()
     })
     .await;
     let door = Door::to(app).await;
@@ -127,8 +154,14 @@ async fn head_204_and_304_have_no_body_and_keep_the_connection() {
         let response = client.send(head).await;
         assert_eq!(response.headers()["content-length"], "12");
         assert!(response.body().is_empty());
-        assert_eq!(client.get("/app/204").await.status(), StatusCode::NO_CONTENT);
-        assert_eq!(client.get("/app/304").await.status(), StatusCode::NOT_MODIFIED);
+        assert_eq!(
+            client.get("/app/204").await.status(),
+            StatusCode::NO_CONTENT
+        );
+        assert_eq!(
+            client.get("/app/304").await.status(),
+            StatusCode::NOT_MODIFIED
+        );
         assert_eq!(client.get("/app/").await.body(), "twelve bytes");
     }
     assert_eq!(connections.load(Ordering::SeqCst), 1);
@@ -140,12 +173,23 @@ async fn redirects_direct_responses_and_unknown_paths_are_answered_here() {
     let mut client = door.client().await;
     let moved = client.get("/old?a=b").await;
     assert_eq!(moved.status(), StatusCode::FOUND);
-    assert_eq!(moved.headers()["location"], "https://kubeflow.example/new?a=b");
+    assert_eq!(
+        moved.headers()["location"],
+        "https://kubeflow.example/new?a=b"
+    );
     let teapot = client.get("/teapot").await;
-    assert_eq!((teapot.status().as_u16(), &teapot.body()[..]), (418, &b"short and stout"[..]));
+    assert_eq!(
+        (teapot.status().as_u16(), &teapot.body()[..]),
+        (418, &b"short and stout"[..])
+    );
     let missing = client.get("/nothing").await;
-    assert_eq!((missing.status().as_u16(), &missing.body()[..]), (404, &b""[..]));
-    let page = client.send(with_headers("/nothing", &[("accept", "text/html")])).await;
+    assert_eq!(
+        (missing.status().as_u16(), &missing.body()[..]),
+        (404, &b""[..])
+    );
+    let page = client
+        .send(with_headers("/nothing", &[("accept", "text/html")]))
+        .await;
     assert_eq!(page.status(), StatusCode::NOT_FOUND);
     assert!(String::from_utf8_lossy(page.body()).contains("/doorward/assets/doorward.css"));
     let sheet = client.get("/doorward/assets/doorward.css").await;
@@ -160,7 +204,8 @@ async fn plain_http_is_sent_to_https() {
         let http = door.http();
         async move {
             let mut stream = tokio::net::TcpStream::connect(http).await.unwrap();
-            let request = format!("GET /app/?a=b HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n");
+            let request =
+                format!("GET /app/?a=b HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n");
             stream.write_all(request.as_bytes()).await.unwrap();
             let mut answer = String::new();
             stream.read_to_string(&mut answer).await.unwrap();
@@ -168,17 +213,30 @@ async fn plain_http_is_sent_to_https() {
         }
     };
     let answer = ask("kubeflow.example:81".into()).await;
-    assert!(answer.starts_with("HTTP/1.1 301 Moved Permanently\r\n"), "{answer}");
-    assert!(answer.contains("\r\nlocation: https://kubeflow.example/app/?a=b\r\n"), "{answer}");
+    assert!(
+        answer.starts_with("HTTP/1.1 301 Moved Permanently\r\n"),
+        "{answer}"
+    );
+    assert!(
+        answer.contains("\r\nlocation: https://kubeflow.example/app/?a=b\r\n"),
+        "{answer}"
+    );
     let answer = ask(format!("127.0.0.1:{}", door.http().port())).await;
-    let location = format!("\r\nlocation: https://127.0.0.1:{}/app/?a=b\r\n", door.https().port());
+    let location = format!(
+        "\r\nlocation: https://127.0.0.1:{}/app/?a=b\r\n",
+        door.https().port()
+    );
     assert!(answer.contains(&location), "{answer}");
 }
 
 #[tokio::test]
 async fn without_the_upgrade_plain_http_is_served_as_written() {
     let (app, _) = upstream::echo().await;
-    let wanted = Wanted { app: Some(app), upgrade: false, ..Wanted::default() };
+    let wanted = Wanted {
+        app: Some(app),
+        upgrade: false,
+        ..Wanted::default()
+    };
     let door = Door::open(wanted).await;
     let mut stream = tokio::net::TcpStream::connect(door.http()).await.unwrap();
     let request = b"GET /app/ HTTP/1.1\r\nhost: a.example\r\nconnection: close\r\n\r\n";
@@ -186,9 +244,15 @@ async fn without_the_upgrade_plain_http_is_served_as_written() {
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await.unwrap();
     assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
-    assert!(answer.contains(r#"["x-forwarded-proto","http"]"#), "{answer}");
+    assert!(
+        answer.contains(r#"["x-forwarded-proto","http"]"#),
+        "{answer}"
+    );
     // Nothing is served over HTTPS then.
-    assert_eq!(door.client().await.get("/app/").await.status(), StatusCode::NOT_FOUND);
+    assert_eq!(
+        door.client().await.get("/app/").await.status(),
+        StatusCode::NOT_FOUND
+    );
 }
 
 #[tokio::test]
@@ -201,12 +265,30 @@ async fn an_upstream_that_is_not_there_is_named() {
         line.body(),
         "service `gone.team:80` takes no connections; help: --resolve gone.team=ADDR"
     );
-    let page = client.send(with_headers("/nameless/", &[("accept", "text/html")])).await;
+    let page = client
+        .send(with_headers("/nameless/", &[("accept", "text/html")]))
+        .await;
     assert_eq!(page.status(), StatusCode::SERVICE_UNAVAILABLE);
     let text = String::from_utf8_lossy(page.body());
     assert!(text.contains("--resolve nameless.team=ADDR"), "{text}");
     let metrics = door.gateway.metrics().render();
-    assert!(metrics.contains("upstream_failures_total{reason=\"unreachable\"} 2"), "{metrics}");
+    assert!(
+        metrics.contains("upstream_failures_total{reason=\"unreachable\"} 2"),
+        "{metrics}"
+    );
+}
+
+#[tokio::test]
+async fn a_client_that_is_still_sending_hears_that_nobody_listens() {
+    let door = Door::open(Wanted::default()).await;
+    let mut client = door.client().await;
+    for path in ["/gone/", "/nothing"] {
+        let mut request = get(path);
+        *request.method_mut() = http::Method::POST;
+        *request.body_mut() = Full::from(vec![b'x'; 4 << 20]);
+        let status = client.send(request).await.status().as_u16();
+        assert_eq!(status, if path == "/gone/" { 503 } else { 404 });
+    }
 }
 
 #[tokio::test]
@@ -227,7 +309,7 @@ async fn scripted(script: &'static [&'static [u8]]) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(async move {
-        for answers in script.iter().copied() {
+        for answers in script {
             let (mut stream, _) = listener.accept().await.unwrap();
             let mut answers = answers.split(|byte| *byte == b'|');
             let mut head = [0; 4096];
@@ -248,7 +330,12 @@ const OK: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok|";
 async fn a_kept_connection_that_died_is_replaced_without_the_client_noticing() {
     // The first connection answers once and dies on the second request.
     let app = scripted(&[OK, OK]).await;
-    let door = Door::open(Wanted { app: Some(app), workers: 1, ..Wanted::default() }).await;
+    let door = Door::open(Wanted {
+        app: Some(app),
+        workers: 1,
+        ..Wanted::default()
+    })
+    .await;
     let mut client = door.client().await;
     assert_eq!(client.get("/app/").await.body(), "ok");
     assert_eq!(client.get("/app/").await.body(), "ok");
@@ -257,28 +344,119 @@ async fn a_kept_connection_that_died_is_replaced_without_the_client_noticing() {
 #[tokio::test]
 async fn a_post_that_may_have_arrived_is_not_sent_twice() {
     let app = scripted(&[OK, OK]).await;
-    let door = Door::open(Wanted { app: Some(app), workers: 1, ..Wanted::default() }).await;
+    let door = Door::open(Wanted {
+        app: Some(app),
+        workers: 1,
+        ..Wanted::default()
+    })
+    .await;
     let mut client = door.client().await;
     assert_eq!(client.get("/app/").await.body(), "ok");
     let mut post = get("/app/");
     *post.method_mut() = http::Method::POST;
     let response = client.send(post).await;
     assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
-    assert_eq!(response.body(), "upstream connect error or disconnect/reset before headers");
+    assert_eq!(
+        response.body(),
+        "upstream connect error or disconnect/reset before headers"
+    );
 }
 
 #[tokio::test]
 async fn a_session_cookie_stays_at_the_door() {
-    let manifests = format!("{}{}", crate::door::STOCK, LOGIN);
-    let (app, _) = upstream::echo().await;
-    let wanted = Wanted { manifests, app: Some(app), ..Wanted::default() };
-    let door = Door::open(wanted).await;
-    let cookies = [("cookie", "a=1; test_session=abc; b=2"), ("accept", "text/html")];
-    let seen = Received::of(&door.client().await.send(with_headers("/app/", &cookies)).await);
+    let door = with_login().await;
+    let cookies = [
+        ("cookie", "a=1; test_session=abc; b=2"),
+        ("accept", "text/html"),
+    ];
+    let seen = Received::of(
+        &door
+            .client()
+            .await
+            .send(with_headers("/app/", &cookies))
+            .await,
+    );
     assert_eq!(seen.all("cookie"), ["a=1; b=2"]);
 }
 
+#[tokio::test]
+async fn a_destination_that_is_played_here_gets_a_small_whole_body() {
+    let door = with_login().await;
+    let mut client = door.client().await;
+    let post = |length: usize| {
+        let mut request = get("/oauth2/start?rd=/");
+        *request.method_mut() = http::Method::POST;
+        *request.body_mut() = Full::from(vec![b'x'; length]);
+        request
+    };
+    let response = client.send(post(1 << 20)).await;
+    assert_eq!(response.body(), "Login(0) /oauth2/start?rd=/ 1048576");
+    let response = client.send(post((1 << 20) + 1)).await;
+    assert_eq!(response.status(), StatusCode::PAYLOAD_TOO_LARGE);
+    assert_eq!(response.headers()["connection"], "close");
+}
+
+#[tokio::test]
+async fn too_many_headers_over_http2_are_refused_431() {
+    let door = Door::open(Wanted::default()).await;
+    let mut request = get2("/app/");
+    for number in 0..101 {
+        let name = http::HeaderName::try_from(format!("x-{number}")).unwrap();
+        request.headers_mut().insert(name, "1".parse().unwrap());
+    }
+    let response = door.client2().await.send_request(request).await.unwrap();
+    assert_eq!(
+        response.status(),
+        StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE
+    );
+}
+
+async fn with_login() -> Door {
+    let manifests = format!("{}{}", crate::door::STOCK, LOGIN);
+    let (app, _) = upstream::echo().await;
+    Door::open(Wanted {
+        manifests,
+        app: Some(app),
+        ..Wanted::default()
+    })
+    .await
+}
+
 const LOGIN: &str = r#"
+---
+apiVersion: v1
+kind: Service
+metadata: { name: oauth2-proxy, namespace: oauth2-proxy }
+spec:
+  selector: { app: oauth2-proxy }
+  ports: [{ name: http, port: 80, targetPort: 4180 }]
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: { name: oauth2-proxy, namespace: oauth2-proxy }
+spec:
+  selector: { matchLabels: { app: oauth2-proxy } }
+  template:
+    metadata: { labels: { app: oauth2-proxy } }
+    spec:
+      containers:
+        - name: oauth2-proxy
+          image: quay.io/oauth2-proxy/oauth2-proxy:v7.7.1
+          args: [--config=/etc/oauth2_proxy.cfg]
+          volumeMounts: [{ name: config, mountPath: /etc/oauth2_proxy.cfg, subPath: oauth2_proxy.cfg }]
+      volumes:
+        - name: config
+          configMap: { name: oauth2-proxy }
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: { name: oauth2-proxy, namespace: oauth2-proxy }
+spec:
+  hosts: ["*"]
+  gateways: [kubeflow/kubeflow-gateway]
+  http:
+    - match: [{ uri: { prefix: /oauth2/ } }]
+      route: [{ destination: { host: oauth2-proxy.oauth2-proxy.svc.cluster.local, port: { number: 80 } } }]
 ---
 apiVersion: v1
 kind: ConfigMap

@@ -36,13 +36,25 @@ async fn the_first_chunk_of_an_answer_arrives_before_the_last_is_made() {
         .await;
         let door = Door::to(app).await;
         let response = if http2 {
-            door.client2().await.send_request(get2("/app/")).await.unwrap()
+            door.client2()
+                .await
+                .send_request(get2("/app/"))
+                .await
+                .unwrap()
         } else {
-            door.client().await.sender.send_request(get("/app/")).await.unwrap()
+            door.client()
+                .await
+                .sender
+                .send_request(get("/app/"))
+                .await
+                .unwrap()
         };
         let mut body = response.into_body();
         let wait = making.recv().await.unwrap();
-        assert_eq!(body.frame().await.unwrap().unwrap().into_data().unwrap(), "first");
+        assert_eq!(
+            body.frame().await.unwrap().unwrap().into_data().unwrap(),
+            "first"
+        );
         drop(wait);
         assert_eq!(body.collect().await.unwrap().to_bytes(), "last");
     }
@@ -64,7 +76,8 @@ async fn the_first_chunk_of_a_request_arrives_before_the_last_is_sent() {
     .await;
     let door = Door::to(app).await;
     let mut stream = door.tls(b"http/1.1").await;
-    let head = b"POST /app/ HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\nexpect: 100-continue\
+    let head =
+        b"POST /app/ HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\nexpect: 100-continue\
                  \r\nconnection: close\r\n\r\n";
     stream.write_all(head).await.unwrap();
     let mut answer = [0; 25];
@@ -82,20 +95,43 @@ async fn the_first_chunk_of_a_request_arrives_before_the_last_is_sent() {
 #[tokio::test]
 async fn a_client_that_stops_sending_its_body_is_answered_408() {
     let (app, _) = upstream::echo().await;
-    let limits = Limits { body: Duration::from_millis(200), ..Limits::default() };
-    let door = Door::open(Wanted { app: Some(app), limits, ..Wanted::default() }).await;
-    let answer =
-        door.raw(b"POST /app/ HTTP/1.1\r\nhost: a\r\ncontent-length: 100\r\n\r\nsome").await;
-    assert!(answer.starts_with("HTTP/1.1 408 Request Timeout\r\n"), "{answer}");
+    let limits = Limits {
+        body: Duration::from_millis(200),
+        ..Limits::default()
+    };
+    let door = Door::open(Wanted {
+        app: Some(app),
+        limits,
+        ..Wanted::default()
+    })
+    .await;
+    let answer = door
+        .raw(b"POST /app/ HTTP/1.1\r\nhost: a\r\ncontent-length: 100\r\n\r\nsome")
+        .await;
+    assert!(
+        answer.starts_with("HTTP/1.1 408 Request Timeout\r\n"),
+        "{answer}"
+    );
 }
 
 #[tokio::test]
 async fn a_head_that_trickles_in_is_cut_off() {
     let (app, _) = upstream::echo().await;
-    let limits = Limits { head: Duration::from_millis(200), ..Limits::default() };
-    let door = Door::open(Wanted { app: Some(app), limits, ..Wanted::default() }).await;
+    let limits = Limits {
+        head: Duration::from_millis(200),
+        ..Limits::default()
+    };
+    let door = Door::open(Wanted {
+        app: Some(app),
+        limits,
+        ..Wanted::default()
+    })
+    .await;
     let mut stream = door.tls(b"http/1.1").await;
-    stream.write_all(b"GET /app/ HTTP/1.1\r\nhost: a\r\n").await.unwrap();
+    stream
+        .write_all(b"GET /app/ HTTP/1.1\r\nhost: a\r\n")
+        .await
+        .unwrap();
     let mut answer = Vec::new();
     let cut = tokio::time::timeout(Duration::from_secs(10), stream.read_to_end(&mut answer)).await;
     assert!(cut.is_ok(), "it is still open");
@@ -105,8 +141,16 @@ async fn a_head_that_trickles_in_is_cut_off() {
 #[tokio::test]
 async fn an_idle_connection_is_closed() {
     let (app, _) = upstream::echo().await;
-    let limits = Limits { idle: Duration::from_millis(200), ..Limits::default() };
-    let door = Door::open(Wanted { app: Some(app), limits, ..Wanted::default() }).await;
+    let limits = Limits {
+        idle: Duration::from_millis(200),
+        ..Limits::default()
+    };
+    let door = Door::open(Wanted {
+        app: Some(app),
+        limits,
+        ..Wanted::default()
+    })
+    .await;
     let answer = door.raw(b"GET /app/ HTTP/1.1\r\nhost: a\r\n\r\n").await;
     assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
 }

@@ -50,7 +50,11 @@ where
 pub(crate) async fn echo() -> (SocketAddr, Arc<AtomicUsize>) {
     answering(|request: Request<Incoming>| async move {
         let (parts, body) = request.into_parts();
-        let body = body.collect().await.map(|body| body.to_bytes()).unwrap_or_default();
+        let body = body
+            .collect()
+            .await
+            .map(|body| body.to_bytes())
+            .unwrap_or_default();
         let headers: Vec<Value> = parts
             .headers
             .iter()
@@ -91,7 +95,10 @@ impl Received {
     /// Every value of a header, in order.
     pub(crate) fn all(&self, name: &str) -> Vec<&str> {
         let headers = self.0["headers"].as_array().unwrap().iter();
-        headers.filter(|pair| pair[0] == name).map(|pair| pair[1].as_str().unwrap()).collect()
+        headers
+            .filter(|pair| pair[0] == name)
+            .map(|pair| pair[1].as_str().unwrap())
+            .collect()
     }
 
     pub(crate) fn names(&self) -> Vec<&str> {

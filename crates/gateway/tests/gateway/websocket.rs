@@ -30,11 +30,16 @@ async fn echo() -> std::net::SocketAddr {
 async fn a_websocket_echoes_through_the_proxy() {
     use futures_util::{SinkExt, StreamExt};
     let door = Door::to(echo().await).await;
-    let mut request = "wss://kubeflow.example/app/api/kernels".into_client_request().unwrap();
-    request.headers_mut().insert("kubeflow-userid", HeaderValue::from_static("root"));
+    let mut request = "wss://kubeflow.example/app/api/kernels"
+        .into_client_request()
+        .unwrap();
+    request
+        .headers_mut()
+        .insert("kubeflow-userid", HeaderValue::from_static("root"));
     let stream = door.tls(b"http/1.1").await;
-    let (mut socket, response) =
-        tokio_tungstenite::client_async(request, stream).await.unwrap();
+    let (mut socket, response) = tokio_tungstenite::client_async(request, stream)
+        .await
+        .unwrap();
     assert_eq!(response.status(), 101);
     for text in ["hello", "again"] {
         socket.send(Message::text(text)).await.unwrap();

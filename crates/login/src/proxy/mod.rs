@@ -95,7 +95,7 @@ impl LoginProxy {
 
     /// Answers a request that needs somebody to sign in first: `{}` for scripts, the way to the
     /// issuer, or the sign-in page. What was asked for is where they come back to.
-    pub fn challenge(&self, request: &Parts, sign_in: &SignIn) -> http::Response<Bytes> {
+    pub async fn challenge(&self, request: &Parts, sign_in: &SignIn) -> http::Response<Bytes> {
         let Parts { uri, headers, .. } = request;
         let Some(site) = Site::of(uri, headers) else {
             return self.trouble(Trouble::BAD_HOST, headers, None);
@@ -105,11 +105,7 @@ impl LoginProxy {
         let target = Target::first([wanted], &self.settings.whitelist_domains);
         match sign_in.how {
             SignInAnswer::Unauthorized => pages::unauthorized_json(),
-            SignInAnswer::Redirect => match self.authorization_endpoint_now() {
-                Some(endpoint) => self.leave(&endpoint, headers, &site, target),
-                // The issuer's document has to be fetched first, which takes waiting.
-                None => pages::redirect(location(&self.start_address(&target))),
-            },
+            SignInAnswer::Redirect => self.depart(headers, &site, target).await,
             SignInAnswer::Page => {
                 let page = self.sign_in_page(StatusCode::FORBIDDEN, &site, &target);
                 match sign_in.absence {
@@ -124,16 +120,20 @@ impl LoginProxy {
 
     /// To the issuer.
     async fn start(&self, parts: &Parts, body: &Bytes, site: &Site) -> Answer {
-        let target = self.target(parts, body);
+        self.depart(&parts.headers, site, self.target(parts, body)).await
+    }
+
+    /// To the issuer, once it is known where its sign-in is.
+    async fn depart(&self, headers: &HeaderMap, site: &Site, target: Target) -> Answer {
         match self.authorization_endpoint().await {
-            Ok(endpoint) => self.leave(&endpoint, &parts.headers, site, target),
+            Ok(endpoint) => self.leave(&endpoint, headers, site, target),
             Err(fault) => {
                 tracing::warn!(issuer = %self.settings.issuer, %fault, "nobody can sign in");
                 let again = Again {
                     address: self.start_address(&target),
                     label: "Try again",
                 };
-                self.trouble(Trouble::of_issuer(fault), &parts.headers, Some(again))
+                self.trouble(Trouble::of_issuer(fault), headers, Some(again))
             }
         }
     }
@@ -288,8 +288,4 @@ fn form<'a>(parts: &Parts, body: &'a Bytes) -> Option<&'a str> {
         .eq_ignore_ascii_case("application/x-www-form-urlencoded");
     (parts.method == Method::POST && is_form).then_some(())?;
     std::str::from_utf8(body).ok()
-}
-
-fn location(address: &str) -> HeaderValue {
-    HeaderValue::from_str(address).unwrap_or(HeaderValue::from_static("/"))
 }

@@ -56,7 +56,8 @@ pub(super) fn bindings(
                 remedy,
             ));
         };
-        if service.closed.is_none() && service.hosts.is_empty() {
+        let readable = service.closed.is_none() && object.closed.is_none();
+        if readable && service.hosts.is_empty() {
             say(
                 codes::NO_HOSTS,
                 Severity::Error,
@@ -209,7 +210,10 @@ pub(super) fn plain_logins(
             Severity::Warning,
             one.server.line,
             one.server.path.clone(),
-            "sign-in goes through this `Gateway`, and it has no HTTPS server",
+            format!(
+                "`{}` serves sign-in on plain HTTP: port {} has no TLS",
+                one.gateway.object.reference, one.server.port
+            ),
             "doorward serves it over HTTPS too and redirects there, unless `--https-upgrade off`; add a server with `protocol: HTTPS`",
         ));
     }

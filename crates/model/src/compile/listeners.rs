@@ -5,14 +5,15 @@ use std::sync::Arc;
 
 use super::destinations::Destinations;
 use super::identity::{key, workload_port};
-use super::routes::{self, Placed, Seat};
+use super::host_tables::HostTables;
+use super::routes::{self, Placed, Rank, Seat};
+use super::unread::Unread;
 use crate::finding::{Finding, Severity, codes};
 use crate::manifest::gateway::{Gateway, Server, ServerHost, Speaks};
 use crate::manifest::virtual_service::VirtualService;
 use crate::names::HostPattern;
-use crate::objects::Broken;
 use crate::snapshot::{
-    Closure, Identity, Listener, ListenerProtocol, Route, RouteAction, RouteInfo, VirtualHosts,
+    Closure, Identity, Listener, ListenerProtocol, Route, RouteAction, RouteInfo,
 };
 use crate::world::World;
 
@@ -93,6 +94,7 @@ pub(super) struct Builder<'a, 'd> {
     pub(super) world: &'a World,
     pub(super) identity: &'a Identity,
     pub(super) routes: &'a [VirtualService],
+    pub(super) unread: &'d mut [Unread<'a>],
     pub(super) destinations: &'d mut Destinations<'a>,
 }
 
@@ -120,27 +122,21 @@ impl Builder<'_, '_> {
                 }
             }
         }
-        let mut tables: BTreeMap<HostPattern, Table> = BTreeMap::new();
-        let mut closed: Vec<(HostPattern, Arc<Closure>)> = Vec::new();
+        // Another chain of the same port takes these hosts by server name.
+        let rivals: Vec<&HostPattern> = match protocol {
+            ListenerProtocol::Http => Vec::new(),
+            ListenerProtocol::Https => servers
+                .iter()
+                .flat_map(|other| &other.server.hosts)
+                .map(|host| &host.pattern)
+                .collect(),
+        };
+        let mut tables = HostTables::default();
         for one in servers {
-            // Another chain of the same port takes these hosts by server name.
-            let rivals: Vec<&HostPattern> = match protocol {
-                ListenerProtocol::Http => Vec::new(),
-                ListenerProtocol::Https => servers
-                    .iter()
-                    .flat_map(|other| &other.server.hosts)
-                    .map(|host| &host.pattern)
-                    .collect(),
-            };
-            self.bind(port, one, &rivals, &mut tables, &mut closed);
+            self.bind(port, one, &rivals, &mut tables);
         }
-        for broken in self
-            .world
-            .broken
-            .iter()
-            .filter(|broken| &*broken.object.kind == "VirtualService")
-        {
-            closed.extend(broken_hosts(broken, &hosts));
+        for one in &mut *self.unread {
+            one.close(port, servers, &rivals, self.identity, &mut tables);
         }
         let translates = servers.iter().all(|one| one.gateway.translates_ports);
         let workload_port = if translates {
@@ -148,14 +144,13 @@ impl Builder<'_, '_> {
         } else {
             port
         };
-        let virtual_hosts = virtual_hosts(tables, closed);
         Some(Listener {
             port,
             workload_port,
             protocol,
             https_redirect,
             hosts,
-            virtual_hosts,
+            virtual_hosts: tables.finish(),
         })
     }
 
@@ -164,20 +159,18 @@ impl Builder<'_, '_> {
         port: u16,
         seated: &Seated<'_>,
         rivals: &[&HostPattern],
-        tables: &mut BTreeMap<HostPattern, Table>,
-        closed: &mut Vec<(HostPattern, Arc<Closure>)>,
+        tables: &mut HostTables,
     ) {
         let Seated { gateway, server } = *seated;
         if !rivals.is_empty() {
             // A chain without routes must not fall through to a wider one.
             for host in &server.hosts {
-                tables.entry(host.pattern.clone()).or_default();
+                tables.open(&host.pattern);
             }
         }
         if let Some(closure) = &server.closed {
             for host in &server.hosts {
-                let table = tables.entry(host.pattern.clone()).or_default();
-                table.routes.push(closed_server(gateway, server, closure));
+                tables.push(&host.pattern, closed_server(gateway, server, closure));
             }
             return;
         }
@@ -191,9 +184,7 @@ impl Builder<'_, '_> {
             .routes
             .iter()
             .enumerate()
-            .filter(|(_, service)| {
-                service.gateways.contains(&gateway_key) || service.gateways_unreadable
-            })
+            .filter(|(_, service)| service.closed.is_none() && service.binds_to(&gateway_key))
             .filter_map(|(index, service)| {
                 Some((service.rank_in(&self.identity.namespace)?, index))
             })
@@ -202,22 +193,12 @@ impl Builder<'_, '_> {
         for (_, index) in bound {
             let service = &self.routes[index];
             let patterns = common_hosts(service, &server.hosts, rivals);
-            if let Some(closure) = &service.closed
-                && service.object.closed.is_none()
-            {
-                closed.extend(
-                    patterns
-                        .into_iter()
-                        .map(|pattern| (pattern, Arc::clone(closure))),
-                );
-                continue;
-            }
             if patterns.is_empty() {
                 continue;
             }
             let placed = routes::build(service, &seat, self.destinations);
             for pattern in patterns {
-                tables.entry(pattern).or_default().add(index, &placed);
+                tables.add(pattern, index, &placed);
             }
         }
     }
@@ -236,14 +217,26 @@ pub(super) fn common_hosts(
     server: &[ServerHost],
     rivals: &[&HostPattern],
 ) -> Vec<HostPattern> {
+    let namespace = service.object.namespace();
+    hosts_on(&service.hosts, Some(namespace), server, rivals)
+}
+
+/// The same for hosts of an object that is perhaps known by text only.
+pub(super) fn hosts_on(
+    hosts: &[HostPattern],
+    namespace: Option<&str>,
+    server: &[ServerHost],
+    rivals: &[&HostPattern],
+) -> Vec<HostPattern> {
     let mut patterns = Vec::new();
-    let visible = server.iter().filter(|host| {
-        host.namespace
-            .as_ref()
-            .is_none_or(|namespace| namespace == service.object.namespace())
-    });
+    let visible = server
+        .iter()
+        .filter(|host| match (&host.namespace, namespace) {
+            (Some(only), Some(namespace)) => **only == *namespace,
+            _ => true,
+        });
     for host in visible {
-        for own in &service.hosts {
+        for own in hosts {
             let Some(pattern) = host.pattern.intersection(own) else {
                 continue;
             };
@@ -260,24 +253,6 @@ pub(super) fn common_hosts(
     patterns
 }
 
-/// The hosts of a broken document that a listener serves.
-fn broken_hosts(broken: &Broken, served: &[HostPattern]) -> Vec<(HostPattern, Arc<Closure>)> {
-    let mut closed = Vec::new();
-    for host in broken
-        .hosts
-        .iter()
-        .filter_map(|host| HostPattern::parse(host))
-    {
-        for pattern in served
-            .iter()
-            .filter_map(|served| served.intersection(&host))
-        {
-            closed.push((pattern, Arc::clone(&broken.closure)));
-        }
-    }
-    closed
-}
-
 fn closed_server(gateway: &Gateway, server: &Server, closure: &Arc<Closure>) -> Placed {
     let info = RouteInfo {
         object: gateway.object.reference.clone(),
@@ -292,54 +267,6 @@ fn closed_server(gateway: &Gateway, server: &Server, closure: &Arc<Closure>) -> 
     });
     Placed {
         route,
-        catch_all: false,
+        rank: Rank::InPlace,
     }
-}
-
-/// The routes of one virtual host while they are gathered.
-#[derive(Default)]
-struct Table {
-    routes: Vec<Placed>,
-    /// Routes that are there, by VirtualService: several servers of a port may bring the same.
-    seen: HashSet<usize>,
-}
-
-impl Table {
-    fn add(&mut self, service: usize, placed: &[Placed]) {
-        let fresh = self.seen.insert(service);
-        for one in placed {
-            if fresh || !self.routes.iter().any(|other| other.route == one.route) {
-                self.routes.push(one.clone());
-            }
-        }
-    }
-
-    fn finish(mut self) -> Arc<[Arc<Route>]> {
-        // Stable: pure catch-alls move behind all others and keep their order.
-        self.routes.sort_by_key(|placed| placed.catch_all);
-        self.routes.into_iter().map(|placed| placed.route).collect()
-    }
-}
-
-fn virtual_hosts(
-    tables: BTreeMap<HostPattern, Table>,
-    closed: Vec<(HostPattern, Arc<Closure>)>,
-) -> VirtualHosts {
-    let mut hosts = VirtualHosts {
-        closed,
-        ..VirtualHosts::default()
-    };
-    for (pattern, table) in tables {
-        let routes = table.finish();
-        match pattern {
-            HostPattern::Any => hosts.any = Some(routes),
-            HostPattern::Suffix(suffix) => {
-                hosts.suffix.insert(suffix, routes);
-            }
-            HostPattern::Exact(host) => {
-                hosts.exact.insert(host, routes);
-            }
-        }
-    }
-    hosts
 }

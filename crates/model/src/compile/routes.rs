@@ -7,15 +7,36 @@ use crate::manifest::http_route::{EntryAction, EntryForward};
 use crate::manifest::service::is_subset;
 use crate::manifest::virtual_service::{EntryMatch, HttpEntry, VirtualService};
 use crate::snapshot::{
-    Closure, Forward, Identity, Route, RouteAction, RouteMatch, TextMatch, UriMatch, Weighted,
+    Closure, Forward, Identity, Route, RouteAction, RouteMatch, TextMatch, Weighted,
 };
 use crate::world::Key;
 
-/// A route and whether it takes every request, so that it moves behind all others.
+/// A route and where it stands among those of other VirtualServices.
 #[derive(Clone, Debug)]
 pub(super) struct Placed {
     pub(super) route: Arc<Route>,
-    pub(super) catch_all: bool,
+    pub(super) rank: Rank,
+}
+
+/// Groups of routes that are tried one after the other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Rank {
+    /// In the order of the VirtualServices.
+    InPlace,
+    /// Takes every request, so it stands behind all that do not.
+    CatchAll,
+    /// Takes every request and serves none: one that cannot be read must not close what another
+    /// VirtualService serves on the same host.
+    Closed,
+}
+
+impl Rank {
+    fn of_catch_all(action: &RouteAction) -> Self {
+        match action {
+            RouteAction::Closed(_) => Self::Closed,
+            _ => Self::CatchAll,
+        }
+    }
 }
 
 /// What the routes are made for.
@@ -33,20 +54,32 @@ pub(super) fn build(
     destinations: &mut Destinations<'_>,
 ) -> Vec<Placed> {
     let mut routes = Vec::new();
+    let mut closed = service.object.closed.clone();
     for entry in &service.http {
         let Some(matches) = seen_from(entry, seat) else {
             continue;
         };
-        let action = match &service.object.closed {
+        let action = match &closed {
             Some(closure) => RouteAction::Closed(Arc::clone(closure)),
             None => action(service, entry, seat, destinations),
         };
-        let ends = push(entry, matches, &action, &mut routes);
-        if ends {
-            break;
+        match push(entry, matches, action, &mut routes) {
+            After::Rest => {}
+            After::Closed(closure) => closed = Some(closure),
+            After::Nothing => break,
         }
     }
     routes
+}
+
+/// What comes of the entries behind one.
+enum After {
+    /// They stand as they are.
+    Rest,
+    /// They are closed: what hides them cannot be told.
+    Closed(Arc<Closure>),
+    /// They could never be reached.
+    Nothing,
 }
 
 /// The matches that can be met at this gateway; `None` when there are some and none can.
@@ -72,58 +105,69 @@ fn is_seen(entry: &EntryMatch, seat: &Seat<'_>) -> bool {
         && namespace.is_none_or(|namespace| *namespace == seat.identity.namespace)
 }
 
-/// Adds the routes of one entry; whether it takes every request. Istio has one route for each
-/// match, so a catch-all among the matches moves to the end without the others.
+/// Adds the routes of one entry. Istio has one route for each match, so a catch-all among the
+/// matches moves to the end without the others.
 fn push(
     entry: &HttpEntry,
     matches: Vec<&EntryMatch>,
-    action: &RouteAction,
+    mut action: RouteAction,
     routes: &mut Vec<Placed>,
-) -> bool {
-    let route = |matches: Vec<RouteMatch>, action: RouteAction, catch_all| Placed {
+) -> After {
+    let route = |matches: Vec<RouteMatch>, action: RouteAction, rank| Placed {
         route: Arc::new(Route {
             info: Arc::clone(&entry.info),
             matches,
             action,
         }),
-        catch_all,
+        rank,
     };
     if entry.matches.is_empty() {
-        routes.push(route(Vec::new(), action.clone(), true));
-        return true;
+        let rank = Rank::of_catch_all(&action);
+        routes.push(route(Vec::new(), action, rank));
+        return After::Nothing;
     }
+    let mut after = After::Rest;
     let mut plain = Vec::new();
     for one in matches {
-        let closed: Option<&Arc<Closure>> = one.closed.as_ref();
-        if closed.is_none() && !is_catch_all(&one.conditions) {
-            plain.push(one.conditions.clone());
+        let conditions = one.conditions.clone();
+        if one.closed.is_none() && !is_catch_all(&conditions) {
+            plain.push(conditions);
             continue;
         }
         if !plain.is_empty() {
-            routes.push(route(std::mem::take(&mut plain), action.clone(), false));
+            let before = std::mem::take(&mut plain);
+            routes.push(route(before, action.clone(), Rank::InPlace));
         }
-        match closed {
-            // It matches more than was meant, so it stays where it is and hides what follows.
-            Some(closure) => {
-                let action = RouteAction::Closed(Arc::clone(closure));
-                routes.push(route(vec![one.conditions.clone()], action, false));
-            }
+        match &one.closed {
             None => {
-                routes.push(route(vec![one.conditions.clone()], action.clone(), true));
-                return true;
+                let rank = Rank::of_catch_all(&action);
+                routes.push(route(vec![conditions], action, rank));
+                return After::Nothing;
+            }
+            Some(closure) => {
+                let closed = RouteAction::Closed(Arc::clone(closure));
+                if takes_any_path(&conditions) {
+                    // It matches more than was meant. In its place it would hide the routes of
+                    // others too, so it closes what follows in its own VirtualService instead.
+                    action = closed.clone();
+                    after = After::Closed(Arc::clone(closure));
+                    routes.push(route(vec![conditions], closed, Rank::Closed));
+                } else {
+                    routes.push(route(vec![conditions], closed, Rank::InPlace));
+                }
             }
         }
     }
     if !plain.is_empty() {
-        routes.push(route(plain, action.clone(), false));
+        routes.push(route(plain, action, Rank::InPlace));
     }
-    false
+    after
 }
 
-/// `prefix: /`, `regex: .*` or no path, and no other condition.
+/// Takes any path, and there is no other condition.
 pub(super) fn is_catch_all(one: &RouteMatch) -> bool {
     let RouteMatch {
-        uri,
+        uri: _,
         scheme,
         method,
         authority,
@@ -131,27 +175,24 @@ pub(super) fn is_catch_all(one: &RouteMatch) -> bool {
         query,
         port: _,
     } = one;
-    let any_path = match uri {
-        None => true,
-        Some(UriMatch {
-            text: TextMatch::Prefix(prefix),
-            ..
-        }) => &**prefix == "/" || prefix.is_empty(),
-        Some(UriMatch {
-            text: TextMatch::Regex(regex),
-            ..
-        }) => regex.source() == ".*",
-        Some(UriMatch {
-            text: TextMatch::Exact(_),
-            ..
-        }) => false,
-    };
-    any_path
+    takes_any_path(one)
         && scheme.is_none()
         && method.is_none()
         && authority.is_none()
         && headers.is_empty()
         && query.is_empty()
+}
+
+/// `prefix: /`, `regex: .*` or no path.
+fn takes_any_path(one: &RouteMatch) -> bool {
+    match &one.uri {
+        None => true,
+        Some(uri) => match &uri.text {
+            TextMatch::Prefix(prefix) => &**prefix == "/" || prefix.is_empty(),
+            TextMatch::Regex(regex) => regex.source() == ".*",
+            TextMatch::Exact(_) => false,
+        },
+    }
 }
 
 fn action(

@@ -1,9 +1,9 @@
 //! Every code, by what it is about: 01 reading, 02 gateways, 03 routes, 04 policies, 05 tokens,
-//! 06 login, 07 provider, 08 certificates.
+//! 06 login, 07 provider, 08 certificates. `docs/findings.md` lists them for operators.
 
 use super::Code;
 
-// Reading.
+// Reading, the mesh and containers.
 
 /// A document is no YAML.
 pub const SYNTAX: Code = Code(101);
@@ -23,10 +23,20 @@ pub const UNKNOWN_FIELD: Code = Code(107);
 pub const PLACEHOLDER: Code = Code(108);
 /// There is no object at all.
 pub const EMPTY: Code = Code(109);
-/// An object of a kind that is not acted on.
-pub const KIND_NOT_READ: Code = Code(121);
+/// The mesh configuration cannot be read; the gateway is closed.
+pub const MESH_INVALID: Code = Code(110);
+/// An entry of `extensionProviders` cannot be read; it answers no.
+pub const AUTHORIZER_INVALID: Code = Code(111);
+/// A setting of an entry of `extensionProviders` is old, unwise or not acted on.
+pub const AUTHORIZER_SETTING: Code = Code(112);
+/// A variable or file of a container comes from an object that is not in the manifests.
+pub const ENVIRONMENT_SOURCE: Code = Code(118);
+/// A file that a container reads is not in the manifests.
+pub const FILE_ABSENT: Code = Code(119);
 /// Components disagree about the header that names the user.
 pub const USER_HEADER: Code = Code(120);
+/// An object of a kind that is not acted on.
+pub const KIND_NOT_READ: Code = Code(121);
 
 // Gateways.
 
@@ -69,7 +79,7 @@ pub const ROUTE_CLOSED: Code = Code(308);
 pub const UNREACHABLE_ROUTE: Code = Code(309);
 /// A destination refuses every request by policy.
 pub const DESTINATION_REFUSES: Code = Code(310);
-/// A `VirtualService` cannot be read; its hosts are closed.
+/// A `VirtualService` cannot be read; its part of its hosts is closed.
 pub const HOSTS_CLOSED: Code = Code(311);
 /// `tls` and `tcp` routes are not served here.
 pub const STREAM_ROUTES: Code = Code(312);
@@ -102,19 +112,6 @@ pub const AUTHENTICATION_INVALID: Code = Code(501);
 /// A `RequestAuthentication` selects no workload.
 pub const AUTHENTICATION_SELECTS_NOTHING: Code = Code(502);
 
-// Mesh and containers.
-
-/// The mesh configuration cannot be read; the gateway is closed.
-pub const MESH_INVALID: Code = Code(110);
-/// An entry of `extensionProviders` cannot be read; it answers no.
-pub const AUTHORIZER_INVALID: Code = Code(111);
-/// A setting of an entry of `extensionProviders` is old, unwise or not acted on.
-pub const AUTHORIZER_SETTING: Code = Code(112);
-/// A variable or file of a container comes from an object that is not in the manifests.
-pub const ENVIRONMENT_SOURCE: Code = Code(118);
-/// A file that a container reads is not in the manifests.
-pub const FILE_ABSENT: Code = Code(119);
-
 // Login.
 
 /// The configuration of a login proxy cannot be read; it lets nobody in.
@@ -137,6 +134,12 @@ pub const LOGIN_UPSTREAM: Code = Code(608);
 pub const PUBLISHED_SECRET: Code = Code(609);
 /// A skip rule does not mean what it looks like.
 pub const LOGIN_SKIP_RULE: Code = Code(610);
+/// A login proxy uses a client that its provider does not have.
+pub const LOGIN_CLIENT: Code = Code(611);
+/// A login proxy and its provider know different secrets of one client.
+pub const LOGIN_CLIENT_SECRET: Code = Code(612);
+/// A login proxy sends people back to an address that its provider does not know.
+pub const LOGIN_REDIRECT: Code = Code(613);
 
 // Provider.
 
@@ -154,8 +157,10 @@ pub const PROVIDER_PASSWORD: Code = Code(705);
 pub const PROVIDER_CONNECTOR: Code = Code(706);
 /// A user has no stable identifier of their own.
 pub const PROVIDER_USER_ID: Code = Code(707);
+/// An issuer of tokens is almost the one of a provider, and no login uses it.
+pub const ISSUER_ALMOST: Code = Code(711);
 
-// Certificates.
+// Certificates: what the manifests ask for.
 
 /// A TLS server names a Secret that is not in the manifests.
 pub const CREDENTIAL_ABSENT: Code = Code(801);
@@ -169,3 +174,30 @@ pub const CERTIFICATE_INVALID: Code = Code(804);
 pub const ISSUER_NOT_USED: Code = Code(805);
 /// A `Certificate` is not what a server should have.
 pub const CERTIFICATE_UNUSUAL: Code = Code(806);
+
+// Certificates: what is served.
+
+/// A certificate that the manifests bring cannot be read.
+pub const CERTIFICATE_UNREADABLE: Code = Code(851);
+/// A private key that the manifests bring cannot be read.
+pub const KEY_UNREADABLE: Code = Code(852);
+/// A key and its certificate do not belong together.
+pub const KEY_MISMATCH: Code = Code(853);
+/// A certificate that the manifests bring has expired.
+pub const CERTIFICATE_EXPIRED: Code = Code(854);
+/// A certificate that the manifests bring is not valid yet.
+pub const CERTIFICATE_NOT_YET_VALID: Code = Code(855);
+/// A certificate that the manifests bring expires soon.
+pub const CERTIFICATE_ENDS_SOON: Code = Code(856);
+/// A certificate does not name a host that it serves.
+pub const CERTIFICATE_HOST_UNNAMED: Code = Code(857);
+/// A certificate has no alternative names.
+pub const CERTIFICATE_NAMELESS: Code = Code(858);
+/// A certificate of a server is marked as an authority.
+pub const CERTIFICATE_OF_AUTHORITY: Code = Code(859);
+/// The certificates of a chain are not in order.
+pub const CHAIN_ORDER: Code = Code(860);
+/// A `Certificate` names nothing that a certificate can be issued for.
+pub const CERTIFICATE_UNISSUABLE: Code = Code(861);
+/// doorward's own authority expires soon.
+pub const AUTHORITY_ENDS_SOON: Code = Code(862);

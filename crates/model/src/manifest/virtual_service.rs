@@ -7,8 +7,8 @@ use super::http_match;
 use super::http_route::{self, EntryAction};
 use crate::finding::{Finding, Severity, codes};
 use crate::names::HostPattern;
-use crate::objects::{Fault, Field, Object};
-use crate::snapshot::{Closure, RouteInfo, RouteMatch};
+use crate::objects::{Fault, Field, Node, Object};
+use crate::snapshot::{Closure, RouteInfo, RouteMatch, TextMatch};
 use crate::world::Key;
 
 /// A VirtualService.
@@ -24,7 +24,7 @@ pub(crate) struct VirtualService {
     pub(crate) gateways_unreadable: bool,
     pub(crate) visibility: Visibility,
     pub(crate) http: Vec<HttpEntry>,
-    /// Set when it cannot be read: its hosts are closed.
+    /// Set when a field beside the routes cannot be read: its part of its hosts is closed.
     pub(crate) closed: Option<Arc<Closure>>,
 }
 
@@ -72,7 +72,7 @@ impl VirtualService {
             gateways_unreadable: false,
             visibility: Visibility::Everywhere,
             http: Vec::new(),
-            closed: object.closed.clone(),
+            closed: None,
         };
         if let Err(mut fault) = service.fill(object, findings) {
             fault.code = codes::HOSTS_CLOSED;
@@ -132,6 +132,25 @@ impl VirtualService {
         Ok(())
     }
 
+    /// The paths of its routes as far as the tree shows them, whatever else is wrong with it.
+    pub(crate) fn readable_paths(&self) -> Vec<TextMatch> {
+        let mut paths = Vec::new();
+        let spec = self.object.root.field("spec");
+        let entries = spec.map_or(&[][..], |spec| items(spec, "http"));
+        for one in entries.iter().flat_map(|entry| items(entry, "match")) {
+            let text = |how| one.path(&["uri", how]).and_then(Node::text);
+            let path = text("prefix").map(|path| TextMatch::Prefix(path.into()));
+            let path = path.or_else(|| text("exact").map(|path| TextMatch::Exact(path.into())));
+            paths.extend(path.filter(|path| !paths.contains(path)));
+        }
+        paths
+    }
+
+    /// Whether it names this `Gateway`, or might.
+    pub(crate) fn binds_to(&self, gateway: &Key) -> bool {
+        self.gateways_unreadable || self.gateways.contains(gateway)
+    }
+
     /// Whether a gateway in this namespace sees it, and in which of the three groups that are
     /// tried one after the other.
     pub(crate) fn rank_in(&self, namespace: &str) -> Option<u8> {
@@ -144,6 +163,10 @@ impl VirtualService {
             Visibility::Only(_) => None,
         }
     }
+}
+
+fn items<'a>(node: &'a Node, list: &str) -> &'a [Node] {
+    node.field(list).and_then(Node::items).unwrap_or_default()
 }
 
 fn visibility(export_to: &[Arc<str>], own: &Arc<str>) -> Visibility {

@@ -55,61 +55,6 @@ fn is_content(row: &str) -> bool {
     !(row.is_empty() || row.starts_with('#') || row.starts_with('%'))
 }
 
-/// What can still be said about a document that is no YAML: lines of text that look like the
-/// fields which name it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Remains {
-    pub(crate) kind: Option<String>,
-    pub(crate) name: Option<String>,
-    pub(crate) namespace: Option<String>,
-    /// Items of the first list named `hosts`.
-    pub(crate) hosts: Vec<String>,
-}
-
-/// Reads what is left of a broken document.
-pub(crate) fn remains(text: &str) -> Remains {
-    let mut found = Remains::default();
-    let mut section = "";
-    let mut in_hosts = false;
-    for row in text.lines() {
-        let bare = row.trim();
-        let Some((key, value)) = bare.trim_start_matches("- ").split_once(':') else {
-            if in_hosts && let Some(host) = bare.strip_prefix("- ") {
-                found.hosts.extend(plain(host));
-            }
-            continue;
-        };
-        let (key, value) = (plain(key).unwrap_or_default(), plain(value));
-        let top = !row.starts_with([' ', '\t', '-', '{']);
-        if top {
-            section = if key == "metadata" { "metadata" } else { "" };
-        }
-        match key.as_str() {
-            "kind" if top => found.kind = value,
-            "name" if section == "metadata" && found.name.is_none() => found.name = value,
-            "namespace" if section == "metadata" && found.namespace.is_none() => {
-                found.namespace = value;
-            }
-            "hosts" if found.hosts.is_empty() => {
-                let inline = value.unwrap_or_default();
-                let inline = inline.trim_matches(['[', ']']);
-                found.hosts.extend(inline.split(',').filter_map(plain));
-                in_hosts = true;
-                continue;
-            }
-            _ => {}
-        }
-        in_hosts = false;
-    }
-    found
-}
-
-fn plain(text: &str) -> Option<String> {
-    let text = text.split(" #").next().unwrap_or_default().trim();
-    let text = text.trim_matches(['"', '\'', ',']);
-    (!text.is_empty()).then(|| text.to_owned())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -127,15 +72,5 @@ mod tests {
         assert_eq!(split("%YAML 1.2\n---\n# nothing\n").len(), 0);
         assert_eq!(split("---\n---\n").len(), 0);
         assert_eq!(split("\u{feff}a: 1").len(), 1);
-    }
-
-    #[test]
-    fn a_broken_document_still_says_what_it_was() {
-        let text = "apiVersion: x/v1\nkind: VirtualService\nmetadata:\n  labels: {a: b}\n  name: 'dex' # x\n  namespace: auth\nspec:\n\thosts:\n  - \"*\"\n  - a.com\n  http:\n  - name: other\n";
-        let found = remains(text);
-        assert_eq!(found.kind.as_deref(), Some("VirtualService"));
-        assert_eq!(found.name.as_deref(), Some("dex"));
-        assert_eq!(found.namespace.as_deref(), Some("auth"));
-        assert_eq!(found.hosts, ["*", "a.com"]);
     }
 }

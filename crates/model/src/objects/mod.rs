@@ -6,6 +6,7 @@ mod node;
 mod object;
 mod placeholder;
 mod read;
+mod remains;
 mod yaml;
 
 use std::sync::Arc;
@@ -14,7 +15,7 @@ pub(crate) use field::{Fault, Field, closest, duration};
 pub(crate) use node::{Node, Value};
 pub(crate) use object::{Object, string_map};
 pub(crate) use placeholder::placeholders;
-pub(crate) use read::{Broken, read};
+pub(crate) use read::{Broken, VIRTUAL_SERVICE, read};
 pub(crate) use yaml::{YamlFault, parse};
 
 /// The text of one file, as a source read it.

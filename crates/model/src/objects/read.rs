@@ -3,13 +3,14 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::documents::{self, Remains};
+use super::documents;
 use super::node::{Node, Value};
 use super::object::Object;
+use super::remains::{Remains, remains};
 use super::{File, ObjectSet, yaml};
 use crate::finding::{Finding, Severity, codes};
 use crate::names::{ObjectRef, Place};
-use crate::snapshot::Closure;
+use crate::snapshot::{Closure, TextMatch};
 
 /// A document that could not be read, and what its text still tells.
 #[derive(Clone, Debug, PartialEq)]
@@ -20,11 +21,16 @@ pub(crate) struct Broken {
     pub(crate) namespace_known: bool,
     /// Items of its first `hosts` list.
     pub(crate) hosts: Vec<String>,
+    /// Paths of requests that it was about.
+    pub(crate) paths: Vec<TextMatch>,
     /// Where it begins.
     pub(crate) place: Place,
     /// Why.
     pub(crate) closure: Arc<Closure>,
 }
+
+/// The kind whose remains close paths and hosts.
+pub(crate) const VIRTUAL_SERVICE: &str = "VirtualService";
 
 /// Kinds that belong to no namespace.
 const CLUSTER_SCOPED: [&str; 12] = [
@@ -56,7 +62,7 @@ pub(crate) fn read(
                 Ok(Some(root)) => unpack(file, root, &mut objects, findings),
                 Ok(None) => {}
                 Err(fault) => {
-                    let remains = documents::remains(document.text);
+                    let remains = remains(document.text);
                     broken.push(broken_document(
                         file,
                         document.line,
@@ -104,7 +110,12 @@ fn broken_document(
         object: (!object.kind.is_empty()).then(|| object.clone()),
         field: String::new(),
         fault: format!("this is no YAML: {}", fault.message),
-        remedy: "mend the document; until then what it selects is closed".to_owned(),
+        remedy: if object.kind.as_ref() == VIRTUAL_SERVICE {
+            // Which part is closed depends on who else serves its hosts: said when that is known.
+            "mend the document".to_owned()
+        } else {
+            "mend the document; until then what it selects is closed".to_owned()
+        },
     };
     let closure = Arc::new(Closure::of(&finding));
     findings.push(finding);
@@ -112,6 +123,7 @@ fn broken_document(
         object,
         namespace_known,
         hosts: remains.hosts,
+        paths: remains.paths,
         place: Place::new(Arc::clone(&file.name), line),
         closure,
     }

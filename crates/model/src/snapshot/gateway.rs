@@ -54,7 +54,7 @@ pub struct VirtualHosts {
     /// Key as [`HostPattern::Suffix`] keeps it: `.example.com`.
     pub(crate) suffix: HashMap<Arc<str>, Arc<[Arc<Route>]>>,
     pub(crate) any: Option<Arc<[Arc<Route>]>>,
-    /// Hosts that a broken object closes, and why.
+    /// Hosts that a broken object closes, each once, and why.
     pub(crate) closed: Vec<(HostPattern, Arc<Closure>)>,
 }
 
@@ -62,26 +62,36 @@ impl VirtualHosts {
     /// The routes for `host` (lower case, no port), in the order they are tried; `None` when no
     /// virtual host covers it.
     pub fn routes(&self, host: &str) -> Option<&Arc<[Arc<Route>]>> {
+        self.serving(host).map(|(_, routes)| routes)
+    }
+
+    /// The virtual host that is closest to `host`, and how close it is.
+    fn serving(&self, host: &str) -> Option<(usize, &Arc<[Arc<Route>]>)> {
         if let Some(routes) = self.exact.get(host) {
-            return Some(routes);
+            return Some((usize::MAX, routes));
         }
         if !self.suffix.is_empty() {
             let dots = host.bytes().enumerate().filter(|(_, byte)| *byte == b'.');
             for (at, _) in dots.filter(|(at, _)| *at > 0) {
                 if let Some(routes) = self.suffix.get(&host[at..]) {
-                    return Some(routes);
+                    return Some((host.len() - at, routes));
                 }
             }
         }
-        self.any.as_ref()
+        self.any.as_ref().map(|routes| (0, routes))
     }
 
-    /// The closed door that covers `host`, if a broken object closes it.
+    /// The closed door that covers `host`, if a broken object closes it and no virtual host is
+    /// closer to the name.
     pub fn closure(&self, host: &str) -> Option<&Arc<Closure>> {
-        self.closed
+        let covering = self
+            .closed
             .iter()
-            .find(|(pattern, _)| pattern.covers(host))
-            .map(|(_, closure)| closure)
+            .filter(|(pattern, _)| pattern.covers(host));
+        let (pattern, closure) = covering.max_by_key(|(pattern, _)| pattern.closeness())?;
+        let served = self.serving(host);
+        let closed = served.is_none_or(|(closeness, _)| closeness <= pattern.closeness());
+        closed.then_some(closure)
     }
 
     /// Every virtual host with its routes, for listings.

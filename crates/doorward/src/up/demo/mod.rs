@@ -75,7 +75,10 @@ impl Demo {
         let (remembered, password) = match fs::read(&file) {
             Ok(bytes) => {
                 let remembered = serde_json::from_slice(&bytes);
-                (remembered.map_err(|_| DemoFault::Damaged(file.clone()))?, None)
+                (
+                    remembered.map_err(|_| DemoFault::Damaged(file.clone()))?,
+                    None,
+                )
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 let (remembered, password) = create(randomness)?;
@@ -84,7 +87,11 @@ impl Demo {
             }
             Err(error) => return Err(fault(error)),
         };
-        Ok(Self { objects: fill_in(&remembered), password, file })
+        Ok(Self {
+            objects: fill_in(&remembered),
+            password,
+            file,
+        })
     }
 }
 
@@ -96,7 +103,10 @@ fn create(randomness: &dyn Randomness) -> Result<(Remembered, Secret), DemoFault
     };
     // 80 bits in groups of four, easy to read aloud and to type on a phone.
     let letters = BASE32_NOPAD.encode(&random(10)).to_ascii_lowercase();
-    let groups: Vec<&str> = (0..letters.len()).step_by(4).map(|at| &letters[at..at + 4]).collect();
+    let groups: Vec<&str> = (0..letters.len())
+        .step_by(4)
+        .map(|at| &letters[at..at + 4])
+        .collect();
     let password = groups.join("-");
     let mut salt = [0; 16];
     randomness.fill(&mut salt);
@@ -125,13 +135,23 @@ fn write(file: &Path, remembered: &Remembered) -> io::Result<()> {
 }
 
 fn fill_in(remembered: &Remembered) -> ObjectSet {
-    let Remembered { client_secret, cookie_secret, password_hash, user_id } = remembered;
+    let Remembered {
+        client_secret,
+        cookie_secret,
+        password_hash,
+        user_id,
+    } = remembered;
     let text = MANIFESTS
         .replace("${CLIENT_SECRET}", client_secret)
         .replace("${COOKIE_SECRET}", cookie_secret)
         .replace("${PASSWORD_HASH}", password_hash)
         .replace("${USER_ID}", user_id);
-    ObjectSet { files: vec![File { name: "demo.yaml".into(), text }] }
+    ObjectSet {
+        files: vec![File {
+            name: "demo.yaml".into(),
+            text,
+        }],
+    }
 }
 
 #[cfg(test)]
@@ -148,7 +168,10 @@ mod tests {
         assert!(second.password.is_none());
         assert_eq!(first.objects, second.objects);
         let text = &second.objects.files[0].text;
-        assert!(!text.contains(password.expose_str().unwrap()), "the password is in no manifest");
+        assert!(
+            !text.contains(password.expose_str().unwrap()),
+            "the password is in no manifest"
+        );
         assert!(!text.contains("${"), "everything is filled in");
     }
 

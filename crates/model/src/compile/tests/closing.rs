@@ -124,26 +124,6 @@ fn an_invalid_request_authentication_closes_what_it_selects() {
 }
 
 #[test]
-fn a_virtual_service_that_is_no_yaml_closes_its_hosts() {
-    let broken = "kind: VirtualService\nmetadata:\n  name: v\n  namespace: apps\nspec:\n  hosts:\n  - a.com\n  http: [{\n---\n";
-    let compiled = with(&(broken.to_owned() + &virtual_service("web", WEB)));
-    let hosts = &compiled.snapshot.listener(80).unwrap().virtual_hosts;
-    assert_eq!(hosts.closure("a.com").unwrap().code, codes::SYNTAX);
-    assert!(hosts.closure("b.com").is_none());
-}
-
-#[test]
-fn an_unreadable_field_beside_the_routes_closes_the_hosts_on_the_named_gateway() {
-    let compiled = with(
-        "apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {name: v, namespace: apps}\n\
-         spec:\n  hosts: [a.com]\n  gateways: [istio-system/main]\n  http: text\n",
-    );
-    let hosts = &compiled.snapshot.listener(80).unwrap().virtual_hosts;
-    assert_eq!(hosts.closure("a.com").unwrap().code, codes::HOSTS_CLOSED);
-    assert!(hosts.closure("b.com").is_none());
-}
-
-#[test]
 fn a_route_that_cannot_be_served_as_written_is_closed_where_it_stands() {
     let entries = [
         "  - {match: [{uri: {prefix: /x}}], delegate: {name: d}}",
@@ -178,20 +158,6 @@ fn a_route_that_cannot_be_served_as_written_is_closed_where_it_stands() {
             "{entry}"
         );
     }
-}
-
-#[test]
-fn a_match_on_an_unreadable_path_closes_more_rather_than_less() {
-    let entry = "  - {match: [{uri: {regex: '('}}], route: [{destination: {host: web}}]}";
-    let other = virtual_service(
-        "w",
-        "  - {match: [{uri: {prefix: /w}}], route: [{destination: {host: web}}]}",
-    );
-    let compiled = with(&(virtual_service("v", entry) + &other));
-    let routes = routes(&compiled, 80, "h");
-    // It is no catch-all that moves to the end: it hides what follows.
-    assert_eq!(names(&routes), ["v http[0]", "w http[0]"]);
-    assert!(matches!(routes[0].action, RouteAction::Closed(_)));
 }
 
 #[test]

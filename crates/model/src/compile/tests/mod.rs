@@ -5,6 +5,7 @@ mod linking;
 mod policies;
 mod routes;
 mod stock;
+mod unread;
 
 use std::sync::Arc;
 

@@ -43,6 +43,19 @@ fn stock_kubeflow_compiles_with_these_findings() {
 }
 
 #[test]
+fn stock_kubeflow_signs_in_on_plain_http() {
+    let compiled = compile(&tree("kubeflow-26.03"));
+    let mut findings = compiled.findings.iter();
+    let plain = findings
+        .find(|finding| finding.code == codes::PLAIN_HTTP)
+        .unwrap();
+    assert_eq!(
+        plain.fault,
+        "`Gateway kubeflow/kubeflow-gateway` serves sign-in on plain HTTP: port 80 has no TLS"
+    );
+}
+
+#[test]
 fn stock_kubeflow_routes_in_istios_order() {
     let compiled = compile(&tree("kubeflow-26.03"));
     let listener = compiled.snapshot.listener(80).unwrap();
