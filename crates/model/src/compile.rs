@@ -10,6 +10,7 @@ mod identity_headers;
 mod listeners;
 mod policies;
 mod routes;
+mod sign_in;
 #[cfg(test)]
 mod tests;
 mod unread;
@@ -47,7 +48,7 @@ pub fn compile(objects: &ObjectSet) -> Compiled {
     let world = World::read(objects, &mut findings);
     findings.extend(check::empty(&world));
 
-    let mesh = mesh(&world, &mut findings);
+    let mut mesh = mesh(&world, &mut findings);
     let providers = find_providers(&world, &mut findings);
     let logins = find_logins(&world, &mut findings);
     let mut played: HashMap<Key, PlayedBy> = HashMap::new();
@@ -74,7 +75,14 @@ pub fn compile(objects: &ObjectSet) -> Compiled {
         .trust_domains
         .first()
         .map_or("cluster.local", |domain| &**domain);
-    let identity = identity::find(&world, &gateways, &routes, trust_domain, &mut findings);
+    let pod = identity::gateway_workload(&world, &gateways, &routes);
+    let identity = match pod {
+        Some(pod) => identity::of_workload(pod, trust_domain),
+        None => identity::assume(&world, &gateways, &routes, trust_domain, &mut findings),
+    };
+    if let Some(pod) = pod {
+        mesh.adopt(pod, &mut findings);
+    }
     check::other_gateways(&gateways, &identity, &mut findings);
     check::bindings(&routes, &gateways, &identity, &mut findings);
 
@@ -125,6 +133,13 @@ pub fn compile(objects: &ObjectSet) -> Compiled {
     };
     findings.append(&mut destinations.findings);
     unread.iter().for_each(|one| one.tell(&mut findings));
+
+    let is_served = |host: &str| {
+        let mut patterns = listeners.values().flat_map(|listener| &listener.hosts);
+        patterns.any(|pattern| pattern.covers(host))
+    };
+    sign_in::clients(&logins, &providers, &is_served, &mut findings);
+    sign_in::issuers(policies.issuers(), &logins, &providers, &mut findings);
 
     let user_header = identity_headers::user_header(&world, &mut findings);
     let identity_headers = identity_headers::all(&user_header, &policies, authorizers.values());

@@ -7,7 +7,7 @@
 //!
 //! **Must not know.** Requests, sessions, sockets, the API server, files on disk, what time it is.
 //!
-//! **Flow.** text → [`objects::Object`]s with provenance → one typed shape per kind
+//! **Flow.** text → `Object`s with provenance → one typed shape per kind
 //! (`manifest/`, private) → [`compile()`] → ([`Snapshot`], [`Vec<Finding>`]).
 
 pub mod compile;

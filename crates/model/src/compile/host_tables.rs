@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
-use super::routes::{Placed, Rank};
+use super::routes::Placed;
 use crate::names::HostPattern;
 use crate::snapshot::{Closure, Route, RouteAction, VirtualHosts};
 
@@ -93,7 +93,7 @@ impl HostTables {
 impl Table {
     fn finish(mut self) -> Arc<[Arc<Route>]> {
         // Stable: within a rank they keep their order.
-        self.routes.sort_by_key(|placed: &Placed| -> Rank { placed.rank });
+        self.routes.sort_by_key(|placed| placed.rank);
         let routes = self.routes.into_iter().map(|placed| placed.route);
         self.closed_paths.into_iter().chain(routes).collect()
     }

@@ -17,17 +17,14 @@ const USUAL_NAMESPACE: &str = "istio-system";
 const USUAL_LABELS: [(&str, &str); 2] =
     [("app", "istio-ingressgateway"), ("istio", "ingressgateway")];
 
-/// Finds the identity. Of several gateway workloads it is the one whose `Gateway`s most
-/// `VirtualService`s use; without any in the manifests it is the usual one.
-pub(super) fn find(
-    world: &World,
+/// The workload that doorward stands in for. Of several gateway workloads it is the one whose
+/// `Gateway`s most `VirtualService`s use.
+pub(super) fn gateway_workload<'a>(
+    world: &'a World,
     gateways: &[Gateway],
     routes: &[VirtualService],
-    trust_domain: &str,
-    findings: &mut Vec<Finding>,
-) -> Identity {
+) -> Option<&'a Workload> {
     let uses = uses(routes);
-    let weight = |gateway: &Gateway| uses.get(&key(gateway)).copied().unwrap_or(0);
     let found = world
         .workloads
         .iter()
@@ -36,7 +33,7 @@ pub(super) fn find(
             let selecting = gateways
                 .iter()
                 .filter(|gateway| is_subset(&gateway.selector, &workload.labels));
-            let used: Vec<usize> = selecting.map(weight).collect();
+            let used: Vec<usize> = selecting.map(|gateway| weight(gateway, &uses)).collect();
             // Used Gateways first, then uses; the first workload in order wins a tie.
             let score = (
                 used.iter().filter(|uses| **uses > 0).count(),
@@ -45,12 +42,25 @@ pub(super) fn find(
             (!used.is_empty()).then_some((score, workload))
         })
         .reduce(|best, next| if next.0 > best.0 { next } else { best });
-    if let Some((_, workload)) = found {
-        return of_workload(workload, trust_domain);
-    }
-    let most_used = gateways
-        .iter()
-        .reduce(|a, b| if weight(b) > weight(a) { b } else { a });
+    found.map(|(_, workload)| workload)
+}
+
+/// The usual identity, for manifests without a gateway workload.
+pub(super) fn assume(
+    world: &World,
+    gateways: &[Gateway],
+    routes: &[VirtualService],
+    trust_domain: &str,
+    findings: &mut Vec<Finding>,
+) -> Identity {
+    let uses = uses(routes);
+    let most_used = gateways.iter().reduce(|a, b| {
+        if weight(b, &uses) > weight(a, &uses) {
+            b
+        } else {
+            a
+        }
+    });
     let identity = assumed(world, most_used, trust_domain);
     if let Some(gateway) = most_used {
         findings.push(gateway.object.finding(
@@ -66,6 +76,10 @@ pub(super) fn find(
         ));
     }
     identity
+}
+
+fn weight(gateway: &Gateway, uses: &HashMap<Key, usize>) -> usize {
+    uses.get(&key(gateway)).copied().unwrap_or(0)
 }
 
 pub(super) fn key(gateway: &Gateway) -> Key {
@@ -99,7 +113,8 @@ fn is_proxy(container: &Container) -> bool {
     name == "proxyv2" && !words.contains(&"sidecar")
 }
 
-fn of_workload(workload: &Workload, trust_domain: &str) -> Identity {
+/// The identity of a workload's pods.
+pub(super) fn of_workload(workload: &Workload, trust_domain: &str) -> Identity {
     identity(
         Arc::clone(&workload.namespace),
         workload.labels.clone(),

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use super::destinations::Destinations;
-use super::identity::{key, workload_port};
 use super::host_tables::HostTables;
+use super::identity::{key, workload_port};
 use super::routes::{self, Placed, Rank, Seat};
 use super::unread::Unread;
 use crate::finding::{Finding, Severity, codes};

@@ -8,7 +8,9 @@ use crate::manifest::authorization_policy::AuthorizationPolicy;
 use crate::manifest::request_authentication::RequestAuthentication;
 use crate::manifest::selection::Selection;
 use crate::names::{ObjectRef, Place};
-use crate::snapshot::{Action, Authentication, Identity, Policy, PolicySet, TextPattern, Values};
+use crate::snapshot::{
+    Action, Authentication, Identity, Policy, PolicyInfo, PolicySet, TextPattern, Values,
+};
 use crate::world::World;
 
 type Labels = BTreeMap<Arc<str>, Arc<str>>;
@@ -97,6 +99,12 @@ impl Policies {
                 Action::Custom(name) => Some((name, &*entry.policy, entry.provider_line)),
                 _ => None,
             })
+    }
+
+    /// Every issuer whose tokens some workload trusts, and where that is said.
+    pub(super) fn issuers(&self) -> impl Iterator<Item = (&Arc<str>, &PolicyInfo)> {
+        let rules = self.authentication.iter().flat_map(|entry| &entry.rules);
+        rules.map(|rule| (&rule.issuer, &*rule.info))
     }
 
     /// Every header that a token's claims become, wherever the rule applies.

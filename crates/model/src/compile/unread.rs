@@ -188,7 +188,9 @@ impl<'a> Unread<'a> {
                 ";"
             };
             let effect = self.effect();
-            finding.remedy.push_str(&format!("{end} until then {effect}"));
+            finding
+                .remedy
+                .push_str(&format!("{end} until then {effect}"));
         }
     }
 

@@ -73,22 +73,64 @@ impl fmt::Display for Finding {
 mod tests {
     use std::collections::BTreeSet;
 
+    use super::Code;
+
+    const SOURCE: &str = include_str!("codes.rs");
+    const PAGE: &str = include_str!("../../../../docs/findings.md");
+
+    /// Every code of the source, in its order.
+    fn table() -> Vec<Code> {
+        let numbers = SOURCE.lines().filter_map(|line| {
+            let (_, number) = line.split_once("= Code(")?;
+            number.strip_suffix(");")
+        });
+        numbers
+            .map(|number| Code(number.parse().unwrap()))
+            .collect()
+    }
+
     #[test]
     fn every_code_is_its_own_and_says_what_it_is() {
-        let table = include_str!("codes.rs");
-        let lines: Vec<&str> = table.lines().collect();
-        let mut numbers = BTreeSet::new();
+        let codes = table();
+        assert_eq!(codes.len(), SOURCE.matches(": Code = ").count());
+        assert!(codes.is_sorted_by(|a, b| a < b), "{codes:?}");
+        let lines: Vec<&str> = SOURCE.lines().collect();
         for (index, line) in lines.iter().enumerate() {
-            let Some((_, number)) = line.split_once("= Code(") else {
-                continue;
-            };
-            let number: u16 = number.trim_end_matches(");").parse().unwrap();
-            assert!(numbers.insert(number), "{number} stands twice");
-            assert!(
-                lines[index - 1].starts_with("/// "),
-                "{number} has no description"
-            );
+            if line.contains(": Code = ") {
+                assert!(lines[index - 1].starts_with("/// "), "{line}");
+            }
         }
-        assert!(numbers.len() > 40);
+    }
+
+    #[test]
+    fn the_page_of_findings_lists_every_code_with_its_cells_filled() {
+        let rows: Vec<Vec<&str>> = PAGE
+            .lines()
+            .filter(|line| line.starts_with("| DW"))
+            .map(|line| line.trim_matches('|').split('|').map(str::trim).collect())
+            .collect();
+        for row in &rows {
+            let [_, severity, meaning, remedy] = row[..] else {
+                panic!("{row:?}");
+            };
+            let known = ["error", "warning", "note"];
+            assert!(
+                severity.split(", ").all(|one| known.contains(&one)),
+                "{row:?}"
+            );
+            assert!(meaning.ends_with('.') && remedy.ends_with('.'), "{row:?}");
+        }
+        let listed: Vec<String> = rows.iter().map(|row| row[0].to_owned()).collect();
+        let codes: Vec<String> = table().iter().map(Code::to_string).collect();
+        let (page, source): (BTreeSet<_>, BTreeSet<_>) =
+            (listed.iter().collect(), codes.iter().collect());
+        let missing: Vec<_> = source.difference(&page).collect();
+        let invented: Vec<_> = page.difference(&source).collect();
+        assert!(missing.is_empty(), "not in docs/findings.md: {missing:?}");
+        assert!(
+            invented.is_empty(),
+            "only in docs/findings.md: {invented:?}"
+        );
+        assert_eq!(listed, codes, "in the order of the codes, each once");
     }
 }

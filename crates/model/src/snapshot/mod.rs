@@ -87,7 +87,8 @@ impl Snapshot {
         self.normalization
     }
 
-    /// `meshConfig.defaultConfig.gatewayTopology.numTrustedProxies`.
+    /// `gatewayTopology.numTrustedProxies`: of `meshConfig.defaultConfig`, or of the annotation
+    /// `proxy.istio.io/config` on the gateway's pods.
     pub fn trusted_hops(&self) -> usize {
         self.trusted_hops
     }

@@ -43,7 +43,10 @@ impl Regex {
         regex_automata::meta::Builder::new()
             .configure(config)
             .build(pattern)
-            .map(|compiled| Self { source: source.into(), compiled: Arc::new(compiled) })
+            .map(|compiled| Self {
+                source: source.into(),
+                compiled: Arc::new(compiled),
+            })
             .map_err(|error| error.to_string().replace('\n', " "))
     }
 
@@ -58,7 +61,9 @@ impl Regex {
         let mut replaced = String::with_capacity(text.len());
         let mut end = 0;
         for groups in self.compiled.captures_iter(text) {
-            let Some(whole) = groups.get_match() else { continue };
+            let Some(whole) = groups.get_match() else {
+                continue;
+            };
             replaced.push_str(&text[end..whole.start()]);
             end = whole.end();
             let mut letters = with.chars();

@@ -245,3 +245,41 @@ fn a_service_is_suggested_only_when_it_is_near() {
         "add the Service to the manifests, or mend the name"
     );
 }
+
+#[test]
+fn the_gateways_own_pods_say_how_many_proxies_stand_before_them() {
+    let mesh = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: istio, namespace: istio-system}\ndata:\n  mesh: 'defaultConfig: {gatewayTopology: {numTrustedProxies: 1}}'\n---\n";
+    let gateway = |config: &str| {
+        with(&format!(
+            "{mesh}apiVersion: apps/v1\nkind: Deployment\nmetadata: {{name: gw, namespace: istio-system}}\nspec:\n  template:\n    metadata:\n      \
+             labels: {{istio: ingressgateway}}\n      annotations:\n        proxy.istio.io/config: {config}\n    \
+             spec: {{containers: [{{name: istio-proxy, image: istio/proxyv2, args: [proxy, router]}}]}}\n"
+        ))
+    };
+    for (config, hops) in [
+        ("'{\"gatewayTopology\": {\"numTrustedProxies\": 2}}'", 2),
+        (
+            "|\n          gatewayTopology:\n            numTrustedProxies: 3",
+            3,
+        ),
+        ("'concurrency: 2'", 1),
+        ("''", 1),
+    ] {
+        let compiled = gateway(config);
+        assert_eq!(compiled.snapshot.trusted_hops(), hops, "{config}");
+        assert!(compiled.snapshot.gateway_policies().deny.is_empty());
+    }
+    for config in [
+        "'gatewayTopology: {'",
+        "'gatewayTopology: {numTrustedProxies: many}'",
+    ] {
+        let compiled = gateway(config);
+        let finding = find(&compiled, codes::MESH_INVALID);
+        assert_eq!(
+            finding.object.as_ref().unwrap().to_string(),
+            "Deployment istio-system/gw"
+        );
+        let deny = &compiled.snapshot.gateway_policies().deny;
+        assert!(deny[0].closed.is_some(), "{config}");
+    }
+}

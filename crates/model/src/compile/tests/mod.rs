@@ -4,6 +4,7 @@ mod closing;
 mod linking;
 mod policies;
 mod routes;
+mod sign_in;
 mod stock;
 mod unread;
 

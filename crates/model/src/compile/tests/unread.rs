@@ -32,7 +32,10 @@ fn closed_by(compiled: &Compiled, host: &str) -> Option<Code> {
 
 fn remedy(compiled: &Compiled, code: Code) -> &str {
     let mut findings = compiled.findings.iter();
-    &findings.find(|finding| finding.code == code).unwrap().remedy
+    &findings
+        .find(|finding| finding.code == code)
+        .unwrap()
+        .remedy
 }
 
 /// The paths of a closed route.
@@ -179,8 +182,9 @@ fn a_match_on_an_unreadable_path_closes_what_follows_in_its_own_virtual_service(
                 \x20 - {match: [{uri: {regex: '('}, method: {exact: GET}}, {uri: {prefix: /b}}], route: [{destination: {host: web}}]}\n\
                 \x20 - {match: [{uri: {prefix: /c}}], route: [{destination: {host: web}}]}";
     let other = "  - {match: [{uri: {prefix: /w}}], route: [{destination: {host: web}}]}";
-    let compiled =
-        with(&(virtual_service("v", http) + &virtual_service("w", other) + &virtual_service("x", WEB)));
+    let compiled = with(
+        &(virtual_service("v", http) + &virtual_service("w", other) + &virtual_service("x", WEB)),
+    );
     let routes = routes(&compiled, 80, "h");
     let seen: Vec<String> = routes
         .iter()
@@ -208,9 +212,8 @@ fn a_match_on_an_unreadable_path_closes_what_follows_in_its_own_virtual_service(
 
 #[test]
 fn a_route_for_everything_that_cannot_be_served_leaves_that_of_another() {
-    let compiled = with(
-        &(virtual_service("a", "  - {delegate: {name: d}}") + &virtual_service("web", WEB)),
-    );
+    let compiled =
+        with(&(virtual_service("a", "  - {delegate: {name: d}}") + &virtual_service("web", WEB)));
     assert_eq!(
         names(&routes(&compiled, 80, "h")),
         ["web http[0]", "a http[0]"]
@@ -221,17 +224,29 @@ fn a_route_for_everything_that_cannot_be_served_leaves_that_of_another() {
 fn a_broken_notebook_page_leaves_the_rest_of_stock_kubeflow() {
     let mut set = tree("kubeflow-26.03");
     let name = "  name: jupyter-web-app-jupyter-web-app\n  namespace: kubeflow\nspec:\n  gateways:";
-    let file = set.files.iter_mut().find(|file| file.text.contains(name)).unwrap();
-    file.text = file.text.replace(name, &name.replace("gateways:", "gateways: [{"));
+    let file = set
+        .files
+        .iter_mut()
+        .find(|file| file.text.contains(name))
+        .unwrap();
+    file.text = file
+        .text
+        .replace(name, &name.replace("gateways:", "gateways: [{"));
     let compiled = compile(&set);
     assert_eq!(closed_by(&compiled, "h"), None);
     let routes = routes(&compiled, 80, "h");
-    assert_eq!(routes[0].info.object.name.as_ref(), "jupyter-web-app-jupyter-web-app");
+    assert_eq!(
+        routes[0].info.object.name.as_ref(),
+        "jupyter-web-app-jupyter-web-app"
+    );
     assert_eq!(closed_paths(&routes[0]), [prefix("/jupyter/")]);
     let serving: Vec<TextMatch> = routes[1..]
         .iter()
         .map(|route| {
-            assert_ne!(destination(route).service.name.as_ref(), "jupyter-web-app-service");
+            assert_ne!(
+                destination(route).service.name.as_ref(),
+                "jupyter-web-app-service"
+            );
             route.matches[0].uri.clone().unwrap().text
         })
         .collect();
