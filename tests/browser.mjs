@@ -45,7 +45,7 @@ export async function openBrowser(authorities) {
         bodies.push(response.body().then((body) => body.length, () => 0));
       });
       context.on('console', (message) => {
-        if (/content security policy|refused to|blocked/i.test(message.text())) complaints.push(message.text());
+        if (/content security policy|refused to|blocked by/i.test(message.text())) complaints.push(message.text());
       });
       context.on('weberror', (error) => complaints.push(String(error.error())));
       return {

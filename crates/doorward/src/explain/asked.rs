@@ -8,13 +8,9 @@ use model::Snapshot;
 use model::names::Timestamp;
 use model::snapshot::ListenerProtocol;
 use policy::RequestHead;
-use policy::request::remove_identity_headers;
+use policy::request::FoldedNames;
 
 use super::{ExplainArgs, Scheme};
-
-/// The ports that `up` binds unless told otherwise; policies that name ports see these.
-const HTTPS_SOCKET: u16 = 8443;
-const HTTP_SOCKET: u16 = 8080;
 
 /// The request that is asked about.
 pub(super) struct Asked {
@@ -27,7 +23,6 @@ pub(super) struct Asked {
     pub(super) port: u16,
     /// Names of the identity headers that were removed.
     stripped: Vec<HeaderName>,
-    local_port: u16,
     server_name: Option<String>,
 }
 
@@ -47,7 +42,7 @@ impl Asked {
             headers.append(name, value.clone());
         }
         let before: Vec<_> = headers.keys().cloned().collect();
-        remove_identity_headers(&mut headers, snapshot.identity_headers());
+        FoldedNames::of(snapshot.identity_headers()).remove_from(&mut headers);
         let stripped = before
             .into_iter()
             .filter(|name| !headers.contains_key(name))
@@ -57,9 +52,6 @@ impl Asked {
         }
         let name = host_name(host);
         let port = port.unwrap_or_else(|| entry(snapshot, *scheme, &name));
-        let is_secure = snapshot
-            .listener(port)
-            .is_some_and(|listener| listener.protocol == ListenerProtocol::Https);
         let is_address = name.trim_matches(['[', ']']).parse::<IpAddr>().is_ok();
         let https = *scheme == Scheme::Https;
         Self {
@@ -70,7 +62,6 @@ impl Asked {
             headers,
             port,
             stripped,
-            local_port: if is_secure { HTTPS_SOCKET } else { HTTP_SOCKET },
             server_name: (https && !is_address).then_some(name),
         }
     }
@@ -84,7 +75,6 @@ impl Asked {
             target: &self.path,
             headers: &self.headers,
             port: self.port,
-            local_port: self.local_port,
             peer: Ipv4Addr::LOCALHOST.into(),
             client: Ipv4Addr::LOCALHOST.into(),
             principal: None,

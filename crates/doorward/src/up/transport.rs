@@ -128,7 +128,9 @@ fn client() -> Result<Client, rustls::Error> {
         .https_or_http()
         .enable_http1()
         .build();
-    Ok(hyper_util::client::legacy::Client::builder(TokioExecutor::new()).build(connector))
+    #[expect(clippy::disallowed_types, reason = "as above")]
+    let builder = hyper_util::client::legacy::Client::builder(TokioExecutor::new());
+    Ok(builder.build(connector))
 }
 
 /// Servers get `/path?query` and a `Host`; clients name the whole URL.

@@ -28,12 +28,13 @@ pub(crate) fn answer(request: &Request<Bytes>) -> Response<Bytes> {
         }
         String::from_utf8_lossy(value.as_bytes()).into_owned()
     };
-    let mut headers: Vec<_> = request
+    let mut headers: Vec<(&str, String)> = request
         .headers()
         .iter()
         .map(|(name, value)| (name.as_str(), shown(name, value)))
         .collect();
-    headers.sort();
+    // What doorward says of the user comes first: it is what the page is for.
+    headers.sort_by_key(|(name, _)| (!is_about_the_user(name), *name));
     let page = Page {
         user: request
             .headers()
@@ -68,6 +69,10 @@ pub(crate) fn answer(request: &Request<Bytes>) -> Response<Bytes> {
         ),
     );
     response
+}
+
+fn is_about_the_user(name: &str) -> bool {
+    name == "authorization" || name.starts_with("kubeflow-") || name.starts_with("x-auth-request-")
 }
 
 #[cfg(test)]
