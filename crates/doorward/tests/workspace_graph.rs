@@ -43,8 +43,8 @@ const ASSERTIONS: [(&str, &str, usize); 5] = [
     // Signed by a key of the issuer.
     ("assert_verified", "login/src/keys.rs", 1),
     // In the session store, whose token was checked when the session began.
-    ("assert_signed_in", "login/src/sessions/mod.rs", 1),
-    ("assert_verified", "login/src/sessions/mod.rs", 1),
+    ("assert_signed_in", "login/src/sessions/person.rs", 1),
+    ("assert_verified", "login/src/sessions/person.rs", 1),
 ];
 
 fn crates() -> PathBuf {

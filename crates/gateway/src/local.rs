@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use bytes::{Bytes, BytesMut};
 use http::request::Parts;
-use http::{Request, Response};
+use http::{HeaderValue, Request, Response};
 use http_body_util::BodyExt;
 use hyper::body::{Body as _, Incoming};
 use model::snapshot::RouteAction;
@@ -13,7 +13,7 @@ use policy::decision::{Serve, Served, SignIn};
 use crate::admit::Unread;
 use crate::answer::{self, Asker, LocalFault};
 use crate::body::Body;
-use crate::facts::{Facts, View};
+use crate::facts::{CLIENT, Facts, View};
 use crate::listen::Worker;
 use crate::proxy;
 use crate::record::Entry;
@@ -65,6 +65,12 @@ pub(crate) async fn serve(
         Err(fault) => return body.unwanted(answer::local_fault(fault, &asker, entry)),
     };
     parts.extensions.clear();
+    // What came under this name from outside is gone. The application gets what any other gets.
+    if !matches!(what, Served::Whoami)
+        && let Ok(client) = HeaderValue::try_from(facts.client.to_string())
+    {
+        parts.headers.insert(CLIENT, client);
+    }
     let answered = view
         .world
         .local

@@ -20,6 +20,8 @@ mod pages;
 mod proxy;
 mod sessions;
 mod site;
+#[cfg(feature = "testing")]
+pub mod testing;
 mod transport;
 
 #[cfg(test)]

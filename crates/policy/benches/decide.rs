@@ -51,7 +51,6 @@ fn main() {
                 target: &request.path,
                 headers: &headers,
                 port: 80,
-                local_port: 8080,
                 peer: request.peer,
                 client: request.peer,
                 principal: None,

@@ -72,7 +72,14 @@ fn run(
     recorder.step(|| Step::Route(info.clone()));
     let end = listener
         .map_or(Ok(()), |listener| before_policies(listener, request))
-        .and_then(|()| through_policies(request, snapshot, session, chosen, recorder));
+        .and_then(|()| {
+            let entrance = Entrance {
+                request,
+                // A port that no Gateway opens is nobody's: it stands for itself.
+                port: listener.map_or(request.head().port, |listener| listener.workload_port),
+            };
+            through_policies(&entrance, snapshot, session, chosen, recorder)
+        });
     let (outcome, reason) = match end {
         Ok(end) => end,
         Err(end) => (end.outcome, end.reason),
@@ -114,13 +121,21 @@ fn before_policies(listener: &Listener, request: &Request<'_>) -> Result<(), Box
     Ok(())
 }
 
+/// Where a request comes in.
+struct Entrance<'a> {
+    request: &'a Request<'a>,
+    /// Port of the gateway's own pods.
+    port: u16,
+}
+
 fn through_policies(
-    request: &Request<'_>,
+    entrance: &Entrance<'_>,
     snapshot: &Snapshot,
     session: &Session,
     chosen: Option<Chosen<'_>>,
     recorder: &mut Recorder<'_>,
 ) -> Result<(Outcome, Reason), Box<End>> {
+    let request = entrance.request;
     let head = request.head();
     let mut changes = Changes::default();
     if let Some(verdict) = authorization::closed(snapshot.gateway_policies()) {
@@ -129,7 +144,7 @@ fn through_policies(
     // Without a route nobody is asked to sign in: there is nothing to sign in for.
     let asked = match chosen {
         Some(_) => {
-            let as_received = at_gateway(request, Headers::of(head.headers), None);
+            let as_received = entrance.view(Headers::of(head.headers), None);
             custom::ask(
                 snapshot,
                 request,
@@ -170,7 +185,7 @@ fn through_policies(
         recorder,
     )
     .map_err(perform::bad_token)?;
-    let view = at_gateway(request, changes.over(head.headers, None), token);
+    let view = entrance.view(changes.over(head.headers, None), token);
     let verdict =
         authorization::judge(snapshot.gateway_policies(), &view, Stage::Gateway, recorder);
     let reason = go_on(verdict)?;
@@ -229,25 +244,25 @@ fn go_on(verdict: authorization::Verdict) -> Result<Reason, Box<End>> {
     }
 }
 
-fn at_gateway<'a>(
-    request: &'a Request<'_>,
-    headers: Headers<'a>,
-    token: Option<&'a Token>,
-) -> View<'a> {
-    let head = request.head();
-    View {
-        method: head.method.as_str(),
-        path: request.path(),
-        authority: request.authority(),
-        headers,
-        token,
-        principal: head.principal,
-        connection: Some(Connection {
-            peer: head.peer,
-            sni: head.sni,
-        }),
-        remote_ip: head.client,
-        port: head.local_port,
+impl Entrance<'_> {
+    /// What the gateway's own rules see.
+    fn view<'a>(&'a self, headers: Headers<'a>, token: Option<&'a Token>) -> View<'a> {
+        let Self { request, port } = self;
+        let head = request.head();
+        View {
+            method: head.method.as_str(),
+            path: request.path(),
+            authority: request.authority(),
+            headers,
+            token,
+            principal: head.principal,
+            connection: Some(Connection {
+                peer: head.peer,
+                sni: head.sni,
+            }),
+            remote_ip: head.client,
+            port: *port,
+        }
     }
 }
 

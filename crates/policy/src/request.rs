@@ -11,7 +11,7 @@ use http::{HeaderMap, Method};
 use model::names::Timestamp;
 use model::snapshot::Normalization;
 
-pub use outside::remove_identity_headers;
+pub use outside::FoldedNames;
 pub(crate) use path::{join, normalize, push_encoded};
 
 /// What a front end reads off the wire before anything is decided.
@@ -25,12 +25,10 @@ pub struct RequestHead<'a> {
     pub authority: &'a str,
     /// Path and query as received.
     pub target: &'a str,
-    /// Headers, identity headers from outside already removed (see [`remove_identity_headers`]).
+    /// Headers, identity headers from outside already removed (see [`FoldedNames`]).
     pub headers: &'a HeaderMap,
     /// `Gateway` port the request came in on (its Service port number).
     pub port: u16,
-    /// Port of the socket, which policies name.
-    pub local_port: u16,
     /// TCP peer, after PROXY protocol.
     pub peer: IpAddr,
     /// Client after the trusted hops.
@@ -164,7 +162,6 @@ mod tests {
             target,
             headers,
             port: 80,
-            local_port: 8080,
             peer: IpAddr::from([127, 0, 0, 1]),
             client: IpAddr::from([127, 0, 0, 1]),
             principal: None,

@@ -29,7 +29,6 @@ fn head<'a>(target: &'a str, headers: &'a HeaderMap, method: &'a Method) -> Requ
         target,
         headers,
         port: 80,
-        local_port: 8080,
         peer: [192, 0, 2, 7].into(),
         client: [192, 0, 2, 7].into(),
         principal: None,

@@ -39,6 +39,7 @@ pub(super) fn told(told: Told, asker: &Asker) -> Response<Bytes> {
         .filter(|_| asker.html)
         .and_then(|page| render(&page, id));
     let is_page = html.is_some();
+    let is_empty = text.is_empty();
     let mut response = Response::new(html.unwrap_or_else(|| text.into_owned()).into());
     *response.status_mut() = status;
     let headers = response.headers_mut();
@@ -50,7 +51,7 @@ pub(super) fn told(told: Told, asker: &Asker) -> Response<Bytes> {
         );
         headers.insert(CONTENT_SECURITY_POLICY, POLICY);
         headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
-    } else {
+    } else if !is_empty {
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
     }
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
@@ -118,12 +119,27 @@ mod tests {
     }
 
     #[test]
-    fn access_denied_is_the_stock_line_for_everybody() {
-        for html in [true, false] {
-            let answer = told(table::refusal(&Refusal::Denied), &asker(html));
-            assert_eq!(answer.status(), 403);
-            assert_eq!(answer.headers()[CONTENT_TYPE], "text/plain");
-            assert_eq!(&answer.body()[..], b"RBAC: access denied");
-        }
+    fn access_denied_is_a_page_for_a_browser_and_the_stock_line_for_a_script() {
+        let page = told(table::refusal(&Refusal::Denied), &asker(true));
+        assert_eq!(page.status(), 403);
+        assert_eq!(page.headers()[CONTENT_TYPE], "text/html; charset=utf-8");
+        let text = String::from_utf8(page.into_body().to_vec()).unwrap();
+        assert!(text.contains("<h1>You may not open this</h1>"), "{text}");
+        assert!(text.contains("<code>id-1</code>"), "{text}");
+        let line = told(table::refusal(&Refusal::Denied), &asker(false));
+        assert_eq!(line.status(), 403);
+        assert_eq!(line.headers()[CONTENT_TYPE], "text/plain");
+        assert_eq!(&line.body()[..], b"RBAC: access denied");
+    }
+
+    #[test]
+    fn where_nothing_is_served_a_script_reads_nothing() {
+        let empty = told(table::refusal(&Refusal::NoRoute), &asker(false));
+        assert_eq!(empty.status(), 404);
+        assert_eq!(empty.headers().get(CONTENT_TYPE), None);
+        assert!(empty.body().is_empty());
+        let page = told(table::refusal(&Refusal::NoRoute), &asker(true));
+        assert_eq!(page.status(), 404);
+        assert!(!page.body().is_empty());
     }
 }

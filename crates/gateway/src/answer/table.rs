@@ -85,6 +85,10 @@ pub(super) fn unclear(unclear: Unclear) -> Told {
             StatusCode::METHOD_NOT_ALLOWED,
             "this is no forward proxy: `CONNECT` is refused",
         ),
+        Unclear::Coding => (
+            StatusCode::BAD_REQUEST,
+            "the request's `transfer-encoding` is not `chunked`",
+        ),
         Unclear::TooManyHeaders => (
             StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             "the request has too many headers",
@@ -95,7 +99,13 @@ pub(super) fn unclear(unclear: Unclear) -> Told {
 
 /// Host or path that cannot mean anything.
 pub(super) fn unreadable(unreadable: Unreadable) -> Told {
-    text(StatusCode::BAD_REQUEST, unreadable.to_string()).closing()
+    text(StatusCode::BAD_REQUEST, unreadable.to_string())
+        .page(
+            "This address cannot be read",
+            "The address means nothing to this gateway. Check it for characters that do not belong \
+             there.",
+        )
+        .closing()
 }
 
 /// A refusal.
@@ -106,15 +116,27 @@ pub(super) fn refusal(refusal: &Refusal) -> Told {
             "No application is reachable under this address. Check the address, or ask your \
              administrator where the application is.",
         ),
-        // What stock Kubeflow answers, pages included.
-        Refusal::Denied => text(StatusCode::FORBIDDEN, "RBAC: access denied"),
+        // The line is what stock Kubeflow answers.
+        Refusal::Denied => text(StatusCode::FORBIDDEN, "RBAC: access denied").page(
+            "You may not open this",
+            format!(
+                "The rules of this gateway do not let you through to it. If you need it, ask for \
+                 access. {TELL}"
+            ),
+        ),
         Refusal::Token(fault) => {
             let status = if is_foreign(*fault) {
                 StatusCode::FORBIDDEN
             } else {
                 StatusCode::UNAUTHORIZED
             };
-            text(status, fault.message())
+            text(status, fault.message()).page(
+                "Your token is not accepted",
+                format!(
+                    "The token that came with this request does not count here, or not any more. \
+                     Sign out and in again, or get a new token. If that does not help: {TELL}"
+                ),
+            )
         }
         Refusal::NotAllowedIn => text(StatusCode::FORBIDDEN, "this account is not allowed in")
             .page(
@@ -125,6 +147,14 @@ pub(super) fn refusal(refusal: &Refusal) -> Told {
         Refusal::AuthorizerUnavailable(status) => text(
             StatusCode::from_u16(*status).unwrap_or(StatusCode::FORBIDDEN),
             "",
+        )
+        .page(
+            "Access cannot be checked",
+            format!(
+                "The service that decides who may come in does not answer. Try again in a moment. \
+                 If it stays, {}",
+                lower(TELL)
+            ),
         ),
         Refusal::StoreUnavailable => text(
             StatusCode::SERVICE_UNAVAILABLE,
@@ -193,7 +223,14 @@ pub(super) fn upstream(fault: UpstreamFault, service: &ServiceRef) -> Told {
                      answer. Try again in a moment."
             ),
         ),
-        UpstreamFault::Timeout => text(StatusCode::GATEWAY_TIMEOUT, "upstream request timeout"),
+        UpstreamFault::Timeout => text(StatusCode::GATEWAY_TIMEOUT, "upstream request timeout")
+            .page(
+                "The application takes too long",
+                format!(
+                    "The Service {name} in namespace {namespace} did not answer in time. Try again \
+                     in a moment."
+                ),
+            ),
         UpstreamFault::ClientStalled => text(
             StatusCode::REQUEST_TIMEOUT,
             "the request's body did not arrive",
@@ -202,10 +239,7 @@ pub(super) fn upstream(fault: UpstreamFault, service: &ServiceRef) -> Told {
         UpstreamFault::ClientBroke => {
             text(StatusCode::BAD_REQUEST, "the request's body broke off").closing()
         }
-        UpstreamFault::Rewrite => text(
-            StatusCode::INTERNAL_SERVER_ERROR,
-            "the route's rewrite makes no path",
-        ),
+        UpstreamFault::Rewrite => no_path(),
     }
 }
 
@@ -216,6 +250,10 @@ pub(super) fn local(fault: LocalFault) -> Told {
             StatusCode::PAYLOAD_TOO_LARGE,
             "the request's body is too large",
         )
+        .page(
+            "This is too much",
+            "What was sent is longer than this page takes. Go back and send less.",
+        )
         .closing(),
         LocalFault::BodyBroken => {
             text(StatusCode::BAD_REQUEST, "the request's body broke off").closing()
@@ -225,13 +263,21 @@ pub(super) fn local(fault: LocalFault) -> Told {
             "the request's body did not arrive",
         )
         .closing(),
-        LocalFault::Rewrite => text(
-            StatusCode::INTERNAL_SERVER_ERROR,
-            "the route's rewrite makes no path",
-        ),
+        LocalFault::Rewrite => no_path(),
         LocalFault::Failed => text(StatusCode::INTERNAL_SERVER_ERROR, "this page failed")
             .page("This page failed", format!("It is not your fault. {TELL}")),
     }
+}
+
+fn no_path() -> Told {
+    text(
+        StatusCode::INTERNAL_SERVER_ERROR,
+        "the route's rewrite makes no path",
+    )
+    .page(
+        "This address leads nowhere",
+        format!("The gateway's configuration makes no address of it. It is not your fault. {TELL}"),
+    )
 }
 
 fn lower(sentence: &str) -> String {
@@ -272,11 +318,12 @@ mod tests {
         for (refused, status) in table {
             let told = refusal(&refused);
             assert_eq!(told.status.as_u16(), status, "{refused:?}");
+            assert!(told.page.is_some(), "{refused:?}");
             let words = format!("{told:?}");
             assert!(!words.contains("secret"), "{words}");
         }
         assert_eq!(refusal(&Refusal::Denied).text, "RBAC: access denied");
-        assert_eq!(refusal(&Refusal::Denied).page, None);
+        assert_eq!(refusal(&Refusal::NoRoute).text, "");
     }
 
     #[test]

@@ -6,6 +6,7 @@ use http::header::{
 };
 use http::request::Parts;
 use http::{Method, Version};
+use policy::request::FoldedNames;
 
 /// Meant for one connection only (RFC 9110 §7.6.1); `proxy-*` is recognised by its prefix.
 const HOP_BY_HOP: [&str; 7] = [
@@ -28,72 +29,46 @@ const OURS: [&str; 5] = [
     "x-request-id",
 ];
 
-/// Instructions to the proxy itself, never taken from outside.
-const CONTROL: [&str; 4] = [
+/// The client's address as this gateway found it, for services of this process.
+pub(crate) const CLIENT: HeaderName = HeaderName::from_static("x-envoy-external-address");
+
+/// Instructions to the proxy itself and its own findings, never taken from outside.
+const CONTROL: [&str; 5] = [
     "x-envoy-decorator-operation",
+    "x-envoy-external-address",
     "x-envoy-internal",
     "x-envoy-original-path",
     "x-envoy-retry-on",
 ];
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
-    Identity,
-    HopByHop,
-    Ours,
-}
-
-/// Names by length: most header names of a request are told apart by their length alone.
+/// Names that do not pass.
 pub(super) struct NameTable {
-    by_length: Vec<Vec<(Box<str>, Kind)>>,
+    refused: FoldedNames,
+    ours: FoldedNames,
 }
 
 impl NameTable {
     /// Knows `identity` besides the names above.
     pub(super) fn new(identity: &[HeaderName]) -> Self {
-        let mut table = Self {
-            by_length: Vec::new(),
-        };
-        for name in identity.iter().map(HeaderName::as_str).chain(CONTROL) {
-            table.add(&name.replace('_', "-"), Kind::Identity);
-        }
-        for name in HOP_BY_HOP {
-            table.add(name, Kind::HopByHop);
-        }
-        for name in OURS {
-            table.add(name, Kind::Ours);
-        }
-        table
-    }
-
-    fn add(&mut self, name: &str, kind: Kind) {
-        if self.by_length.len() <= name.len() {
-            self.by_length.resize_with(name.len() + 1, Vec::new);
-        }
-        self.by_length[name.len()].push((name.into(), kind));
-    }
-
-    fn kind(&self, name: &str) -> Option<Kind> {
-        let known = self.by_length.get(name.len())?.iter();
-        known
-            .clone()
-            .find(|(known, _)| same_name(known, name))
-            .map(|(_, kind)| *kind)
-    }
-
-    fn is_refused(&self, name: &str) -> bool {
-        match self.kind(name) {
-            Some(Kind::Identity | Kind::HopByHop) => true,
-            Some(Kind::Ours) => name.contains('_'),
-            None => name.starts_with("proxy-") || name.starts_with("x-envoy-upstream-rq-"),
+        let fixed = CONTROL.into_iter().chain(HOP_BY_HOP);
+        let refused: Vec<HeaderName> = identity
+            .iter()
+            .cloned()
+            .chain(fixed.map(HeaderName::from_static))
+            .collect();
+        Self {
+            refused: FoldedNames::of(&refused),
+            ours: FoldedNames::of(&OURS.map(HeaderName::from_static)),
         }
     }
-}
 
-/// Whether `name` is `known` when `_` and `-` are one. Both are lower case.
-fn same_name(known: &str, name: &str) -> bool {
-    let folded = |byte: u8| if byte == b'_' { b'-' } else { byte };
-    known.len() == name.len() && known.bytes().zip(name.bytes()).all(|(a, b)| a == folded(b))
+    fn is_refused(&self, name: &HeaderName) -> bool {
+        let text = name.as_str();
+        self.refused.covers(name)
+            || text.starts_with("proxy-")
+            || text.starts_with("x-envoy-upstream-rq-")
+            || (self.ours.covers(name) && text.contains('_'))
+    }
 }
 
 /// Removes what must not pass from a request. True when it asks for a WebSocket: then `upgrade`
@@ -104,7 +79,7 @@ pub(super) fn strip_request(parts: &mut Parts, names: &NameTable) -> bool {
     refused.extend(
         headers
             .keys()
-            .filter(|name| names.is_refused(name.as_str()))
+            .filter(|name| names.is_refused(name))
             .cloned(),
     );
     if refused.is_empty() {
@@ -241,7 +216,9 @@ mod tests {
         assert_eq!(
             names_left(&[
                 ("x-envoy-original-path", "/a"),
-                ("x-envoy-upstream-rq-timeout-ms", "1")
+                ("x-envoy-upstream-rq-timeout-ms", "1"),
+                ("x-envoy-external-address", "6.6.6.6"),
+                ("x_envoy_external_address", "6.6.6.6"),
             ]),
             [""; 0]
         );

@@ -12,7 +12,7 @@ mod view;
 
 use std::net::IpAddr;
 
-use http::header::{HOST, HeaderValue};
+use http::header::{HOST, HeaderMap, HeaderValue, TRANSFER_ENCODING};
 use http::request::Parts;
 use http::uri::{Authority, Scheme};
 use http::{Method, Uri, Version};
@@ -20,7 +20,7 @@ use model::names::Timestamp;
 use policy::RequestHead;
 
 pub(crate) use cookies::without_session_cookies;
-pub(crate) use headers::strip_answer;
+pub(crate) use headers::{CLIENT, strip_answer};
 pub(crate) use identifiers::Identifiers;
 pub(crate) use view::View;
 
@@ -43,7 +43,6 @@ pub(crate) struct Facts {
     pub(crate) websocket: bool,
     draw: u32,
     port: u16,
-    local_port: u16,
     /// Whether HTTP is sent to HTTPS before anything is decided.
     pub(crate) upgrade: bool,
 }
@@ -61,6 +60,8 @@ pub(crate) enum Unclear {
     HostBytes,
     /// `CONNECT`: this is no forward proxy.
     Connect,
+    /// The body's transfer coding is not `chunked` once.
+    Coding,
     /// More headers than anybody needs.
     TooManyHeaders,
 }
@@ -77,6 +78,9 @@ pub(crate) fn gather(
     }
     if parts.headers.len() > MOST_HEADERS {
         return Err(Unclear::TooManyHeaders);
+    }
+    if !is_plainly_framed(&parts.headers) {
+        return Err(Unclear::Coding);
     }
     let authority = authority(parts)?;
     // From here on the target is in origin form, whatever the client wrote.
@@ -95,11 +99,6 @@ pub(crate) fn gather(
 
     let upgrade = !peer.secure && worker.https_upgrade() && scheme == "http";
     let entry = view.entry(peer.secure, authority.to_str().unwrap_or_default());
-    let local_port = if entry.secure {
-        worker.https_port()
-    } else {
-        worker.http_port()
-    };
     Ok(Facts {
         authority,
         scheme,
@@ -108,9 +107,22 @@ pub(crate) fn gather(
         websocket,
         draw,
         port: entry.port,
-        local_port,
         upgrade,
     })
+}
+
+/// Whether every recipient finds the same end of the body: another coding than a single `chunked`
+/// is one that somebody on the way may not know (RFC 9112 §6.1). A length beside it never gets here.
+fn is_plainly_framed(headers: &HeaderMap) -> bool {
+    let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
+    let Some(coding) = codings.next() else {
+        return true;
+    };
+    coding
+        .as_bytes()
+        .trim_ascii()
+        .eq_ignore_ascii_case(b"chunked")
+        && codings.next().is_none()
 }
 
 /// The one host a request names.
@@ -179,7 +191,6 @@ impl Facts {
                 .map_or("", http::uri::PathAndQuery::as_str),
             headers: &parts.headers,
             port: self.port,
-            local_port: self.local_port,
             peer: peer.address,
             client: self.client,
             principal: None,
@@ -252,6 +263,31 @@ mod tests {
         assert_eq!(http2("https://a.com/", &["a.com"]), Ok("a.com".into()));
         assert_eq!(http2("https://a.com/", &["b.com"]), Err(Unclear::OtherHost));
         assert_eq!(http2("https://u@a.com/", &[]), Err(Unclear::HostBytes));
+    }
+
+    #[test]
+    fn a_body_is_chunked_once_or_not_at_all() {
+        let framed = |codings: &[&str]| {
+            let mut headers = HeaderMap::new();
+            for coding in codings {
+                headers.append(TRANSFER_ENCODING, HeaderValue::from_str(coding).unwrap());
+            }
+            is_plainly_framed(&headers)
+        };
+        for good in [&[][..], &["chunked"], &["Chunked\t"]] {
+            assert!(framed(good), "{good:?}");
+        }
+        for bad in [
+            &["chunked", "chunked"][..],
+            &["chunked, chunked"],
+            &["gzip, chunked"],
+            &["gzip", "chunked"],
+            &["chunked,"],
+            &["identity"],
+            &[""],
+        ] {
+            assert!(!framed(bad), "{bad:?}");
+        }
     }
 
     #[test]

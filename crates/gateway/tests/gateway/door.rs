@@ -10,12 +10,13 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
-use doorward_gateway::{Gateway, Limits, Local, LogSink, Settings, World};
+use doorward_gateway::{Gateway, Limits, Local, LogSink, ResolveRule, Settings, World};
 use http::request::Parts;
 use http::{Request, Response, Version};
 use http_body_util::{BodyExt, Full};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use login::{Keys, Sent, Sessions, Transport, TransportFault};
+use model::Snapshot;
 use model::names::Timestamp;
 use model::objects::{File, ObjectSet};
 use model::seams::{Clock, Randomness};
@@ -98,6 +99,12 @@ impl Clock for FixedClock {
 
 pub(crate) struct Counting(AtomicU64);
 
+impl Default for Counting {
+    fn default() -> Self {
+        Self(AtomicU64::new(1))
+    }
+}
+
 impl Randomness for Counting {
     fn fill(&self, bytes: &mut [u8]) {
         for chunk in bytes.chunks_mut(8) {
@@ -118,7 +125,7 @@ impl Transport for NoIssuer {
 /// Says which local service was asked, and for what.
 struct Nobody;
 
-type Answer = Pin<Box<dyn Future<Output = Response<Bytes>> + Send>>;
+pub(crate) type Answer = Pin<Box<dyn Future<Output = Response<Bytes>> + Send>>;
 
 impl Local for Nobody {
     fn serve(&self, what: &Served, request: Request<Bytes>) -> Answer {
@@ -195,6 +202,16 @@ impl Default for Wanted {
     }
 }
 
+/// What a gateway stands on.
+pub(crate) struct Ground {
+    pub(crate) snapshot: Snapshot,
+    pub(crate) local: Arc<dyn Local>,
+    pub(crate) sessions: Arc<Sessions>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) resolve: Vec<ResolveRule>,
+    pub(crate) state: tempfile::TempDir,
+}
+
 /// A running gateway.
 pub(crate) struct Door {
     pub(crate) gateway: Gateway,
@@ -227,18 +244,12 @@ impl Door {
         assert!(broken.is_empty(), "{broken:#?}");
         let state = tempfile::tempdir().unwrap();
         let clock: Arc<dyn Clock> = Arc::new(FixedClock);
-        let randomness: Arc<dyn Randomness> = Arc::new(Counting(AtomicU64::new(1)));
+        let randomness = Arc::new(Counting::default());
         let keys = Arc::new(Keys::new(Arc::new(NoIssuer), Arc::clone(&clock)));
         let path = state.path().join("sessions.db");
-        let sessions = Sessions::open(&path, keys, Arc::clone(&clock), Arc::clone(&randomness))
+        let sessions = Sessions::open(&path, keys, Arc::clone(&clock), randomness)
             .await
             .unwrap();
-        let (certificate, roots) = certificate();
-        let world = World {
-            snapshot: Arc::new(compiled.snapshot),
-            local: Arc::new(Nobody),
-        };
-        let log = Log::default();
         // Nobody listens on port 1.
         let mut resolve = vec!["gone.team=127.0.0.1:1".parse().unwrap()];
         resolve.push("nameless.team=name.invalid".parse().unwrap());
@@ -248,21 +259,49 @@ impl Door {
                 .map(|app| format!("app.team={app}").parse().unwrap()),
         );
         let settings = Settings {
-            https: "127.0.0.1:0".parse().unwrap(),
-            http: Some("127.0.0.1:0".parse().unwrap()),
             https_upgrade: wanted.upgrade,
             workers: wanted.workers,
             limits: wanted.limits,
-            resolve,
+            ..free_ports()
         };
+        let ground = Ground {
+            snapshot: compiled.snapshot,
+            local: Arc::new(Nobody),
+            sessions: Arc::new(sessions),
+            clock,
+            resolve,
+            state,
+        };
+        Self::stand(ground, settings, wanted.log)
+    }
+
+    /// A gateway on `ground`; the addresses that it resolves are the ground's.
+    pub(crate) fn stand(ground: Ground, settings: Settings, logs: bool) -> Self {
+        let Ground {
+            snapshot,
+            local,
+            sessions,
+            clock,
+            resolve,
+            state,
+        } = ground;
+        let (certificate, roots) = certificate();
+        let world = World {
+            snapshot: Arc::new(snapshot),
+            local,
+        };
+        let log = Log::default();
         let gateway = Gateway::start(
-            settings,
+            Settings {
+                resolve,
+                ..settings
+            },
             Arc::new(ArcSwap::from_pointee(world)),
-            Arc::new(sessions),
+            sessions,
             Arc::new(OneCertificate(certificate)),
             clock,
-            randomness,
-            if wanted.log {
+            Arc::new(Counting::default()),
+            if logs {
                 LogSink::writing(log.clone())
             } else {
                 LogSink::none()
@@ -334,6 +373,18 @@ impl Door {
             .await
             .expect("it closes");
         String::from_utf8_lossy(&answer).into_owned()
+    }
+}
+
+/// One worker on any ports.
+pub(crate) fn free_ports() -> Settings {
+    Settings {
+        https: "127.0.0.1:0".parse().unwrap(),
+        http: Some("127.0.0.1:0".parse().unwrap()),
+        https_upgrade: true,
+        workers: 1,
+        limits: Limits::default(),
+        resolve: Vec::new(),
     }
 }
 

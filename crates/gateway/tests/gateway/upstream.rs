@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
+use http::request::Parts;
 use http::{Request, Response};
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Body, Incoming};
@@ -55,20 +56,25 @@ pub(crate) async fn echo() -> (SocketAddr, Arc<AtomicUsize>) {
             .await
             .map(|body| body.to_bytes())
             .unwrap_or_default();
-        let headers: Vec<Value> = parts
-            .headers
-            .iter()
-            .map(|(name, value)| json!([name.as_str(), String::from_utf8_lossy(value.as_bytes())]))
-            .collect();
-        let told = json!({
-            "method": parts.method.as_str(),
-            "target": parts.uri.to_string(),
-            "headers": headers,
-            "body": body.len(),
-        });
-        Response::new(Full::new(Bytes::from(told.to_string())))
+        Response::new(Full::new(told(&parts, &body)))
     })
     .await
+}
+
+/// A request as JSON.
+pub(crate) fn told(parts: &Parts, body: &Bytes) -> Bytes {
+    let headers: Vec<Value> = parts
+        .headers
+        .iter()
+        .map(|(name, value)| json!([name.as_str(), String::from_utf8_lossy(value.as_bytes())]))
+        .collect();
+    let told = json!({
+        "method": parts.method.as_str(),
+        "target": parts.uri.to_string(),
+        "headers": headers,
+        "body": body.len(),
+    });
+    Bytes::from(told.to_string())
 }
 
 /// What [`echo`] received.

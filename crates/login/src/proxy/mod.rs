@@ -120,7 +120,8 @@ impl LoginProxy {
 
     /// To the issuer.
     async fn start(&self, parts: &Parts, body: &Bytes, site: &Site) -> Answer {
-        self.depart(&parts.headers, site, self.target(parts, body)).await
+        self.depart(&parts.headers, site, self.target(parts, body))
+            .await
     }
 
     /// To the issuer, once it is known where its sign-in is.

@@ -361,7 +361,7 @@ impl Sessions {
         &self.seal
     }
 
-    #[cfg(test)]
+    #[cfg(any(test, feature = "testing"))]
     pub(crate) async fn close(&self) {
         self.store.close().await;
     }

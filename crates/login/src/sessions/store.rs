@@ -196,7 +196,7 @@ impl Store {
         Ok(deleted)
     }
 
-    #[cfg(test)]
+    #[cfg(any(test, feature = "testing"))]
     pub(crate) async fn close(&self) {
         self.writer.close().await;
         self.readers.close().await;

@@ -93,7 +93,6 @@ fn every_step_is_told_in_its_order_and_changes_nothing() {
         target: "/x",
         headers: &headers,
         port: 80,
-        local_port: 80,
         peer: [127, 0, 0, 1].into(),
         client: [127, 0, 0, 1].into(),
         principal: None,

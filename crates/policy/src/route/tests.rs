@@ -16,7 +16,6 @@ fn with_request<T>(authority: &str, target: &str, ask: impl FnOnce(&Request<'_>)
         target,
         headers: &headers,
         port: 80,
-        local_port: 8080,
         peer: [127, 0, 0, 1].into(),
         client: [127, 0, 0, 1].into(),
         principal: None,

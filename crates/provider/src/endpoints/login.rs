@@ -130,15 +130,12 @@ fn own_link<'a>(path: &str, back: &'a str) -> &'a str {
     }
 }
 
-/// The address the gateway saw: it appends it as the last one.
+/// The client's address as the gateway found it behind the hops that it trusts.
 fn client_address(headers: &HeaderMap) -> &str {
     headers
-        .get_all("x-forwarded-for")
-        .iter()
-        .next_back()
+        .get("x-envoy-external-address")
         .and_then(|value| value.to_str().ok())
-        .and_then(|list| list.rsplit(',').next())
-        .map_or("", str::trim)
+        .unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -166,15 +163,14 @@ mod tests {
     }
 
     #[test]
-    fn the_last_hop_is_the_address() {
+    fn the_address_is_the_one_that_the_gateway_found() {
         let mut headers = HeaderMap::new();
         assert_eq!(client_address(&headers), "");
-        headers.append(
-            "x-forwarded-for",
-            HeaderValue::from_static("6.6.6.6, 1.2.3.4"),
-        );
+        let hops = HeaderValue::from_static("1.2.3.4, 10.0.0.9");
+        headers.insert("x-forwarded-for", hops);
+        assert_eq!(client_address(&headers), "");
+        let found = HeaderValue::from_static("1.2.3.4");
+        headers.insert("x-envoy-external-address", found);
         assert_eq!(client_address(&headers), "1.2.3.4");
-        headers.append("x-forwarded-for", HeaderValue::from_static("5.6.7.8"));
-        assert_eq!(client_address(&headers), "5.6.7.8");
     }
 }

@@ -135,9 +135,6 @@ pub struct RequestCase {
     /// `Gateway` port.
     #[serde(default = "gateway_port")]
     pub port: u16,
-    /// Port of the socket behind it.
-    #[serde(default = "local_port")]
-    pub local_port: u16,
     /// TCP peer, and the client when nothing else is trusted.
     #[serde(default = "peer")]
     pub peer: IpAddr,
@@ -168,10 +165,6 @@ fn host() -> String {
 
 fn gateway_port() -> u16 {
     80
-}
-
-fn local_port() -> u16 {
-    8080
 }
 
 fn peer() -> IpAddr {

@@ -7,7 +7,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use model::Snapshot;
 use model::names::Timestamp;
 use policy::decision::{Decision, DefaultReason, Served, SignInAnswer};
-use policy::request::remove_identity_headers;
+use policy::request::FoldedNames;
 use policy::session::PersonParts;
 use policy::{Outcome, Permit, Reason, Refusal, Request, RequestHead, Session, Token};
 use serde_json::{Map, Value, json};
@@ -79,7 +79,6 @@ fn run_one(
         target: &request.path,
         headers: &headers,
         port: request.port,
-        local_port: request.local_port,
         peer: request.peer,
         client: request.peer,
         principal: request.principal.as_deref(),
@@ -119,7 +118,7 @@ fn sent_headers(request: &RequestCase, session: &Session, snapshot: &Snapshot) -
             headers.append(name, value);
         }
     }
-    remove_identity_headers(&mut headers, snapshot.identity_headers());
+    FoldedNames::of(snapshot.identity_headers()).remove_from(&mut headers);
     match &session.bearer {
         policy::Bearer::None => {}
         policy::Bearer::Valid(token) => {

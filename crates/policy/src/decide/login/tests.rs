@@ -96,7 +96,6 @@ fn said(
         target,
         headers: &headers,
         port: 80,
-        local_port: 8080,
         peer: [127, 0, 0, 1].into(),
         client: [127, 0, 0, 1].into(),
         principal: None,

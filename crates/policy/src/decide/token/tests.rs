@@ -63,7 +63,6 @@ fn judged(rules: Vec<JwtRule>, target: &str, sent: &[(&str, &str)], bearer: &Bea
         target,
         headers: &headers,
         port: 80,
-        local_port: 8080,
         peer: [127, 0, 0, 1].into(),
         client: [127, 0, 0, 1].into(),
         principal: None,
