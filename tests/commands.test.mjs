@@ -51,7 +51,7 @@ describe('doorward doctor', () => {
     assert.ok([0, 1].includes(code), String(code));
     assert.match(stdout, /kubeflow-gateway/);
     assert.match(stdout, /20-istio-networking\.yaml:\d+/);
-    assert.match(stdout, /has no HTTPS server/);
+    assert.match(stdout, /plain HTTP/);
     assert.match(stdout, /DW\d{4}/);
     assert.match(stdout, /help:/);
   });

@@ -6,17 +6,17 @@ mod resolve;
 mod tunnel;
 
 use std::cell::Cell;
-use std::pin::Pin;
 use std::rc::Rc;
 
 use http::header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING};
 use http::request::Parts;
-use http::{HeaderValue, Method, Request, Response, StatusCode, Uri, Version};
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, Version,
+};
 use hyper::body::{Body as _, Incoming};
 use hyper::upgrade::OnUpgrade;
 use model::snapshot::ServiceRef;
 use policy::Permit;
-use tokio::time::Instant;
 
 pub(crate) use pool::{Lease, Pool};
 
@@ -81,7 +81,10 @@ pub(crate) async fn forward(
         incoming: body,
         held_back,
     } = body;
-    let deadline = permit.timeout().map(|timeout| Instant::now() + timeout);
+    // One timer for head and body: registering it costs more than polling it.
+    let mut deadline = permit
+        .timeout()
+        .map(|timeout| Box::pin(tokio::time::sleep(timeout)));
     let client = if facts.websocket {
         parts.extensions.remove::<OnUpgrade>()
     } else {
@@ -99,11 +102,13 @@ pub(crate) async fn forward(
     let mut unsent = Some(request);
     let answered = {
         let mut exchange = std::pin::pin!(exchange(&worker.pool, &permit, &mut unsent));
-        match deadline {
+        match &mut deadline {
             None => exchange.as_mut().await,
-            Some(deadline) => tokio::time::timeout_at(deadline, exchange.as_mut())
-                .await
-                .unwrap_or(Err(UpstreamFault::Timeout)),
+            Some(deadline) => tokio::select! {
+                biased;
+                answered = exchange.as_mut() => answered,
+                () = deadline.as_mut() => Err(UpstreamFault::Timeout),
+            },
         }
     };
     entry.upstream = Some(upstream_time.elapsed());
@@ -140,8 +145,6 @@ pub(crate) async fn forward(
     entry.status = response.status().as_u16();
     response.map(|incoming| {
         let lease = Some(Lease::new(upstream, sender, upload));
-        let deadline = deadline.map(|deadline| Box::pin(tokio::time::sleep_until(deadline)));
-        let deadline: Option<Pin<Box<_>>> = deadline;
         Body::new(
             Content::Upstream(Download {
                 incoming,
@@ -183,18 +186,47 @@ fn outgoing(
     head_of(method, uri, headers, body)
 }
 
-fn head_of(
-    method: Method,
-    uri: Uri,
-    headers: http::HeaderMap,
-    body: ClientBody,
-) -> Request<ClientBody> {
+fn head_of(method: Method, uri: Uri, headers: HeaderMap, body: ClientBody) -> Request<ClientBody> {
     let mut request = Request::new(body);
     *request.method_mut() = method;
     *request.uri_mut() = uri;
     *request.version_mut() = Version::HTTP_11;
     *request.headers_mut() = headers;
     request
+}
+
+/// A request without body, to be sent again should the first connection turn out to be dead. Nearly
+/// every one is dropped unused, so its headers are a list: a copied map would copy its index too.
+struct Spare {
+    method: Method,
+    uri: Uri,
+    headers: Vec<(HeaderName, HeaderValue)>,
+}
+
+impl Spare {
+    fn of(request: &Request<ClientBody>) -> Self {
+        let headers = request.headers().iter();
+        Self {
+            method: request.method().clone(),
+            uri: request.uri().clone(),
+            headers: headers
+                .map(|(name, value)| (name.clone(), value.clone()))
+                .collect(),
+        }
+    }
+
+    fn request(self) -> Request<ClientBody> {
+        let Self {
+            method,
+            uri,
+            headers: list,
+        } = self;
+        let mut headers = HeaderMap::with_capacity(list.len());
+        for (name, value) in list {
+            headers.append(name, value);
+        }
+        head_of(method, uri, headers, ClientBody::empty())
+    }
 }
 
 /// Sends a request and waits for the head of the answer. A connection that was used before may have
@@ -215,10 +247,7 @@ async fn exchange(
             return Err(UpstreamFault::BrokeOff);
         };
         let bodiless = request.body().is_end_stream();
-        let spare = (bodiless && request.method().is_idempotent()).then(|| {
-            let (method, uri) = (request.method().clone(), request.uri().clone());
-            head_of(method, uri, request.headers().clone(), ClientBody::empty())
-        });
+        let spare = (bodiless && request.method().is_idempotent()).then(|| Spare::of(&request));
         match sender.try_send_request(request).await {
             Ok(response) => {
                 return Ok(Answered {
@@ -229,7 +258,9 @@ async fn exchange(
             }
             Err(mut error) => {
                 let died = !error.error().is_parse() && !error.error().is_user();
-                *unsent = error.take_message().or(spare.filter(|_| died));
+                *unsent = error
+                    .take_message()
+                    .or_else(|| Some(spare.filter(|_| died)?.request()));
             }
         }
     }

@@ -1,115 +1,233 @@
-//! The shape of a log line.
+//! The shape of a log line: one JSON object.
+//!
+//! It is written straight into the batch: every request writes one, so its cost counts.
 
-use std::fmt::Display;
+use std::io::Write;
 use std::net::IpAddr;
 
-use model::names::Duration;
+use http::HeaderValue;
+use model::names::{Duration, ObjectRef};
 use policy::Reason;
-use serde::{Serialize, Serializer};
 
 use super::Entry;
 
-/// One line. A query never gets in: it may carry codes and tokens.
-#[derive(Serialize)]
-pub(super) struct Line<'a> {
-    time: &'a str,
-    method: &'a str,
-    host: &'a str,
-    path: &'a str,
-    status: u16,
-    outcome: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    route: Option<Shown<'a>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    policy: Option<Shown<'a>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    place: Option<PolicyPlace<'a>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    reason: Option<&'static str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    user: Option<&'a str>,
-    duration_us: u64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    upstream_us: Option<u64>,
-    bytes: u64,
-    #[serde(skip_serializing_if = "is_true")]
+/// The name of a member, and what stands around it.
+macro_rules! member {
+    ($name:literal) => {
+        concat!(",\"", $name, "\":")
+    };
+}
+
+/// Adds the line of `entry`, without its end, to `out`. `time` is RFC 3339. A query never gets in:
+/// it may carry codes and tokens.
+pub(super) fn write(
+    out: &mut Vec<u8>,
+    entry: &Entry,
+    time: &str,
+    duration: Duration,
     complete: bool,
-    request_id: &'a str,
-    client: IpAddr,
-}
-
-#[expect(
-    clippy::trivially_copy_pass_by_ref,
-    reason = "the signature serde asks for"
-)]
-fn is_true(value: &bool) -> bool {
-    *value
-}
-
-impl<'a> Line<'a> {
-    /// `time` is RFC 3339.
-    pub(super) fn new(entry: &'a Entry, time: &'a str, duration: Duration, complete: bool) -> Self {
-        let text = |value: &'a Option<http::HeaderValue>| {
-            value
-                .as_ref()
-                .and_then(|value| value.to_str().ok())
-                .unwrap_or_default()
-        };
-        let (policy, place, reason) = match &entry.reason {
-            Some(Reason::Rule { policy, line }) => (
-                Some(Shown(&policy.object)),
-                Some(PolicyPlace {
-                    file: &policy.place.file,
-                    line: *line,
-                }),
-                None,
-            ),
-            Some(Reason::Default(reason)) => (None, None, Some(reason.as_str())),
-            None => (None, None, None),
-        };
-        Self {
-            time,
-            method: entry.method.as_str(),
-            host: text(&entry.host),
-            path: entry.target.as_ref().map_or("", |target| target.path()),
-            status: entry.status,
-            outcome: entry.became.as_str(),
-            route: entry.route.as_ref().map(|route| Shown(&route.object)),
-            policy,
-            place,
-            reason,
-            user: entry.user.as_deref(),
-            duration_us: micros(duration),
-            upstream_us: entry.upstream.map(micros),
-            bytes: entry.bytes,
-            complete,
-            request_id: text(&entry.request_id),
-            client: entry.client,
-        }
+) {
+    let mut line = Line(out);
+    line.put("{\"time\":\"");
+    line.put(time);
+    line.put("\",\"method\":\"");
+    line.put(entry.method.as_str());
+    line.put("\"");
+    line.text(member!("host"), &[visible(entry.host.as_ref())]);
+    let path = entry.target.as_ref().map_or("", |target| target.path());
+    line.text(member!("path"), &[path]);
+    line.number(member!("status"), u64::from(entry.status));
+    line.word(member!("outcome"), entry.became.as_str());
+    if let Some(route) = &entry.route {
+        line.object(member!("route"), &route.object);
     }
+    match &entry.reason {
+        Some(Reason::Rule { policy, line: at }) => {
+            line.object(member!("policy"), &policy.object);
+            line.place(member!("place"), &policy.place.file, *at);
+        }
+        Some(Reason::Default(reason)) => line.word(member!("reason"), reason.as_str()),
+        None => {}
+    }
+    if let Some(user) = &entry.user {
+        line.text(member!("user"), &[user]);
+    }
+    line.number(member!("duration_us"), micros(duration));
+    if let Some(upstream) = entry.upstream {
+        line.number(member!("upstream_us"), micros(upstream));
+    }
+    line.number(member!("bytes"), entry.bytes);
+    if !complete {
+        line.put(member!("complete"));
+        line.put("false");
+    }
+    line.text(member!("request_id"), &[visible(entry.request_id.as_ref())]);
+    line.address(member!("client"), entry.client);
+    line.put("}");
+}
+
+fn visible(value: Option<&HeaderValue>) -> &str {
+    value
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default()
 }
 
 fn micros(duration: Duration) -> u64 {
     u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }
 
-/// An object, written without an intermediate string.
-struct Shown<'a>(&'a dyn Display);
+/// A JSON object that is being written.
+struct Line<'o>(&'o mut Vec<u8>);
 
-impl Serialize for Shown<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self.0)
+impl Line<'_> {
+    fn put(&mut self, text: &str) {
+        self.0.extend_from_slice(text.as_bytes());
+    }
+
+    /// A word of our own: nothing in it needs escaping.
+    fn word(&mut self, member: &str, word: &str) {
+        self.put(member);
+        self.put("\"");
+        self.put(word);
+        self.put("\"");
+    }
+
+    /// A text that is all the pieces.
+    fn text(&mut self, member: &str, pieces: &[&str]) {
+        self.put(member);
+        self.put("\"");
+        for piece in pieces {
+            self.escaped(piece);
+        }
+        self.put("\"");
+    }
+
+    /// A piece of a text, as JSON writes it (RFC 8259 §7).
+    fn escaped(&mut self, text: &str) {
+        let is_special = |byte: u8| byte < b' ' || byte == b'"' || byte == b'\\';
+        // Looks at every byte without stopping early, which is done many bytes at a time.
+        let special = text.bytes().fold(false, |any, byte| any | is_special(byte));
+        if !special {
+            self.put(text);
+        } else if let Ok(quoted) = serde_json::to_string(text) {
+            self.put(&quoted[1..quoted.len() - 1]);
+        }
+    }
+
+    fn object(&mut self, member: &str, object: &ObjectRef) {
+        let ObjectRef {
+            kind,
+            namespace,
+            name,
+        } = object;
+        if namespace.is_empty() {
+            self.text(member, &[kind, " ", name]);
+        } else {
+            self.text(member, &[kind, " ", namespace, "/", name]);
+        }
+    }
+
+    fn number(&mut self, member: &str, number: u64) {
+        self.put(member);
+        self.digits(number);
+    }
+
+    fn digits(&mut self, number: u64) {
+        // Neither a number nor memory can fail.
+        let _ = serde_json::to_writer(&mut *self.0, &number);
+    }
+
+    /// `file:line` of a rule.
+    fn place(&mut self, member: &str, file: &str, line: u32) {
+        self.put(member);
+        self.put("\"");
+        self.escaped(file);
+        self.put(":");
+        self.digits(line.into());
+        self.put("\"");
+    }
+
+    fn address(&mut self, member: &str, address: IpAddr) {
+        self.put(member);
+        self.put("\"");
+        match address {
+            IpAddr::V4(address) => {
+                for (at, octet) in address.octets().into_iter().enumerate() {
+                    if at > 0 {
+                        self.put(".");
+                    }
+                    self.digits(octet.into());
+                }
+            }
+            IpAddr::V6(address) => {
+                let _ = write!(self.0, "{address}");
+            }
+        }
+        self.put("\"");
     }
 }
 
-/// `file:line` of a rule.
-struct PolicyPlace<'a> {
-    file: &'a str,
-    line: u32,
-}
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv6Addr;
 
-impl Serialize for PolicyPlace<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(&format_args!("{}:{}", self.file, self.line))
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn written(write: impl FnOnce(&mut Line<'_>)) -> Value {
+        let mut out = Vec::new();
+        let mut line = Line(&mut out);
+        line.put("{\"first\":0");
+        write(&mut line);
+        line.put("}");
+        let mut written: Value = serde_json::from_slice(&out).unwrap();
+        assert_eq!(
+            written.as_object_mut().unwrap().remove("first"),
+            Some(json!(0))
+        );
+        written
+    }
+
+    #[test]
+    fn texts_read_back_as_they_were_whatever_they_hold() {
+        let all: String = (0..0x180).filter_map(char::from_u32).collect();
+        for text in [
+            "",
+            "plain",
+            "a\"b\\c",
+            "\n\u{1f}\u{7f}",
+            "päth\u{2028}",
+            &all,
+        ] {
+            let line = written(|line| {
+                line.text(member!("one"), &[text]);
+                line.text(member!("many"), &["<", text, ">"]);
+            });
+            assert_eq!(line, json!({"one": text, "many": format!("<{text}>")}));
+        }
+    }
+
+    #[test]
+    fn objects_and_places_are_written_as_they_are_spoken_of() {
+        let whole = ObjectRef::new("Kind", "ns", "na\"me");
+        let clusterwide = ObjectRef::new("Kind", "", "name");
+        let line = written(|line| {
+            line.object(member!("whole"), &whole);
+            line.object(member!("clusterwide"), &clusterwide);
+            line.place(member!("place"), "a b\\c.yaml", 7);
+            line.number(member!("number"), u64::MAX);
+            line.address(member!("four"), [127, 0, 10, 255].into());
+            line.address(member!("six"), Ipv6Addr::LOCALHOST.into());
+        });
+        let expected = json!({
+            "whole": whole.to_string(),
+            "clusterwide": clusterwide.to_string(),
+            "place": "a b\\c.yaml:7",
+            "number": u64::MAX,
+            "four": "127.0.10.255",
+            "six": "::1",
+        });
+        assert_eq!(line, expected);
     }
 }
