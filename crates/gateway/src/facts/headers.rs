@@ -124,8 +124,14 @@ fn named_by_connection(headers: &HeaderMap) -> Vec<HeaderName> {
         .get_all(CONNECTION)
         .iter()
         .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .filter_map(|token| HeaderName::try_from(token.trim()).ok())
+        .flat_map(|value| value.split(',').map(str::trim))
+        // Options, not names (RFC 9112 §9.3); the header `keep-alive` goes in any case.
+        .filter(|token| {
+            !["close", "keep-alive"]
+                .iter()
+                .any(|it| it.eq_ignore_ascii_case(token))
+        })
+        .filter_map(|token| HeaderName::try_from(token).ok())
         .collect()
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::BytesMut;
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 use model::seams::Randomness;
 
@@ -13,6 +13,8 @@ const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 const LONGEST: usize = 128;
 /// Random bytes one request needs: 16 for the id, 8 for the span, 4 for the draw.
 const NEEDED: usize = 28;
+/// Bytes of text in one allocation.
+const BLOCK: usize = 4096;
 
 /// Makes identifiers. Randomness is drawn for many requests at once, and their text lies in one
 /// allocation.
@@ -69,41 +71,45 @@ impl Identifiers {
     }
 
     fn uuid(&mut self, random: &[u8; NEEDED]) -> HeaderValue {
-        self.text.reserve(4096);
-        for (at, byte) in random[..16].iter().enumerate() {
-            if matches!(at, 4 | 6 | 8 | 10) {
-                self.text.put_u8(b'-');
-            }
-            put_hex(&mut self.text, *byte);
-        }
-        value(self.text.split().freeze())
+        let mut text = [b'-'; 36];
+        put_hex(&mut text[..8], &random[..4]);
+        put_hex(&mut text[9..13], &random[4..6]);
+        put_hex(&mut text[14..18], &random[6..8]);
+        put_hex(&mut text[19..23], &random[8..10]);
+        put_hex(&mut text[24..], &random[10..16]);
+        self.value(&text)
     }
 
     /// W3C Trace Context §3.2: version 00, not sampled. The trace id has the bytes of the request
     /// id, so that one finds the other.
     fn traceparent(&mut self, random: &[u8; NEEDED]) -> HeaderValue {
-        self.text.reserve(64);
-        self.text.put_slice(b"00-");
-        for (at, byte) in random[..24].iter().enumerate() {
-            if at == 16 {
-                self.text.put_u8(b'-');
-            }
-            put_hex(&mut self.text, *byte);
+        let mut text = [b'-'; 55];
+        put_hex(&mut text[..2], &[0]);
+        put_hex(&mut text[3..35], &random[..16]);
+        put_hex(&mut text[36..52], &random[16..24]);
+        put_hex(&mut text[53..], &[0]);
+        self.value(&text)
+    }
+
+    fn value(&mut self, text: &[u8]) -> HeaderValue {
+        // Asked for only when the block is used up: a larger reserve would replace it each time.
+        if self.text.capacity() < text.len() {
+            self.text.reserve(BLOCK);
         }
-        self.text.put_slice(b"-00");
-        value(self.text.split().freeze())
+        self.text.extend_from_slice(text);
+        let text = self.text.split().freeze();
+        // Digits, letters and `-` only.
+        HeaderValue::from_maybe_shared(text).unwrap_or(HeaderValue::from_static("-"))
     }
 }
 
-fn put_hex(text: &mut BytesMut, byte: u8) {
+/// Writes `bytes` over `text`, two digits each.
+fn put_hex(text: &mut [u8], bytes: &[u8]) {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    text.put_u8(DIGITS[usize::from(byte >> 4)]);
-    text.put_u8(DIGITS[usize::from(byte & 15)]);
-}
-
-fn value(text: Bytes) -> HeaderValue {
-    // Digits, letters and `-` only.
-    HeaderValue::from_maybe_shared(text).unwrap_or(HeaderValue::from_static("-"))
+    for (pair, byte) in text.chunks_exact_mut(2).zip(bytes) {
+        pair[0] = DIGITS[usize::from(byte >> 4)];
+        pair[1] = DIGITS[usize::from(byte & 15)];
+    }
 }
 
 fn is_request_id(value: &HeaderValue) -> bool {
