@@ -192,7 +192,7 @@ fn split_port(text: &str) -> Result<(&str, Option<u16>), ResolveRuleFault> {
 
 #[cfg(test)]
 mod tests {
-    use model::snapshot::{PlayedBy, ServiceRef};
+    use model::snapshot::{Endpoints, PlayedBy, ServiceRef, UpstreamProtocol};
 
     use super::*;
 
@@ -206,6 +206,10 @@ mod tests {
             host: format!("{name}.kubeflow.svc.cluster.local").into(),
             target_port: port,
             played_by: PlayedBy::Upstream,
+            protocol: UpstreamProtocol::default(),
+            tls: None,
+            endpoints: Endpoints::default(),
+            traffic: Arc::default(),
             policies: model::snapshot::PolicySet::default(),
             authentication: model::snapshot::Authentication::default(),
         }

@@ -213,7 +213,7 @@ fn through_policies(
             .perform(changes, reason, recorder)
         }
         RouteAction::Redirect(redirect) => {
-            let location = route::location(redirect, request).into();
+            let location = route::location(redirect, matched, request).into();
             Ok((
                 Outcome::Redirect(Redirection {
                     location,

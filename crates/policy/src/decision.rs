@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use http::{HeaderName, HeaderValue};
 use model::names::Duration;
-use model::snapshot::{Closure, Destination, HeaderEdits, PolicyInfo, Route, RouteInfo};
+use model::snapshot::{
+    Closure, Destination, Forward, HeaderEdits, Mirror, PolicyInfo, Retries, Route, RouteAction,
+    RouteInfo, Weighted,
+};
 
 use crate::session::{NoSession, TokenFault};
 
@@ -101,6 +104,10 @@ impl DefaultReason {
 pub struct Permit {
     pub(crate) route: Arc<Route>,
     pub(crate) destination: Arc<Destination>,
+    /// Which of the route's destinations it is.
+    pub(crate) chosen: usize,
+    /// A number drawn for this request.
+    pub(crate) draw: u32,
     pub(crate) path_and_query: Box<str>,
     pub(crate) is_verbatim: bool,
     pub(crate) authority: Option<Arc<str>>,
@@ -141,26 +148,66 @@ impl Permit {
         &self.remove
     }
 
-    /// The route's edits of the request.
-    pub fn request_headers(&self) -> Option<&HeaderEdits> {
-        match &self.route.action {
-            model::snapshot::RouteAction::Forward(forward) => Some(&forward.request_headers),
-            _ => None,
-        }
+    /// The edits of the request, in the order in which they run.
+    pub fn request_headers(&self) -> impl Iterator<Item = &HeaderEdits> {
+        self.edits(|one| &one.request_headers, |route| &route.request_headers)
     }
 
-    /// The route's edits of the answer.
-    pub fn response_headers(&self) -> Option<&HeaderEdits> {
-        match &self.route.action {
-            model::snapshot::RouteAction::Forward(forward) => Some(&forward.response_headers),
-            _ => None,
-        }
+    /// The edits of the answer, in the order in which they run.
+    pub fn response_headers(&self) -> impl Iterator<Item = &HeaderEdits> {
+        self.edits(|one| &one.response_headers, |route| &route.response_headers)
+    }
+
+    fn edits<'a>(
+        &'a self,
+        own: impl Fn(&'a Weighted) -> &'a HeaderEdits,
+        whole: impl Fn(&'a Forward) -> &'a HeaderEdits,
+    ) -> impl Iterator<Item = &'a HeaderEdits> {
+        let forward = self.forward();
+        let one = forward.and_then(|forward| forward.destinations.get(self.chosen));
+        let both = [one.map(own), forward.map(whole)];
+        both.into_iter().flatten().filter(|edits| !edits.is_empty())
     }
 
     /// Time until the whole answer; `None` waits for ever.
     pub fn timeout(&self) -> Option<Duration> {
+        self.forward().and_then(|forward| forward.timeout)
+    }
+
+    /// Whether and when it is sent again; `None` sends it once.
+    pub fn retries(&self) -> Option<&Retries> {
+        self.forward()?.retries.as_deref()
+    }
+
+    /// Who gets a copy of this request.
+    pub fn mirrors(&self) -> impl Iterator<Item = &Mirror> {
+        let mirrors = self.forward().map_or(&[][..], |forward| &forward.mirrors);
+        // Turned, so that mirrors do not hang together with the destination that was drawn.
+        let draw = self.draw.rotate_right(16);
+        mirrors
+            .iter()
+            .filter(move |mirror| mirror.share.includes(draw))
+    }
+
+    /// Time that this request has to wait first.
+    pub fn delay(&self) -> Option<Duration> {
+        let (delay, share) = self.forward()?.fault.as_ref()?.delay?;
+        share.includes(self.draw.rotate_right(8)).then_some(delay)
+    }
+
+    /// The route, for what it says of answers to pages of other origins.
+    pub fn route(&self) -> &Arc<Route> {
+        &self.route
+    }
+
+    /// A number drawn for this request.
+    pub fn draw(&self) -> u32 {
+        self.draw
+    }
+
+    fn forward(&self) -> Option<&Forward> {
         match &self.route.action {
-            model::snapshot::RouteAction::Forward(forward) => forward.timeout,
+            RouteAction::Forward(forward) => Some(forward),
             _ => None,
         }
     }

@@ -50,6 +50,7 @@ fn fits(wanted: &RouteMatch, request: &Request<'_>) -> bool {
         authority,
         headers,
         query,
+        claims: _,
         port,
     } = wanted;
     let head = request.head();
@@ -69,6 +70,9 @@ fn fits(wanted: &RouteMatch, request: &Request<'_>) -> bool {
 
 fn path(uri: &UriMatch, path: &str) -> bool {
     match &uri.text {
+        TextMatch::Prefix(prefix) if uri.whole_segments => {
+            rewrite::segments_after(path, prefix).is_some()
+        }
         TextMatch::Exact(exact) if uri.ignore_case => path.eq_ignore_ascii_case(exact),
         TextMatch::Prefix(prefix) if uri.ignore_case => path
             .as_bytes()

@@ -110,7 +110,7 @@ pub(super) fn received(permit: &Permit, headers: &HeaderMap) -> Vec<(String, Str
     for (name, value) in permit.identity() {
         headers.append(name, value.clone());
     }
-    if let Some(edits) = permit.request_headers() {
+    for edits in permit.request_headers() {
         for name in &edits.remove {
             headers.remove(name);
         }

@@ -3,8 +3,8 @@
 
 use model::names::Place;
 use model::snapshot::{
-    Destination, Forward, Listener, ListenerProtocol, PlayedBy, Policy, PolicySet, Route,
-    RouteAction, TextMatch,
+    Destination, Forward, Listener, ListenerProtocol, PathRewrite, PlayedBy, Policy, PolicySet,
+    Route, RouteAction, TextMatch,
 };
 use model::{Finding, Snapshot};
 use serde_json::{Value, json};
@@ -111,12 +111,21 @@ fn action(action: &RouteAction) -> Value {
             "timeoutSeconds": timeout.map(|span| span.as_secs_f64()),
         }),
         RouteAction::Redirect(redirect) => {
-            json!({ "redirect": redirect.code, "uri": redirect.uri.as_deref() })
+            json!({ "redirect": redirect.code, "path": redirect.path.as_ref().map(rewritten) })
         }
         RouteAction::Respond(respond) => json!({ "respond": respond.status }),
         RouteAction::Closed(closure) => {
             json!({ "closed": closure.code.to_string(), "fault": &*closure.fault })
         }
+    }
+}
+
+fn rewritten(change: &PathRewrite) -> String {
+    match change {
+        PathRewrite::Matched(with) => format!("matched part becomes {with}"),
+        PathRewrite::Segments(with) => format!("matched segments become {with}"),
+        PathRewrite::Whole(with) => with.to_string(),
+        PathRewrite::Regex(regex, with) => format!("regex {} becomes {with}", regex.source()),
     }
 }
 

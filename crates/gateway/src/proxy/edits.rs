@@ -43,7 +43,7 @@ pub(crate) fn edit_request(
     for (name, value) in permit.identity() {
         headers.insert(name, value.clone());
     }
-    if let Some(wanted) = permit.request_headers() {
+    for wanted in permit.request_headers() {
         apply(headers, wanted);
     }
     let authority = permit

@@ -139,7 +139,7 @@ pub(crate) async fn forward(
         };
     }
     facts::strip_answer(response.headers_mut());
-    if let Some(wanted) = permit.response_headers() {
+    for wanted in permit.response_headers() {
         edits::apply(response.headers_mut(), wanted);
     }
     entry.status = response.status().as_u16();

@@ -44,7 +44,7 @@ pub(super) fn open(
         }
     });
     facts::strip_answer(answer.headers_mut());
-    if let Some(wanted) = permit.response_headers() {
+    for wanted in permit.response_headers() {
         edits::apply(answer.headers_mut(), wanted);
     }
     answer

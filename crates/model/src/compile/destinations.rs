@@ -10,7 +10,8 @@ use crate::manifest::service::{Service, ServicePort, TargetPort};
 use crate::names::Place;
 use crate::objects::{Object, closest};
 use crate::snapshot::{
-    Authentication, Closure, Destination, PlayedBy, Policy, PolicySet, ServiceRef,
+    Authentication, Closure, Destination, Endpoints, PlayedBy, Policy, PolicySet, ServiceRef,
+    UpstreamProtocol,
 };
 use crate::world::{Key, World};
 
@@ -115,6 +116,10 @@ impl<'a> Destinations<'a> {
             host,
             target_port: self.target_port(service, service_port),
             played_by,
+            protocol: UpstreamProtocol::default(),
+            tls: None,
+            endpoints: Endpoints::default(),
+            traffic: Arc::default(),
             policies,
             authentication,
         });
@@ -342,6 +347,10 @@ fn bare(host: &Arc<str>, key: Option<Key>, port: u16, played_by: PlayedBy) -> De
         host: Arc::clone(host),
         target_port: port,
         played_by,
+        protocol: UpstreamProtocol::default(),
+        tls: None,
+        endpoints: Endpoints::default(),
+        traffic: Arc::default(),
         policies: PolicySet::default(),
         authentication: Authentication::default(),
     }

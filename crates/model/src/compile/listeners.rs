@@ -263,6 +263,7 @@ fn closed_server(gateway: &Gateway, server: &Server, closure: &Arc<Closure>) -> 
     let route = Arc::new(Route {
         info: Arc::new(info),
         matches: Vec::new(),
+        cors: None,
         action,
     });
     Placed {

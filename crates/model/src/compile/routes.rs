@@ -117,6 +117,7 @@ fn push(
         route: Arc::new(Route {
             info: Arc::clone(&entry.info),
             matches,
+            cors: None,
             action,
         }),
         rank,
@@ -173,6 +174,7 @@ pub(super) fn is_catch_all(one: &RouteMatch) -> bool {
         authority,
         headers,
         query,
+        claims,
         port: _,
     } = one;
     takes_any_path(one)
@@ -181,6 +183,7 @@ pub(super) fn is_catch_all(one: &RouteMatch) -> bool {
         && authority.is_none()
         && headers.is_empty()
         && query.is_empty()
+        && claims.is_empty()
 }
 
 /// `prefix: /`, `regex: .*` or no path.
@@ -224,9 +227,9 @@ fn forward(
         response_headers,
         timeout,
     } = forward;
-    let resolved = named.iter().map(|entry| Weighted {
-        weight: entry.weight,
-        destination: destinations.resolve(&service.object, entry, seat.port),
+    let resolved = named.iter().map(|entry| {
+        let destination = destinations.resolve(&service.object, entry, seat.port);
+        Weighted::plain(entry.weight, destination)
     });
     Forward {
         destinations: resolved.collect(),
@@ -234,5 +237,8 @@ fn forward(
         request_headers: request_headers.clone(),
         response_headers: response_headers.clone(),
         timeout: *timeout,
+        retries: None,
+        mirrors: Vec::new(),
+        fault: None,
     }
 }

@@ -159,6 +159,7 @@ impl<'a> Unread<'a> {
             uri: Some(UriMatch {
                 text: path.clone(),
                 ignore_case: false,
+                whole_segments: false,
             }),
             ..RouteMatch::default()
         });
@@ -171,6 +172,7 @@ impl<'a> Unread<'a> {
             Arc::new(Route {
                 info: Arc::new(info),
                 matches: matches.collect(),
+                cors: None,
                 action: RouteAction::Closed(Arc::clone(&self.closure)),
             })
         })

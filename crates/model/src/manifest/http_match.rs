@@ -47,6 +47,7 @@ fn path(field: &Field<'_>, conditions: &mut RouteMatch) -> Result<(), Fault> {
         conditions.uri = Some(UriMatch {
             text: text_match(&uri)?,
             ignore_case,
+            whole_segments: false,
         });
     }
     Ok(())

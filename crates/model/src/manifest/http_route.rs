@@ -8,7 +8,9 @@ use super::header_edits;
 use crate::finding::{Finding, Severity, codes};
 use crate::names::Duration;
 use crate::objects::{Fault, Field};
-use crate::snapshot::{Closure, HeaderEdits, Redirect, RedirectPort, Regex, Respond, Rewrite};
+use crate::snapshot::{
+    Closure, HeaderEdits, PathRewrite, Redirect, RedirectPort, Regex, Respond, Rewrite,
+};
 
 /// What an entry does, destinations still by name.
 #[expect(clippy::large_enum_variant, reason = "nearly every route forwards")]
@@ -166,11 +168,7 @@ fn forward(field: &Field<'_>) -> Result<EntryForward, Fault> {
         ));
     }
     if let Some(authority) = edits.authority {
-        let rewrite = rewrite.get_or_insert(Rewrite {
-            uri: None,
-            regex: None,
-            authority: None,
-        });
+        let rewrite = rewrite.get_or_insert_default();
         rewrite.authority.get_or_insert(authority);
     }
     let timeout = field
@@ -219,7 +217,8 @@ fn rewrite(field: &Field<'_>) -> Result<Rewrite, Fault> {
                 let fault = format!("`{}` is no regular expression: {error}", pattern.path);
                 pattern.fault(fault, "write RE2 syntax")
             })?;
-            Some((compiled, rewrite.child_text("rewrite")?.unwrap_or_default()))
+            let with = rewrite.child_text("rewrite")?.unwrap_or_default();
+            Some(PathRewrite::Regex(compiled, with))
         }
     };
     let uri = field.child_text("uri")?.filter(|uri| !uri.is_empty());
@@ -230,8 +229,7 @@ fn rewrite(field: &Field<'_>) -> Result<Rewrite, Fault> {
         ));
     }
     Ok(Rewrite {
-        uri,
-        regex,
+        path: uri.map(PathRewrite::Matched).or(regex),
         authority: field.child_text("authority")?,
     })
 }
@@ -280,7 +278,7 @@ fn redirect(field: &Field<'_>) -> Result<Redirect, Fault> {
         }
     };
     let redirect = Redirect {
-        uri: field.child_text("uri")?,
+        path: field.child_text("uri")?.map(PathRewrite::Whole),
         authority: field.child_text("authority")?,
         scheme,
         port,

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::closure::Closure;
 use super::policy::PolicySet;
 use super::token::Authentication;
+use super::traffic::{Traffic, UpstreamTls};
 
 /// A Service and one of its ports.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -35,11 +36,50 @@ pub struct Destination {
     pub target_port: u16,
     /// Who answers.
     pub played_by: PlayedBy,
+    /// What the upstream speaks.
+    pub protocol: UpstreamProtocol,
+    /// How TLS to the upstream is made; `None` is plain text.
+    pub tls: Option<Arc<UpstreamTls>>,
+    /// Where the upstream is found.
+    pub endpoints: Endpoints,
+    /// Limits, balance and health of its connections; equal ones share their state.
+    pub traffic: Arc<Traffic>,
     /// The policies of the workload behind the Service; empty when it is outside the mesh (no
     /// sidecar), because nobody enforces them there.
     pub policies: PolicySet,
     /// The workload's own `RequestAuthentication`s.
     pub authentication: Authentication,
+}
+
+/// What an upstream speaks (port name `http2…`, `grpc…`, or `appProtocol`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum UpstreamProtocol {
+    /// HTTP/1.1.
+    #[default]
+    Http1,
+    /// HTTP/2: with prior knowledge where there is no TLS, by ALPN where there is.
+    Http2,
+}
+
+/// Where an upstream is found. A `--resolve` rule for its host wins over all of these.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Endpoints {
+    /// By the name [`Destination::host`], at the Service port.
+    #[default]
+    ByHost,
+    /// At these places: `EndpointSlice`s, or a `ServiceEntry` with `endpoints`.
+    At(Arc<[Place]>),
+}
+
+/// A place where an upstream listens.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Place {
+    /// An address, or a name that DNS knows.
+    pub host: Arc<str>,
+    /// The port there.
+    pub port: u16,
+    /// Share of the requests relative to the other places; 0 counts as 1.
+    pub weight: u32,
 }
 
 /// Who answers for a destination.

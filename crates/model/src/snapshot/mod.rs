@@ -3,7 +3,9 @@
 //! Readers take the pointer once per request; nothing in here changes after [`crate::compile()`].
 
 mod closure;
+mod cors;
 mod destination;
+mod forward;
 mod gateway;
 mod login;
 mod mesh;
@@ -13,12 +15,20 @@ mod route;
 mod text;
 mod tls;
 mod token;
+mod traffic;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 pub use closure::Closure;
-pub use destination::{Destination, PlayedBy, ServiceRef};
+pub use cors::{Cors, OriginMatch};
+pub use destination::{
+    Destination, Endpoints, Place as UpstreamPlace, PlayedBy, ServiceRef, UpstreamProtocol,
+};
+pub use forward::{
+    Abort, FaultInjection, Forward, GrpcStatus, HeaderEdits, Mirror, PathRewrite, Retries, RetryOn,
+    Rewrite, Share, Weighted,
+};
 pub use gateway::{Identity, Listener, ListenerProtocol, VirtualHosts};
 pub use login::{ExtraIssuer, Login, SkipRule};
 pub use mesh::{Authorizer, AuthorizerKind, HeaderName, HeaderPattern, Normalization};
@@ -27,12 +37,13 @@ pub use policy::{
 };
 pub use provider::{Provider, ProviderClient, ProviderConnector, ProviderPassword};
 pub use route::{
-    Forward, HeaderEdits, HeaderMatch, HeaderTest, Redirect, RedirectPort, Respond, Rewrite, Route,
-    RouteAction, RouteInfo, RouteMatch, UriMatch, Weighted,
+    ClaimTest, HeaderMatch, HeaderTest, Redirect, RedirectPort, Respond, Route, RouteAction,
+    RouteInfo, RouteMatch, UriMatch,
 };
 pub use text::{PathTemplate, Regex, TextMatch, TextPattern};
 pub use tls::{ServedCertificate, WantedCertificate};
 pub use token::{Authentication, ClaimHeader, JwtRule, KeySource, TokenLocation};
+pub use traffic::{Balance, HashKey, KeyPair, Outliers, Traffic, Trust, UpstreamTls};
 
 /// What the manifests say, linked and validated.
 #[derive(Clone, Debug, PartialEq)]

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use super::closure::Closure;
-use super::destination::Destination;
+use super::cors::Cors;
+use super::forward::{Forward, PathRewrite};
 use super::mesh::HeaderName;
-use super::text::{Regex, TextMatch};
-use crate::names::{Duration, ObjectRef, Place};
+use super::text::TextMatch;
+use crate::names::{ObjectRef, Place};
 
 /// Which route, for reasons and logs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,6 +27,8 @@ pub struct Route {
     pub info: Arc<RouteInfo>,
     /// Alternatives; empty matches every request.
     pub matches: Vec<RouteMatch>,
+    /// Which pages of other origins may read the answers; `None` leaves that to the application.
+    pub cors: Option<Arc<Cors>>,
     /// What happens.
     pub action: RouteAction,
 }
@@ -45,6 +48,8 @@ pub struct RouteMatch {
     pub headers: Vec<HeaderTest>,
     /// Conditions on query parameters.
     pub query: Vec<(Arc<str>, TextMatch)>,
+    /// Conditions on claims of the verified token: `@request.auth.claims`. No token, no match.
+    pub claims: Vec<ClaimTest>,
     /// Port of the `Gateway` server.
     pub port: Option<u16>,
 }
@@ -56,6 +61,20 @@ pub struct UriMatch {
     pub text: TextMatch,
     /// `ignoreUriCase`, for exact and prefix.
     pub ignore_case: bool,
+    /// A prefix ends where a segment ends, as `PathPrefix` of the Gateway API does: `/foo` matches
+    /// `/foo` and `/foo/bar`, not `/foobar`. A `/` at the end of the prefix counts for nothing.
+    pub whole_segments: bool,
+}
+
+/// A condition on one claim.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ClaimTest {
+    /// Names from the outside in.
+    pub path: Arc<[Arc<str>]>,
+    /// What its value, or one of its values, must be.
+    pub value: TextMatch,
+    /// From `withoutHeaders`: the condition must not hold.
+    pub negate: bool,
 }
 
 /// A condition on one header.
@@ -95,57 +114,11 @@ pub enum RouteAction {
     Closed(Arc<Closure>),
 }
 
-/// Forwarding.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Forward {
-    /// Destinations by weight; at least one, and the weights do not sum to 0.
-    pub destinations: Vec<Weighted>,
-    /// Change of path or host.
-    pub rewrite: Option<Rewrite>,
-    /// Edits of the request's headers.
-    pub request_headers: HeaderEdits,
-    /// Edits of the answer's headers.
-    pub response_headers: HeaderEdits,
-    /// Time until the whole answer; `None` waits for ever.
-    pub timeout: Option<Duration>,
-}
-
-/// A destination and its share.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Weighted {
-    /// Share relative to the sum.
-    pub weight: u32,
-    /// Where.
-    pub destination: Arc<Destination>,
-}
-
-/// `rewrite`.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Rewrite {
-    /// `uri`: replaces the matched prefix, or the whole path when the match is no prefix.
-    pub uri: Option<Arc<str>>,
-    /// `uriRegexRewrite`: pattern and replacement over the path.
-    pub regex: Option<(Regex, Arc<str>)>,
-    /// `authority`: replaces `Host`.
-    pub authority: Option<Arc<str>>,
-}
-
-/// Header edits in their effective order: removes, then sets, then adds.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct HeaderEdits {
-    /// Removed.
-    pub remove: Vec<HeaderName>,
-    /// Overwritten or created.
-    pub set: Vec<(HeaderName, http::HeaderValue)>,
-    /// Appended.
-    pub add: Vec<(HeaderName, http::HeaderValue)>,
-}
-
 /// `redirect`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Redirect {
-    /// Replaces the whole path; the query stays unless this has a `?`.
-    pub uri: Option<Arc<str>>,
+    /// Changes the path; the query stays unless a whole path that replaces it has a `?`.
+    pub path: Option<PathRewrite>,
     /// Replaces the host.
     pub authority: Option<Arc<str>>,
     /// Replaces the scheme.

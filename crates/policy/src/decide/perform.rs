@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use http::header::HOST;
 use model::Snapshot;
-use model::snapshot::{Closure, Destination, Forward, PlayedBy, Route, RouteMatch, UserHeader};
+use model::snapshot::{
+    Closure, Forward, HeaderEdits, PlayedBy, Rewrite, Route, RouteMatch, UserHeader, Weighted,
+};
 
 use super::changes::Changes;
 use super::custom::{EMAIL, GROUPS, PREFERRED, USER};
@@ -83,9 +85,13 @@ impl Forwarding<'_> {
             token,
         } = self;
         let head = request.head();
-        let destination = pick(forward, head.draw);
-        let path = route::rewrite(forward.rewrite.as_ref(), matched, request);
-        let authority = authority(forward);
+        let chosen = pick(forward, head.draw);
+        // Invariant of [`Forward`]: `pick` stays inside the list.
+        let weighted = &forward.destinations[chosen];
+        let destination = &weighted.destination;
+        let rewrite = weighted.rewrite.as_ref().or(forward.rewrite.as_ref());
+        let path = route::rewrite(rewrite, matched, request);
+        let authority = authority(forward, weighted);
 
         if let Some(verdict) = authorization::closed(&destination.policies) {
             go_on(verdict)?;
@@ -126,6 +132,8 @@ impl Forwarding<'_> {
         let permit = Permit {
             route: route.clone(),
             destination: destination.clone(),
+            chosen,
+            draw: head.draw,
             path_and_query: join(&path, query.as_deref()).into_boxed_str(),
             is_verbatim,
             authority,
@@ -150,12 +158,10 @@ impl Forwarding<'_> {
     }
 }
 
-/// A destination by its weight.
-fn pick(forward: &Forward, draw: u32) -> &Arc<Destination> {
-    // Invariant of [`Forward`]: at least one destination.
-    let first = &forward.destinations[0];
+/// A destination by its weight: its number.
+fn pick(forward: &Forward, draw: u32) -> usize {
     if forward.destinations.len() == 1 {
-        return &first.destination;
+        return 0;
     }
     let sum: u64 = forward
         .destinations
@@ -163,23 +169,19 @@ fn pick(forward: &Forward, draw: u32) -> &Arc<Destination> {
         .map(|one| u64::from(one.weight))
         .sum();
     let mut left = u64::from(draw) % sum.max(1);
-    for one in &forward.destinations {
+    for (number, one) in forward.destinations.iter().enumerate() {
         match left.checked_sub(u64::from(one.weight)) {
             Some(rest) => left = rest,
-            None => return &one.destination,
+            None => return number,
         }
     }
-    &first.destination
+    0
 }
 
-/// `Host` that the route sends: its rewrite, else a header edit.
-fn authority(forward: &Forward) -> Option<Arc<str>> {
-    let rewritten = forward
-        .rewrite
-        .as_ref()
-        .and_then(|rewrite| rewrite.authority.clone());
-    rewritten.or_else(|| {
-        let edits = &forward.request_headers;
+/// `Host` that the route sends: its rewrite, else a header edit, else those of the destination.
+fn authority(forward: &Forward, weighted: &Weighted) -> Option<Arc<str>> {
+    let rewritten = |rewrite: &Option<Rewrite>| rewrite.as_ref()?.authority.clone();
+    let edited = |edits: &HeaderEdits| {
         edits
             .set
             .iter()
@@ -187,7 +189,11 @@ fn authority(forward: &Forward) -> Option<Arc<str>> {
             .find(|(name, _)| *name == HOST)
             .and_then(|(_, value)| value.to_str().ok())
             .map(Arc::from)
-    })
+    };
+    rewritten(&forward.rewrite)
+        .or_else(|| edited(&forward.request_headers))
+        .or_else(|| rewritten(&weighted.rewrite))
+        .or_else(|| edited(&weighted.request_headers))
 }
 
 /// How the log calls the bearer of a token: e-mail, else subject.
@@ -204,7 +210,9 @@ fn label(token: &Token) -> Arc<str> {
 mod tests {
     use std::collections::BTreeMap;
 
-    use model::snapshot::{Authentication, HeaderEdits, PolicySet, ServiceRef, Weighted};
+    use model::snapshot::{
+        Authentication, Destination, Endpoints, PolicySet, ServiceRef, UpstreamProtocol,
+    };
 
     use super::*;
 
@@ -219,13 +227,14 @@ mod tests {
             service,
             target_port: 8080,
             played_by: PlayedBy::Upstream,
+            protocol: UpstreamProtocol::default(),
+            tls: None,
+            endpoints: Endpoints::default(),
+            traffic: Arc::default(),
             policies: PolicySet::default(),
             authentication: Authentication::default(),
         };
-        Weighted {
-            weight,
-            destination: Arc::new(destination),
-        }
+        Weighted::plain(weight, Arc::new(destination))
     }
 
     #[test]
@@ -236,11 +245,19 @@ mod tests {
             request_headers: HeaderEdits::default(),
             response_headers: HeaderEdits::default(),
             timeout: None,
+            retries: None,
+            mirrors: Vec::new(),
+            fault: None,
         };
         let mut drawn = BTreeMap::new();
         for draw in 0..8 {
             *drawn
-                .entry(&*pick(&forward, draw).service.name)
+                .entry(
+                    &*forward.destinations[pick(&forward, draw)]
+                        .destination
+                        .service
+                        .name,
+                )
                 .or_insert(0) += 1;
         }
         assert_eq!(drawn, BTreeMap::from([("a", 2), ("c", 6)]));

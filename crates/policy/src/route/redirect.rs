@@ -1,11 +1,16 @@
 //! Where a `redirect` leads.
 
-use model::snapshot::{Redirect, RedirectPort};
+use model::snapshot::{Redirect, RedirectPort, RouteMatch};
 
+use super::rewrite::changed;
 use crate::request::{Request, push_encoded};
 
 /// The absolute URL that `redirect` makes of `request`.
-pub(crate) fn location(redirect: &Redirect, request: &Request<'_>) -> String {
+pub(crate) fn location(
+    redirect: &Redirect,
+    matched: Option<&RouteMatch>,
+    request: &Request<'_>,
+) -> String {
     let head = request.head();
     let scheme = redirect.scheme.as_deref().unwrap_or(head.scheme);
     let port = match redirect.port {
@@ -32,11 +37,12 @@ pub(crate) fn location(redirect: &Redirect, request: &Request<'_>) -> String {
         Some(port) => format!("{authority}:{port}"),
         None => authority.to_owned(),
     };
-    let Some(uri) = &redirect.uri else {
+    let Some(change) = &redirect.path else {
         return request.location(scheme, &authority);
     };
+    let uri = changed(change, matched, request.path());
     let mut location = format!("{scheme}://{authority}");
-    push_encoded(&mut location, uri);
+    push_encoded(&mut location, &uri);
     if let (Some(query), false) = (request.query(), uri.contains('?')) {
         location.push('?');
         push_encoded(&mut location, query);

@@ -1,6 +1,6 @@
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use model::names::Timestamp;
-use model::snapshot::{Normalization, Redirect, RedirectPort, Regex, Rewrite};
+use model::snapshot::{Normalization, PathRewrite, Redirect, RedirectPort, Regex, Rewrite};
 
 use super::*;
 use crate::request::RequestHead;
@@ -28,7 +28,11 @@ fn with_request<T>(authority: &str, target: &str, ask: impl FnOnce(&Request<'_>)
 
 fn uri(text: TextMatch, ignore_case: bool) -> RouteMatch {
     RouteMatch {
-        uri: Some(UriMatch { text, ignore_case }),
+        uri: Some(UriMatch {
+            text,
+            ignore_case,
+            whole_segments: false,
+        }),
         ..RouteMatch::default()
     }
 }
@@ -130,8 +134,7 @@ fn the_other_conditions_all_have_to_hold() {
 #[test]
 fn a_rewrite_replaces_the_matched_prefix_or_the_whole_path() {
     let to = |uri: &str| Rewrite {
-        uri: Some(uri.into()),
-        regex: None,
+        path: Some(PathRewrite::Matched(uri.into())),
         authority: None,
     };
     let case = |matched: Option<RouteMatch>, with: Rewrite, target: &str| {
@@ -158,8 +161,7 @@ fn a_rewrite_replaces_the_matched_prefix_or_the_whole_path() {
     assert_eq!(case(exactly, to("/whole"), "/a"), "/whole");
     assert_eq!(case(at("/foo/"), to(""), "/foo/bar"), "/bar");
     let regex = Rewrite {
-        uri: None,
-        regex: Some((
+        path: Some(PathRewrite::Regex(
             Regex::anywhere("/v([0-9]+)").unwrap(),
             "/\\1/\\0\\\\".into(),
         )),
@@ -171,8 +173,7 @@ fn a_rewrite_replaces_the_matched_prefix_or_the_whole_path() {
 #[test]
 fn a_cut_prefix_cannot_uncover_dot_segments() {
     let to = Rewrite {
-        uri: Some("/".into()),
-        regex: None,
+        path: Some(PathRewrite::Matched("/".into())),
         authority: None,
     };
     let matched = uri(prefix("/foo"), false);
@@ -185,17 +186,19 @@ fn a_cut_prefix_cannot_uncover_dot_segments() {
 #[test]
 fn redirects_are_absolute() {
     let none = || Redirect {
-        uri: None,
+        path: None,
         authority: None,
         scheme: None,
         port: RedirectPort::Keep,
         code: 301,
     };
     let to = |redirect: Redirect, authority: &str, target: &str| {
-        with_request(authority, target, |request| location(&redirect, request))
+        with_request(authority, target, |request| {
+            location(&redirect, None, request)
+        })
     };
     let uri = |uri: &str| Redirect {
-        uri: Some(uri.into()),
+        path: Some(PathRewrite::Whole(uri.into())),
         ..none()
     };
     let https = |port| Redirect {

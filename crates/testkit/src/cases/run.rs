@@ -316,7 +316,7 @@ fn upstream_headers(permit: &Permit, received: &HeaderMap) -> HeaderMap {
     for (name, value) in permit.identity() {
         headers.insert(name.clone(), value.clone());
     }
-    if let Some(edits) = permit.request_headers() {
+    for edits in permit.request_headers() {
         for name in &edits.remove {
             headers.remove(name);
         }

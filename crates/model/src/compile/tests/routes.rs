@@ -1,7 +1,7 @@
 //! Matches, order and actions of routes.
 
 use super::*;
-use crate::snapshot::{HeaderMatch, RedirectPort, TextMatch};
+use crate::snapshot::{HeaderMatch, PathRewrite, RedirectPort, TextMatch};
 
 const WEB: &str = "  - {route: [{destination: {host: web}}]}";
 
@@ -132,8 +132,8 @@ fn forwarding_keeps_weights_rewrites_and_headers() {
     );
     let rewrite = forward.rewrite.as_ref().unwrap();
     assert_eq!(
-        (rewrite.uri.as_deref(), rewrite.authority.as_deref()),
-        (Some("/r"), Some("b.com"))
+        (&rewrite.path, rewrite.authority.as_deref()),
+        (&Some(PathRewrite::Matched("/r".into())), Some("b.com"))
     );
     assert_eq!(forward.timeout, None);
     assert_eq!(
@@ -176,11 +176,8 @@ fn redirects_and_answers_are_read() {
         other => panic!("no redirect: {other:?}"),
     };
     assert_eq!(
-        (
-            redirect(&routes[0]).uri.as_deref(),
-            redirect(&routes[0]).code
-        ),
-        (Some("/oauth2/sign_out"), 301)
+        (redirect(&routes[0]).path, redirect(&routes[0]).code),
+        (Some(PathRewrite::Whole("/oauth2/sign_out".into())), 301)
     );
     assert_eq!(
         (redirect(&routes[1]).port, redirect(&routes[1]).code),
