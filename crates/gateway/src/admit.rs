@@ -14,7 +14,7 @@ use policy::{Bearer, NoSession, Outcome, Session, TokenFault};
 use crate::answer::{self, Asker};
 use crate::body::{self, Body};
 use crate::facts::{self, View};
-use crate::listen::{Busy, Peer, Worker};
+use crate::listen::{Busy, Peer, Pulse, Worker};
 use crate::record::{Became, Entry};
 use crate::{local, proxy};
 
@@ -27,7 +27,7 @@ pub(crate) async fn answer(
     let now = worker.now();
     let view = worker.view();
     let (mut parts, body) = request.into_parts();
-    let body = Unread::new(&parts, body);
+    let body = Unread::new(&parts, body, &peer);
     let busy = Busy::begin(&peer.pulse);
     let method = parts.method.clone();
     let mut entry = Entry::open(&worker.recorder, busy, now, method, peer.address);
@@ -101,21 +101,24 @@ pub(crate) struct Unread {
     pub(crate) incoming: Incoming,
     /// The client sends it only when told to go on.
     pub(crate) held_back: bool,
+    /// The connection's signs of life, where there is a body.
+    pub(crate) pulse: Option<Arc<Pulse>>,
 }
 
 impl Unread {
-    fn new(parts: &Parts, incoming: Incoming) -> Self {
-        let held_back = !incoming.is_end_stream() && parts.headers.contains_key(EXPECT);
+    fn new(parts: &Parts, incoming: Incoming, peer: &Peer) -> Self {
+        let is_there = !incoming.is_end_stream();
         Self {
             incoming,
-            held_back,
+            held_back: is_there && parts.headers.contains_key(EXPECT),
+            pulse: is_there.then(|| Arc::clone(&peer.pulse)),
         }
     }
 
     /// Nobody asks for it: `answer` is all there is to say.
     pub(crate) fn unwanted(self, answer: Response<Body>) -> Response<Body> {
-        if !self.held_back {
-            body::discard(self.incoming);
+        if let Some(pulse) = self.pulse.filter(|_| !self.held_back) {
+            body::discard(self.incoming, Busy::hold(&pulse));
         }
         answer
     }

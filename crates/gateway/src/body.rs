@@ -14,6 +14,7 @@ use hyper::body::Incoming;
 use model::names::Duration;
 use tokio::time::{Instant, Sleep};
 
+use crate::listen::Busy;
 use crate::proxy::Lease;
 use crate::record::Entry;
 
@@ -22,13 +23,11 @@ const LINGER_BYTES: usize = 8 * 1024 * 1024;
 /// For how long they are read.
 const LINGER: Duration = Duration::from_secs(5);
 
-/// Reads and drops what is left of a request body that nobody wanted. An answer that comes before
-/// the client is done sending would be lost otherwise: closing a socket with unread bytes resets it.
-pub(crate) fn discard(mut unwanted: Incoming) {
-    if unwanted.is_end_stream() {
-        return;
-    }
+/// Reads and drops what is left of a request body that nobody wanted, so that the connection can
+/// serve the next request. `busy` says meanwhile that what comes is no head.
+pub(crate) fn discard(mut unwanted: Incoming, busy: Busy) {
     tokio::task::spawn_local(tokio::time::timeout(LINGER, async move {
+        let _busy = busy;
         let mut left = LINGER_BYTES;
         while let Some(Ok(frame)) = unwanted.frame().await {
             let length = frame.data_ref().map_or(0, Bytes::len);
@@ -95,9 +94,9 @@ impl ClientBody {
     }
 
     /// Nobody will ask for it.
-    pub(crate) fn discard(self) {
+    pub(crate) fn discard(self, busy: Busy) {
         if let Some(streaming) = self.0 {
-            discard(streaming.incoming);
+            discard(streaming.incoming, busy);
         }
     }
 

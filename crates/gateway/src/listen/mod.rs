@@ -23,7 +23,7 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 
 pub(crate) use connection::Peer;
-pub(crate) use pulse::Busy;
+pub(crate) use pulse::{Busy, Pulse};
 pub(crate) use worker::Worker;
 
 use crate::record::{LogSink, Metrics};

@@ -98,6 +98,14 @@ impl Busy {
             .store(pulse.in_flight.load(Relaxed) + 1, Relaxed);
         Self(Arc::clone(pulse))
     }
+
+    /// A request whose answer may be over while its body still comes.
+    pub(crate) fn hold(pulse: &Arc<Pulse>) -> Self {
+        pulse
+            .in_flight
+            .store(pulse.in_flight.load(Relaxed) + 1, Relaxed);
+        Self(Arc::clone(pulse))
+    }
 }
 
 impl Drop for Busy {

@@ -1,13 +1,17 @@
 //! The byte stream of one client, with or without TLS.
 
+use std::future::Future;
 use std::io;
+use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::task::{Context, Poll, ready};
 
+use model::names::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::time::Sleep;
 use tokio_rustls::server::TlsStream;
 
 use super::head_guard::HeadGuard;
@@ -114,12 +118,29 @@ impl AsyncWrite for Line {
     }
 }
 
+/// Bytes that are read after the last answer although nobody wants them.
+const LINGER_BYTES: usize = 8 * 1024 * 1024;
+/// For how long they are read.
+const LINGER: Duration = Duration::from_secs(5);
+
 /// A client's stream, as HTTP reads it. It holds a place among the open connections.
 pub(super) struct Wire {
     stream: Stream,
     pulse: Arc<Pulse>,
     guard: Option<HeadGuard>,
+    farewell: Farewell,
     _slot: Slot,
+}
+
+/// How far the end of a connection has come.
+enum Farewell {
+    /// Nothing of it.
+    No,
+    /// The client was told that nothing more comes; it may still be sending.
+    Said {
+        left: usize,
+        patience: Pin<Box<Sleep>>,
+    },
 }
 
 impl Wire {
@@ -129,8 +150,33 @@ impl Wire {
             stream,
             pulse,
             guard: heads.then(HeadGuard::default),
+            farewell: Farewell::No,
             _slot: slot,
         }
+    }
+
+    /// Reads what the client still sends, until it hangs up too. A socket that is closed with
+    /// unread bytes is reset, and a client that is reset loses the answer (RFC 9112 §9.6).
+    fn poll_linger(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let Farewell::Said { left, patience } = &mut self.farewell else {
+            return Poll::Ready(());
+        };
+        let line = match &mut self.stream {
+            Stream::Plain(line) => line,
+            // What comes is thrown away: it need not be decrypted.
+            Stream::Tls(stream) => stream.get_mut().0,
+        };
+        let mut scrap = [MaybeUninit::uninit(); 16 * 1024];
+        while patience.as_mut().poll(cx).is_pending() {
+            let mut buffer = ReadBuf::uninit(&mut scrap);
+            match ready!(Pin::new(&mut *line).poll_read(cx, &mut buffer)) {
+                Ok(()) if !buffer.filled().is_empty() && *left >= buffer.filled().len() => {
+                    *left -= buffer.filled().len();
+                }
+                Ok(()) | Err(_) => break,
+            }
+        }
+        Poll::Ready(())
     }
 }
 
@@ -197,9 +243,17 @@ impl AsyncWrite for Wire {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &mut self.stream {
-            Stream::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
-            Stream::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
+        if matches!(self.farewell, Farewell::No) {
+            ready!(match &mut self.stream {
+                Stream::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
+                Stream::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
+            })?;
+            self.farewell = Farewell::Said {
+                left: LINGER_BYTES,
+                patience: Box::pin(tokio::time::sleep(LINGER)),
+            };
         }
+        ready!(self.poll_linger(cx));
+        Poll::Ready(Ok(()))
     }
 }

@@ -25,7 +25,7 @@ use crate::admit::Unread;
 use crate::answer::{self, Asker};
 use crate::body::{Body, ClientBody, Content, Download, Upload};
 use crate::facts::{self, Facts, View};
-use crate::listen::Worker;
+use crate::listen::{Busy, Worker};
 use crate::record::{Entry, Stopwatch, UpstreamFailure};
 
 pub(crate) use edits::edit_request;
@@ -80,6 +80,7 @@ pub(crate) async fn forward(
     let Unread {
         incoming: body,
         held_back,
+        pulse,
     } = body;
     // One timer for head and body: registering it costs more than polling it.
     let mut deadline = permit
@@ -115,8 +116,8 @@ pub(crate) async fn forward(
     let answered = match answered {
         Ok(answered) => answered,
         Err(fault) => {
-            if let Some(unsent) = unsent.filter(|_| !held_back) {
-                unsent.into_body().discard();
+            if let Some((unsent, pulse)) = unsent.zip(pulse).filter(|_| !held_back) {
+                unsent.into_body().discard(Busy::hold(&pulse));
             }
             let fault = match upload.map(|upload| upload.get()) {
                 Some(Upload::Stalled) => UpstreamFault::ClientStalled,

@@ -13,7 +13,6 @@ use crate::snapshot::{
 };
 
 /// What an entry does, destinations still by name.
-#[expect(clippy::large_enum_variant, reason = "nearly every route forwards")]
 #[derive(Clone, Debug)]
 pub(crate) enum EntryAction {
     Forward(EntryForward),
