@@ -255,6 +255,30 @@ describe('with a session', () => {
     assert.equal(headers.host, door.host);
   });
 
+  it('the application can check who it is by itself', async () => {
+    const seen = async (path) => (await member.visit(path, { headers: { 'x-doorward-assertion': 'evil' } })).json().headers['x-doorward-assertion'];
+    const assertion = await seen('/jupyter/who');
+    const published = await stranger.visit('/doorward/.well-known/jwks.json');
+    assert.equal(published.status, 200);
+    assert.equal(published.headers['content-type'], 'application/jwk-set+json');
+    const [head, claims, signature] = assertion.split('.');
+    const { alg, kid } = JSON.parse(Buffer.from(head, 'base64url'));
+    assert.equal(alg, 'EdDSA');
+    const key = createPublicKey({ key: published.json().keys.find((one) => one.kid === kid), format: 'jwk' });
+    assert.ok(verify(null, Buffer.from(`${head}.${claims}`), key, Buffer.from(signature, 'base64url')));
+    const { exp, iat, nbf, ...rest } = JSON.parse(Buffer.from(claims, 'base64url'));
+    assert.deepEqual(rest, {
+      iss: 'spiffe://cluster.local/ns/istio-system/sa/istio-ingressgateway-service-account',
+      aud: 'jupyter-web-app-service.kubeflow.svc.cluster.local',
+      sub: 'Cg4xNTg0MTE4NTY0MTc4NBIFbG9jYWw',
+      idp: 'oauth2-proxy/oauth2-proxy',
+      email: USER,
+    });
+    assert.ok(nbf === iat && exp - iat === 300 && Math.abs(iat - Date.now() / 1000) < 130);
+    // Another application gets another one: it cannot pass its own on as somebody else.
+    assert.equal(claimsOf(await seen('/volumes/who')).aud, 'volumes-web-app-service.kubeflow.svc.cluster.local');
+  });
+
   it('what a client says about itself never arrives, in no spelling', async () => {
     const forged = [
       'kubeflow-userid: evil@example.com', 'Kubeflow-UserId: evil@example.com', 'Kubeflow_UserId: evil@example.com', 'KUBEFLOW_USERID: evil@example.com',

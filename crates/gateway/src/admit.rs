@@ -31,7 +31,7 @@ pub(crate) async fn answer(
     let busy = Busy::begin(&peer.pulse);
     let method = parts.method.clone();
     let mut entry = Entry::open(&worker.recorder, busy, now, method, peer.address);
-    let facts = match facts::gather(&mut parts, &peer, &worker, &view) {
+    let mut facts = match facts::gather(&mut parts, &peer, &worker, &view) {
         Ok(facts) => facts,
         Err(unclear) => return body.unwanted(answer::unclear(unclear, entry)),
     };
@@ -65,6 +65,10 @@ pub(crate) async fn answer(
             return body.unwanted(answer::file(file, entry));
         }
         let sessions = worker.sessions();
+        if answer::is_key_set(&parts) {
+            let keys = answer::key_set(sessions.asserter().key_set());
+            return body.unwanted(answer::file(keys, entry));
+        }
         let session = match sessions.read_now(&parts.headers, request.query(), snapshot, now) {
             Some(session) => session,
             None => Box::pin(ask_store(&worker, &view, &parts, now)).await,
@@ -76,6 +80,10 @@ pub(crate) async fn answer(
     entry.route = decision.route;
     entry.reason = Some(decision.reason);
     entry.became = became(&decision.outcome);
+    if let Some(permit) = decision.outcome.permit() {
+        let asserter = worker.sessions().asserter();
+        facts.assertion = worker.assertions.of(permit, asserter, snapshot, now);
+    }
     match decision.outcome {
         Outcome::Forward(permit) => {
             proxy::forward(worker, view, facts, permit, parts, body, entry).await

@@ -12,6 +12,7 @@
 
 mod admit;
 mod answer;
+mod assertions;
 mod body;
 mod facts;
 mod listen;

@@ -12,6 +12,7 @@
 //! **Flow.** sign-in page → start → issuer → callback (`flow`, pure) → token request (`issuer`) →
 //! keys → a session (`sessions`) under a random cookie → where the person wanted to go.
 
+mod assertion;
 mod cookies;
 mod flow;
 mod issuer;
@@ -27,6 +28,7 @@ mod transport;
 #[cfg(test)]
 mod fixture;
 
+pub use assertion::{Asserter, Assertion};
 pub use keys::Keys;
 pub use proxy::LoginProxy;
 pub use sessions::{Sessions, StoreError};

@@ -172,7 +172,7 @@ fn through_policies(
         .and_then(|known| known.token)
         .filter(|_| is_token_injected);
     let tokens = Tokens {
-        injected: injected.map(|token| &**token),
+        injected,
         bearer: &session.bearer,
     };
     let authentication = snapshot.gateway_authentication();
@@ -185,7 +185,10 @@ fn through_policies(
         recorder,
     )
     .map_err(perform::bad_token)?;
-    let view = entrance.view(changes.over(head.headers, None), token);
+    let view = entrance.view(
+        changes.over(head.headers, None),
+        token.map(|token| &**token),
+    );
     let verdict =
         authorization::judge(snapshot.gateway_policies(), &view, Stage::Gateway, recorder);
     let reason = go_on(verdict)?;
@@ -199,7 +202,7 @@ fn through_policies(
     let answers = Reason::Default(DefaultReason::RouteAnswers);
     match &route.action {
         RouteAction::Forward(forward) => {
-            let user = known.map(|known| known.label);
+            let (user, identified) = known.map(|known| (known.label, known.identified)).unzip();
             perform::Forwarding {
                 request,
                 snapshot,
@@ -208,6 +211,7 @@ fn through_policies(
                 matched,
                 tokens,
                 user,
+                identified,
                 token,
             }
             .perform(changes, reason, recorder)

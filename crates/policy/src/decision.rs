@@ -9,7 +9,7 @@ use model::snapshot::{
     RouteInfo, Weighted,
 };
 
-use crate::session::{NoSession, TokenFault};
+use crate::session::{Identified, NoSession, TokenFault};
 
 /// What is to happen, and why.
 #[derive(Debug)]
@@ -38,6 +38,15 @@ pub enum Outcome {
 }
 
 impl Outcome {
+    /// The right that it grants, if any.
+    pub fn permit(&self) -> Option<&Permit> {
+        match self {
+            Self::Forward(permit) => Some(permit),
+            Self::Serve(serve) => serve.permit.as_ref(),
+            Self::SignIn(_) | Self::Redirect(_) | Self::Refuse(_) => None,
+        }
+    }
+
     /// A stable word for logs, metrics and `explain`.
     pub fn as_str(&self) -> &'static str {
         match self {
@@ -114,6 +123,7 @@ pub struct Permit {
     pub(crate) identity: Vec<(HeaderName, HeaderValue)>,
     pub(crate) remove: Vec<HeaderName>,
     pub(crate) user: Option<Arc<str>>,
+    pub(crate) identified: Option<Identified>,
 }
 
 impl Permit {
@@ -210,6 +220,11 @@ impl Permit {
             RouteAction::Forward(forward) => Some(forward),
             _ => None,
         }
+    }
+
+    /// Whom it is for; `None` where nobody had to tell who they are.
+    pub fn identified(&self) -> Option<&Identified> {
+        self.identified.as_ref()
     }
 
     /// Who it is for, for the log: e-mail, else subject.

@@ -21,4 +21,4 @@ pub mod session;
 pub use decide::{decide, decide_recording};
 pub use decision::{Decision, Outcome, Permit, Reason, Record, Refusal};
 pub use request::{Request, RequestHead, Unreadable};
-pub use session::{Bearer, NoSession, Person, Session, Token, TokenFault};
+pub use session::{Bearer, Identified, NoSession, Person, Session, Token, TokenFault};

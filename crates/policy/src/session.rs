@@ -200,6 +200,68 @@ pub(crate) fn header_value(text: &str) -> Option<HeaderValue> {
     (!text.is_empty()).then(|| HeaderValue::from_bytes(text.as_bytes()).ok())?
 }
 
+/// Whom a permit is for.
+#[derive(Clone, Debug)]
+pub enum Identified {
+    /// Somebody who signed in.
+    Person(Arc<Person>),
+    /// Whoever holds a token that was accepted.
+    Bearer(Arc<Token>),
+}
+
+impl Identified {
+    /// Who vouches: the key of the login proxy, or the issuer of the token.
+    pub fn source(&self) -> &str {
+        match self {
+            Self::Person(person) => person.login(),
+            Self::Bearer(token) => token.issuer(),
+        }
+    }
+
+    /// Stable identifier: `sub`.
+    pub fn subject(&self) -> &str {
+        match self {
+            Self::Person(person) => person.user(),
+            Self::Bearer(token) => token.subject(),
+        }
+    }
+
+    /// E-mail.
+    pub fn email(&self) -> Option<&str> {
+        match self {
+            Self::Person(person) => person.email(),
+            Self::Bearer(token) => token.text("email"),
+        }
+    }
+
+    /// Groups.
+    pub fn groups(&self) -> Vec<&str> {
+        match self {
+            Self::Person(person) => person.groups().iter().map(|group| &**group).collect(),
+            Self::Bearer(token) => match token.claims().get("groups") {
+                Some(Value::Array(groups)) => groups.iter().filter_map(Value::as_str).collect(),
+                _ => Vec::new(),
+            },
+        }
+    }
+
+    /// Preferred user name.
+    pub fn preferred_username(&self) -> Option<&str> {
+        match self {
+            Self::Person(person) => person.preferred_username(),
+            Self::Bearer(token) => token.text("preferred_username"),
+        }
+    }
+
+    /// Until when the proof of it is good; `None` for ever.
+    pub fn expires(&self) -> Option<Timestamp> {
+        match self {
+            Self::Person(person) => Some(person.expires()),
+            Self::Bearer(token) => token.expires(),
+        }
+    }
+}
+
 /// A token that the client sent itself.
 #[derive(Clone, Debug)]
 pub enum Bearer {
@@ -296,6 +358,12 @@ impl Token {
     /// `Bearer <token>`, ready as a header value.
     pub fn bearer(&self) -> &HeaderValue {
         &self.bearer
+    }
+
+    /// A claim that is text and not empty.
+    fn text(&self, name: &str) -> Option<&str> {
+        let text = self.claims.get(name).and_then(Value::as_str);
+        text.filter(|text| !text.is_empty())
     }
 
     /// The token as it came.

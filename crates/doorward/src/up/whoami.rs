@@ -5,7 +5,8 @@ use bytes::Bytes;
 use http::{HeaderValue, Request, Response, StatusCode, header};
 
 /// Headers that prove who somebody is: the page tells that they came, not what they say.
-const SECRETS: [header::HeaderName; 3] = [
+const SECRETS: [header::HeaderName; 4] = [
+    header::HeaderName::from_static("x-doorward-assertion"),
     header::AUTHORIZATION,
     header::COOKIE,
     header::PROXY_AUTHORIZATION,

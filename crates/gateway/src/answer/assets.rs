@@ -8,6 +8,7 @@ use http::request::Parts;
 use http::{Method, Response, StatusCode};
 
 const PREFIX: &str = "/doorward/assets/";
+const KEY_SET: &str = "/doorward/.well-known/jwks.json";
 
 struct Asset {
     kind: &'static str,
@@ -66,6 +67,26 @@ pub(crate) fn asset(parts: &Parts) -> Option<Response<Bytes>> {
         HeaderValue::from_static("public, max-age=3600"),
     );
     Some(response)
+}
+
+/// Whether the keys of our assertions are asked for, on whatever host.
+pub(crate) fn is_key_set(parts: &Parts) -> bool {
+    parts.uri.path() == KEY_SET && (parts.method == Method::GET || parts.method == Method::HEAD)
+}
+
+/// The keys of our assertions. They are published a month before they sign.
+pub(crate) fn key_set(keys: Bytes) -> Response<Bytes> {
+    let mut response = Response::new(keys);
+    let headers = response.headers_mut();
+    headers.insert(
+        CONTENT_TYPE,
+        HeaderValue::from_static("application/jwk-set+json"),
+    );
+    headers.insert(
+        CACHE_CONTROL,
+        HeaderValue::from_static("public, max-age=3600"),
+    );
+    response
 }
 
 #[cfg(test)]

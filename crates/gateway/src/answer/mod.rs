@@ -13,7 +13,7 @@ use model::snapshot::{Respond, ServiceRef};
 use policy::decision::{Redirection, Refusal};
 use policy::{TokenFault, Unreadable};
 
-pub(crate) use assets::asset;
+pub(crate) use assets::{asset, is_key_set, key_set};
 
 use crate::body::{Body, Content};
 use crate::facts::{Facts, Unclear};

@@ -41,6 +41,8 @@ pub(crate) struct Facts {
     pub(crate) request_id: HeaderValue,
     /// Asks to become a WebSocket.
     pub(crate) websocket: bool,
+    /// States to the application who sent the request; there once that is decided.
+    pub(crate) assertion: Option<HeaderValue>,
     draw: u32,
     port: u16,
     /// Whether HTTP is sent to HTTPS before anything is decided.
@@ -105,6 +107,7 @@ pub(crate) fn gather(
         client,
         request_id,
         websocket,
+        assertion: None,
         draw,
         port: entry.port,
         upgrade,

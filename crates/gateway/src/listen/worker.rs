@@ -20,6 +20,7 @@ use super::connection::{self, Entrance};
 use super::pulse::{Order, Switch, Ticks};
 use super::wire::Slot;
 use super::{Shared, Stage};
+use crate::assertions::Assertions;
 use crate::facts::{Identifiers, View};
 use crate::proxy::Pool;
 use crate::record::{Recorder, Shard, Writer};
@@ -51,6 +52,8 @@ pub(crate) struct Worker {
     pub(crate) recorder: Rc<Recorder>,
     /// Request ids and draws.
     pub(crate) identifiers: RefCell<Identifiers>,
+    /// Statements of who sent a request.
+    pub(crate) assertions: Assertions,
     connections: RefCell<Vec<Weak<Switch>>>,
 }
 
@@ -175,6 +178,7 @@ fn begin(seat: Seat) -> io::Result<(Rc<Worker>, Listeners)> {
         ),
         recorder: Rc::new(Recorder::new(shard, writer)),
         identifiers: RefCell::new(Identifiers::new(Arc::clone(&shared.randomness))),
+        assertions: Assertions::default(),
         connections: RefCell::new(Vec::new()),
         shared,
     };
@@ -233,6 +237,7 @@ async fn sweep(worker: Rc<Worker>) {
         worker.each_connection(|switch| switch.tick(&ticks));
         worker.pool.tick(ticks.length);
         worker.recorder.lines.hand_over();
+        worker.assertions.tidy(worker.now());
     }
 }
 

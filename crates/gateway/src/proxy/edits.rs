@@ -10,6 +10,7 @@ use policy::Permit;
 use crate::facts::{Facts, without_session_cookies};
 
 const ORIGINAL_PATH: HeaderName = HeaderName::from_static("x-envoy-original-path");
+const ASSERTION: HeaderName = HeaderName::from_static("x-doorward-assertion");
 
 /// Makes the request that the permit describes. `hidden` names the cookies that the receiver may
 /// not see. False when the rewritten path cannot be asked for.
@@ -42,6 +43,9 @@ pub(crate) fn edit_request(
     }
     for (name, value) in permit.identity() {
         headers.insert(name, value.clone());
+    }
+    if let Some(assertion) = &facts.assertion {
+        headers.insert(ASSERTION, assertion.clone());
     }
     for wanted in permit.request_headers() {
         apply(headers, wanted);

@@ -26,11 +26,13 @@ use quick_cache::DefaultHashBuilder;
 use quick_cache::sync::{Cache, DefaultLifecycle};
 
 use person::{Weight, fitting, vouched};
+use store::Record;
+pub(crate) use store::Store;
 pub use store::StoreError;
-use store::{Record, Store};
 pub(crate) use value::CookieValue;
 use value::{Name, Stamp};
 
+use crate::assertion::Asserter;
 use crate::cookies;
 use crate::flow::attempt::Seal;
 use crate::flow::identity::Identity;
@@ -56,6 +58,7 @@ pub struct Sessions {
     stamp: Stamp,
     seal: Seal,
     keys: Arc<Keys>,
+    asserter: Asserter,
     randomness: Arc<dyn Randomness>,
 }
 
@@ -116,6 +119,7 @@ impl Sessions {
         let stamp = Stamp::new(&store.key("cookie", &*randomness).await?);
         let seal = store.key("attempt", &*randomness).await?;
         let seal = Seal::new(&seal).ok_or(StoreError::Corrupt)?;
+        let asserter = Asserter::open(&store, &*randomness, clock.now()).await?;
         let live = Cache::with(
             HELD_SESSIONS,
             HELD_BYTES,
@@ -131,6 +135,7 @@ impl Sessions {
             stamp,
             seal,
             keys,
+            asserter,
             randomness,
         })
     }
@@ -213,11 +218,20 @@ impl Sessions {
         }
     }
 
-    /// Forgets sessions that have expired, in bounded steps; says how many.
+    /// States to applications who sent a request.
+    pub fn asserter(&self) -> &Asserter {
+        &self.asserter
+    }
+
+    /// Forgets sessions that have expired, in bounded steps; says how many. Goes on to new keys
+    /// when it is their time.
     ///
     /// # Errors
     /// When the store fails.
     pub async fn sweep(&self, now: Timestamp) -> Result<u64, StoreError> {
+        self.asserter
+            .turn(&self.store, &*self.randomness, now)
+            .await?;
         self.store.sweep(now).await
     }
 

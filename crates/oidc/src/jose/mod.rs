@@ -2,6 +2,7 @@
 //! RFC 8037). Symmetric algorithms and `none` do not exist here.
 
 mod algorithm;
+mod ed25519;
 mod keys;
 mod signing;
 
@@ -13,6 +14,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use algorithm::Algorithm;
+pub use ed25519::Ed25519Key;
 pub use keys::{KeySet, KeySetFault};
 pub use signing::{KeyFault, SigningKey};
 

@@ -16,7 +16,7 @@ use serde_json::Value;
 
 use crate::decision::SignInAnswer;
 use crate::request::Request;
-use crate::session::{Bearer, IdentityValues, NoSession, Person, Session, Token};
+use crate::session::{Bearer, Identified, IdentityValues, NoSession, Person, Session, Token};
 
 /// How far the clock of an issuer may be ahead.
 const NOT_BEFORE_LEEWAY: Duration = Duration::from_secs(300);
@@ -28,6 +28,8 @@ pub(super) struct Known<'s> {
     pub(super) values: Cow<'s, IdentityValues>,
     /// How the log calls them.
     pub(super) label: Arc<str>,
+    /// Who it is.
+    pub(super) identified: Identified,
     /// The ID token; of a bearer session the bearer token itself.
     pub(super) token: Option<&'s Arc<Token>>,
     /// The access token.
@@ -35,10 +37,11 @@ pub(super) struct Known<'s> {
 }
 
 impl<'s> Known<'s> {
-    fn person(person: &'s Person) -> Self {
+    fn person(person: &'s Arc<Person>) -> Self {
         Self {
             values: Cow::Borrowed(person.values()),
             label: person.label().clone(),
+            identified: Identified::Person(Arc::clone(person)),
             token: person.token(),
             access_token: person.access_token().map(Cow::Borrowed),
         }
@@ -120,7 +123,7 @@ fn cookie_person<'s>(
     login: &Login,
     session: &'s Session,
     now: Timestamp,
-) -> Result<&'s Person, NoSession> {
+) -> Result<&'s Arc<Person>, NoSession> {
     match &session.person {
         Ok(person) if !is_of(login, person) => Err(NoSession::Unknown),
         Ok(person) if person.expires() <= now => Err(NoSession::Expired),
@@ -319,6 +322,7 @@ fn bearer_session<'s>(
     Some(Answer::Session(Known {
         values: Cow::Owned(values),
         label: email.into(),
+        identified: Identified::Bearer(Arc::clone(token)),
         token: Some(token),
         access_token,
     }))

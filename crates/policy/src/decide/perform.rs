@@ -20,7 +20,7 @@ use crate::decision::{DefaultReason, Outcome, Permit, Reason, Refusal, Serve, Se
 use crate::recorder::Recorder;
 use crate::request::{Request, join};
 use crate::route;
-use crate::session::{Token, TokenFault, header_value};
+use crate::session::{Identified, Token, TokenFault, header_value};
 
 /// Sets the headers that tell an application who the user is.
 pub(super) fn introduce(names: &UserHeader, known: &Known<'_>, changes: &mut Changes) {
@@ -62,8 +62,9 @@ pub(super) struct Forwarding<'a> {
     pub(super) matched: Option<&'a RouteMatch>,
     pub(super) tokens: Tokens<'a>,
     pub(super) user: Option<Arc<str>>,
+    pub(super) identified: Option<Identified>,
     /// The token that the gateway accepted.
-    pub(super) token: Option<&'a Token>,
+    pub(super) token: Option<&'a Arc<Token>>,
 }
 
 impl Forwarding<'_> {
@@ -82,6 +83,7 @@ impl Forwarding<'_> {
             matched,
             tokens,
             user,
+            identified,
             token,
         } = self;
         let head = request.head();
@@ -111,7 +113,7 @@ impl Forwarding<'_> {
             path: &path,
             authority: authority.as_deref().unwrap_or(request.authority()),
             headers: changes.over(head.headers, edits),
-            token: own_token,
+            token: own_token.map(|token| &**token),
             principal: Some(&snapshot.identity().principal),
             connection: None,
             remote_ip: head.client,
@@ -139,7 +141,11 @@ impl Forwarding<'_> {
             authority,
             identity: changes.set,
             remove: changes.removed,
-            user: user.or_else(|| token.or(own_token).map(label)),
+            user: user.or_else(|| token.or(own_token).map(|token| label(token))),
+            identified: identified.or_else(|| {
+                let accepted = token.or(own_token);
+                accepted.map(|token| Identified::Bearer(Arc::clone(token)))
+            }),
         };
         let what = match &destination.played_by {
             PlayedBy::Upstream => return Ok((Outcome::Forward(permit), reason)),

@@ -1,6 +1,7 @@
 //! `RequestAuthentication`: whether a token is one that the rules of a workload accept.
 
 use std::fmt::Write;
+use std::sync::Arc;
 
 use http::header::{ACCESS_CONTROL_REQUEST_METHOD, AUTHORIZATION, COOKIE, ORIGIN};
 use http::{HeaderValue, Method};
@@ -23,7 +24,7 @@ const LEEWAY: Duration = Duration::from_secs(60);
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Tokens<'a> {
     /// The one that a login check put into `Authorization`.
-    pub(super) injected: Option<&'a Token>,
+    pub(super) injected: Option<&'a Arc<Token>>,
     /// The one that the client sent.
     pub(super) bearer: &'a Bearer,
 }
@@ -37,7 +38,7 @@ pub(super) fn judge<'a>(
     (changes, edits): (&mut Changes, Option<&HeaderEdits>),
     stage: Stage,
     recorder: &mut Recorder<'_>,
-) -> Result<Option<&'a Token>, TokenFault> {
+) -> Result<Option<&'a Arc<Token>>, TokenFault> {
     if authentication.rules.is_empty() {
         return Ok(None);
     }
@@ -85,7 +86,7 @@ fn is_preflight(request: &Request<'_>) -> bool {
 }
 
 struct Accepted<'r, 'a> {
-    token: &'a Token,
+    token: &'a Arc<Token>,
     rule: &'r JwtRule,
     location: &'r TokenLocation,
 }
@@ -108,7 +109,7 @@ fn accept<'r, 'a>(
     };
     let (valid, fault) = match bearer {
         Bearer::None => (None, None),
-        Bearer::Valid(token) => (Some(&**token), None),
+        Bearer::Valid(token) => (Some(token), None),
         Bearer::Invalid(fault) => (None, Some(*fault)),
     };
     let mut accepted = None;
@@ -151,7 +152,7 @@ impl Found<'_> {
     fn judge<'r, 'a>(
         self,
         rules: &'r [JwtRule],
-        token: &'a Token,
+        token: &'a Arc<Token>,
         now: Timestamp,
     ) -> Result<Option<Accepted<'r, 'a>>, TokenFault> {
         let mut fault = None;
