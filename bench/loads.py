@@ -1,0 +1,121 @@
+"""Loads, and what they measure. Every load runs on the core that the proxy is not on."""
+
+import re
+import resource
+import socket
+import ssl
+import subprocess
+import sys
+
+from processes import LOAD_CORE, cpu_seconds, resident_bytes
+from proxies import LARGE_PATH, PATH
+
+UNITS = {"us": 0.001, "ms": 1.0, "s": 1000.0}
+
+
+class Load:
+    """One way to ask a proxy. `unit` is what CPU time is counted by."""
+
+    def __init__(self, name, unit, path=PATH, connections=None, headers=()):
+        self.name, self.unit, self.path, self.connections, self.headers = name, unit, path, connections, headers
+
+    def run(self, port, seconds, connections, headers):
+        """Requests served, requests a second, p50 and p99 in milliseconds."""
+        command = ["wrk", "--threads", "1", "--connections", str(self.connections or connections), "--duration", f"{seconds}s", "--latency"]
+        for header in (*self.headers, *headers):
+            command += ["--header", header]
+        text = run([*command, f"https://127.0.0.1:{port}{self.path}"])
+        wrong = re.search(r"Non-2xx or 3xx responses: (\d+)", text) or re.search(r"Socket errors: (.*)", text)
+        if wrong and not (self.name == "handshakes" and "Socket" in wrong.group(0)):
+            sys.exit(f"the load on port {port} was not served: {wrong.group(0)}")
+
+        def percentile(which):
+            value, unit = re.search(rf"^\s+{which}%\s+([\d.]+)(us|ms|s)$", text, re.M).groups()
+            return float(value) * UNITS[unit]
+
+        return {
+            "requests": int(re.search(r"(\d+) requests in", text).group(1)),
+            "rate": float(re.search(r"Requests/sec:\s+([\d.]+)", text).group(1)),
+            "p50": percentile("50"),
+            "p99": percentile("99"),
+        }
+
+    def count(self, requests):
+        """How many units were served."""
+        return requests
+
+
+class Large(Load):
+    """1 MiB an answer: CPU time a MiB."""
+
+    def __init__(self):
+        super().__init__("1 MiB answers", "MiB", path=LARGE_PATH, connections=16)
+
+
+class Http2(Load):
+    """HTTP/2 with many streams on few connections."""
+
+    def __init__(self):
+        super().__init__("HTTP/2, 100 streams", "request")
+
+    def run(self, port, seconds, connections, headers):
+        command = ["h2load", "--duration", str(seconds), "--clients", "2", "--max-concurrent-streams", "100"]
+        for header in headers:
+            command += ["--header", header]
+        text = run([*command, f"https://127.0.0.1:{port}{self.path}"])
+        done, failed = re.search(r"requests: \d+ total, \d+ started, (\d+) done, \d+ succeeded, (\d+) failed", text).groups()
+        other = sum(int(count) for count in re.search(r"status codes: \d+ 2xx, (\d+) 3xx, (\d+) 4xx, (\d+) 5xx", text).groups())
+        if other or int(failed) or "Application protocol: h2" not in text:
+            sys.exit(f"the load on port {port} was not served over HTTP/2:\n{text}")
+        value, unit = re.search(r"time for request:\s+\S+\s+\S+\s+([\d.]+)(us|ms|s)", text).groups()
+        rate = float(re.search(r"finished in [\d.]+s, ([\d.]+) req/s", text).group(1))
+        mean = float(value) * UNITS[unit]
+        # h2load tells no percentiles: the mean stands for the middle.
+        return {"requests": int(done), "rate": rate, "p50": mean, "p99": float("nan")}
+
+
+def run(command):
+    return subprocess.run(["taskset", "--cpu-list", LOAD_CORE, *command], check=True, capture_output=True, text=True).stdout
+
+
+PLAIN = Load("plain", "request")
+AUTHORIZED = Load("authorized", "request")
+LARGE = Large()
+HANDSHAKES = Load("handshakes", "handshake", headers=("Connection: close",))
+HTTP2 = Http2()
+LOADS = [PLAIN, AUTHORIZED, LARGE, HANDSHAKES, HTTP2]
+
+
+def measure(subject, seconds, connections):
+    before = cpu_seconds(subject["pid"])
+    result = subject["load"].run(subject["port"], seconds, connections, subject["headers"])
+    result["cpu"] = (cpu_seconds(subject["pid"]) - before) / result["requests"] * 1e6
+    result["memory"] = resident_bytes(subject["pid"]) / 2**20
+    return result
+
+
+def idle_memory(subject, connections):
+    """Resident MB with this many idle keep-alive TLS connections, and without any, after one request on each."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(most, connections + 1000) if most != resource.RLIM_INFINITY else connections + 1000, most))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    before = resident_bytes(subject["pid"])
+    request = f"GET {PATH} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode()
+    held = []
+    try:
+        for _ in range(connections):
+            plain = socket.create_connection(("127.0.0.1", subject["port"]), timeout=30)
+            tls = context.wrap_socket(plain, server_hostname="127.0.0.1")
+            tls.sendall(request)
+            answer = b""
+            while not answer.endswith(b"x" * 1024):
+                more = tls.recv(65536)
+                if not more:
+                    sys.exit(f"a connection to port {subject['port']} was closed after {len(held)} others: {answer[:200]}")
+                answer += more
+            held.append(tls)
+        return resident_bytes(subject["pid"]) / 2**20, before / 2**20
+    finally:
+        for tls in held:
+            tls.close()
