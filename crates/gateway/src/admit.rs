@@ -69,10 +69,11 @@ pub(crate) async fn answer(
             let keys = answer::key_set(sessions.asserter().key_set());
             return body.unwanted(answer::file(keys, entry));
         }
-        let session = match sessions.read_now(&parts.headers, request.query(), snapshot, now) {
-            Some(session) => session,
-            None => Box::pin(ask_store(&worker, &view, &parts, now)).await,
-        };
+        let session =
+            match sessions.read_now(&parts.headers, request.query(), snapshot, &peer.memo, now) {
+                Some(session) => session,
+                None => Box::pin(ask_store(&worker, &view, &parts, now)).await,
+            };
         let decision = policy::decide(&request, snapshot, &session);
         entry.user = user(&decision.outcome, &session);
         decision

@@ -31,5 +31,5 @@ mod fixture;
 pub use assertion::{Asserter, Assertion};
 pub use keys::Keys;
 pub use proxy::LoginProxy;
-pub use sessions::{Sessions, StoreError};
+pub use sessions::{Memo, Sessions, StoreError};
 pub use transport::{Sent, Transport, TransportFault};

@@ -103,6 +103,7 @@ mod tests {
             secure: false,
             server_name: None,
             pulse: Arc::default(),
+            memo: login::Memo::default(),
         }
     }
 

@@ -13,6 +13,7 @@ use hyper::rt::Executor;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
+use login::Memo;
 use model::names::Duration;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::TcpStream;
@@ -44,6 +45,8 @@ pub(crate) struct Peer {
     pub(crate) server_name: Option<Box<str>>,
     /// Signs of life.
     pub(crate) pulse: Arc<Pulse>,
+    /// The session cookie that it showed last.
+    pub(crate) memo: Memo,
 }
 
 /// Runs HTTP/2 streams on the worker's own thread.
@@ -83,6 +86,7 @@ pub(super) async fn serve(
         secure: false,
         server_name: None,
         pulse: Arc::clone(&pulse),
+        memo: Memo::default(),
     };
     let switch = Switch::new(Arc::clone(&pulse));
     worker.watch(&switch);

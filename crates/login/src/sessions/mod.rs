@@ -30,6 +30,7 @@ use store::Record;
 pub(crate) use store::Store;
 pub use store::StoreError;
 pub(crate) use value::CookieValue;
+pub use value::Memo;
 use value::{Name, Stamp};
 
 use crate::assertion::Asserter;
@@ -141,15 +142,16 @@ impl Sessions {
     }
 
     /// Who sent a request with these headers and this query, when that needs no waiting. `None`
-    /// means: ask [`Self::read`].
+    /// means: ask [`Self::read`]. `memo` is the connection's own.
     pub fn read_now(
         &self,
         headers: &HeaderMap,
         query: Option<&str>,
         snapshot: &Snapshot,
+        memo: &Memo,
         now: Timestamp,
     ) -> Option<Session> {
-        self.look_now(headers, query, Doors::of(snapshot), now)
+        self.look_now(headers, query, Doors::of(snapshot), memo, now)
     }
 
     fn look_now(
@@ -157,13 +159,14 @@ impl Sessions {
         headers: &HeaderMap,
         query: Option<&str>,
         doors: Doors<'_>,
+        memo: &Memo,
         now: Timestamp,
     ) -> Option<Session> {
         let bearer = self.bearer_now(headers, query, doors, now)?;
         let mut absence = NoSession::NoCookie;
         for login in doors.logins {
             for value in offered(headers, login) {
-                match self.known(value, login, now) {
+                match self.known(value, login, |value| memo.name(value), now) {
                     Known::Live(person) => {
                         return Some(Session {
                             person: Ok(person),
@@ -244,7 +247,7 @@ impl Sessions {
     ) -> Result<Arc<Person>, NoSession> {
         let mut absence = NoSession::NoCookie;
         for value in offered(headers, login) {
-            let outcome = match self.known(value, login, now) {
+            let outcome = match self.known(value, login, CookieValue::name, now) {
                 Known::Live(person) => Ok(person),
                 Known::Not(reason) => Err(reason),
                 Known::AskStore(name) => {
@@ -260,11 +263,17 @@ impl Sessions {
         Err(absence)
     }
 
-    fn known(&self, value: &[u8], login: &Login, now: Timestamp) -> Known {
+    fn known(
+        &self,
+        value: &[u8],
+        login: &Login,
+        name_of: impl FnOnce(&CookieValue) -> Name,
+        now: Timestamp,
+    ) -> Known {
         let Some(value) = CookieValue::read(value) else {
             return Known::Not(NoSession::Unknown);
         };
-        let name = value.name();
+        let name = name_of(&value);
         if let Some(person) = self.live.get(&name) {
             return match fitting(person, login, now) {
                 Ok(person) => Known::Live(person),

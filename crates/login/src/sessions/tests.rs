@@ -63,9 +63,9 @@ impl Bench {
             logins: &logins,
             rules: &[],
         };
-        let session = self
-            .sessions
-            .look_now(headers, None, doors, self.clock.now())?;
+        let session =
+            self.sessions
+                .look_now(headers, None, doors, &Memo::default(), self.clock.now())?;
         Some(session.person)
     }
 
@@ -368,7 +368,7 @@ async fn each_login_proxy_has_its_own_cookie() {
         headers.insert(COOKIE, HeaderValue::from_str(&text).unwrap());
         bench
             .sessions
-            .look_now(&headers, None, doors, NOW)
+            .look_now(&headers, None, doors, &Memo::default(), NOW)
             .unwrap()
             .person
     };
@@ -528,11 +528,14 @@ async fn a_token_in_memory_needs_no_waiting_and_keys_that_are_not_there_do() {
     assert!(
         bench
             .sessions
-            .look_now(&headers, None, doors, NOW)
+            .look_now(&headers, None, doors, &Memo::default(), NOW)
             .is_none()
     );
     bench.sessions.look(&headers, None, doors, NOW).await;
-    let session = bench.sessions.look_now(&headers, None, doors, NOW).unwrap();
+    let session = bench
+        .sessions
+        .look_now(&headers, None, doors, &Memo::default(), NOW)
+        .unwrap();
     assert_eq!(subject(&session.bearer), "Cg1");
 }
 

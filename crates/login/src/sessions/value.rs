@@ -1,5 +1,7 @@
 //! The value of a session cookie.
 
+use std::cell::RefCell;
+
 use aws_lc_rs::{digest, hmac};
 use data_encoding::BASE64URL_NOPAD;
 use model::seams::Randomness;
@@ -17,6 +19,29 @@ pub(crate) type Name = [u8; 32];
 /// be told from a real one without asking the database.
 #[derive(Clone)]
 pub(crate) struct CookieValue([u8; RANDOM + SEAL]);
+
+/// The session cookie that a connection showed last, and its name: a client that keeps its
+/// connection shows the same one with each request, and hashing it costs more than all the rest of
+/// looking it up.
+#[derive(Default)]
+pub struct Memo(RefCell<Option<(CookieValue, Name)>>);
+
+impl Memo {
+    /// What the session of `value` is stored under.
+    pub(super) fn name(&self, value: &CookieValue) -> Name {
+        let mut last = self.0.borrow_mut();
+        // Clients behind one proxy may share a connection: none may learn another's cookie from
+        // how long this takes.
+        if let Some((known, name)) = last.as_ref()
+            && bool::from(known.0.ct_eq(&value.0))
+        {
+            return *name;
+        }
+        let name = value.name();
+        *last = Some((value.clone(), name));
+        name
+    }
+}
 
 /// Tells cookies of this store from others.
 pub(crate) struct Stamp(hmac::Key);
@@ -84,6 +109,16 @@ mod tests {
         assert_eq!(read.name(), value.name());
         assert!(stamp.is_mine(&read));
         assert!(!Stamp::new(&[2; 32]).is_mine(&read));
+    }
+
+    #[test]
+    fn a_connection_that_changes_its_cookie_is_not_taken_for_the_one_before() {
+        let (stamp, random) = (Stamp::new(&[1; 32]), SeededRandomness::default());
+        let values = [stamp.draw(&random), stamp.draw(&random)];
+        let memo = Memo::default();
+        for value in [0, 0, 1, 1, 0].map(|number| &values[number]) {
+            assert_eq!(memo.name(value), value.name());
+        }
     }
 
     #[test]

@@ -34,6 +34,12 @@ impl Changes {
         }
     }
 
+    /// What `name` was set to.
+    pub(super) fn said(&self, name: &HeaderName) -> Option<&HeaderValue> {
+        let set = self.set.iter().find(|(other, _)| other == name);
+        set.map(|(_, value)| value)
+    }
+
     pub(super) fn set_some(&mut self, name: &HeaderName, value: Option<&HeaderValue>) {
         if let Some(value) = value {
             self.set(name, value.clone());

@@ -259,6 +259,12 @@ fn announce(rule: &JwtRule, token: &Token, request: &Request<'_>, changes: &mut 
         let first = names.next().and_then(|name| token.claims().get(&**name));
         let value = first
             .and_then(|first| names.try_fold(first, |value, name| value.as_object()?.get(&**name)));
+        // The session of whoever the token is of says the same: nothing is made twice.
+        if let (Some(value), Some(said)) = (value, changes.said(&output.header))
+            && reads_as(value, said.as_bytes())
+        {
+            continue;
+        }
         match value.and_then(claim_text) {
             Some(text) => changes.set(&output.header, text),
             None => changes.remove(&output.header, request.head().headers),
@@ -292,6 +298,30 @@ fn claim_text(value: &Value) -> Option<HeaderValue> {
             push_scalar(&mut text, scalar)?;
             header_value(&text)
         }
+    }
+}
+
+/// Whether `text` is what [`claim_text`] makes of a string, or of a list of strings.
+fn reads_as(value: &Value, text: &[u8]) -> bool {
+    match value {
+        Value::String(one) => !one.is_empty() && one.as_bytes() == text,
+        Value::Array(many) => {
+            let mut rest = text;
+            for one in many {
+                let Value::String(one) = one else {
+                    return false;
+                };
+                let is_first = rest.len() == text.len();
+                let comma: &[u8] = if is_first { b"" } else { b"," };
+                let after = rest.strip_prefix(comma);
+                let Some(after) = after.and_then(|rest| rest.strip_prefix(one.as_bytes())) else {
+                    return false;
+                };
+                rest = after;
+            }
+            rest.is_empty() && !text.is_empty()
+        }
+        _ => false,
     }
 }
 

@@ -261,3 +261,27 @@ fn a_prefix_counts_with_its_letter_case_only() {
     assert_eq!(after(b"Basic abc", b"Bearer "), None);
     assert_eq!(after(b"abc", b""), Some(&b"abc"[..]));
 }
+
+#[test]
+fn a_claim_reads_as_the_text_that_would_be_made_of_it() {
+    let cases = [
+        (json!("a"), "a"),
+        (json!(["a", "b,c"]), "a,b,c"),
+        (json!(["a", "b"]), "a,b"),
+        (json!(["", "c"]), "c"),
+    ];
+    for (claim, text) in &cases {
+        assert_eq!(claim_text(claim).unwrap(), *text);
+        for (_, other) in &cases {
+            assert_eq!(reads_as(claim, other.as_bytes()), other == text, "{claim}");
+        }
+    }
+    for claim in [json!(""), json!([]), json!([""])] {
+        assert!(
+            claim_text(&claim).is_none() && !reads_as(&claim, b""),
+            "{claim}"
+        );
+    }
+    // These are made anew: comparing them would cost as much.
+    assert!(!reads_as(&json!(1), b"1") && !reads_as(&json!(["a", 1]), b"a,1"));
+}
