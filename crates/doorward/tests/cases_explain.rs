@@ -95,6 +95,9 @@ fn flags(case: &Case, request: &RequestCase) -> Result<Vec<String>, Untold> {
         format!("--scheme={}", request.scheme),
         format!("--port={}", request.port),
     ]);
+    if let Some(name) = &request.sni {
+        flags.push(format!("--server-name={name}"));
+    }
     for (name, value) in &request.headers {
         flags.push(format!("--header={name}={value}"));
     }
@@ -287,6 +290,7 @@ fn refused(refusal: ExpectedRefusal) -> Vec<(&'static str, Value)> {
     let kind = match refusal {
         ExpectedRefusal::Unreadable => "unreadable",
         ExpectedRefusal::NoRoute => "no_route",
+        ExpectedRefusal::Misdirected => "misdirected",
         ExpectedRefusal::Denied => "denied",
         ExpectedRefusal::Token(_) => "token",
         ExpectedRefusal::NotAllowedIn => "not_allowed_in",

@@ -9,6 +9,7 @@ mod identity;
 mod identity_headers;
 mod listeners;
 mod policies;
+mod ports;
 mod routes;
 mod sign_in;
 #[cfg(test)]
@@ -32,6 +33,7 @@ use crate::world::{Key, World};
 use destinations::Destinations;
 use listeners::{Builder, Seated};
 use policies::Policies;
+use ports::Ports;
 
 /// What came of an object set.
 #[derive(Clone, Debug, PartialEq)]
@@ -124,19 +126,23 @@ pub fn compile(objects: &ObjectSet) -> Compiled {
             unread: &mut unread,
             destinations: &mut destinations,
         };
-        let listeners = ports
-            .iter()
-            .map(|(port, servers)| (*port, builder.listener(*port, servers)));
-        listeners
-            .filter_map(|(port, listener)| Some((port, listener?)))
+        let mut drafts = Ports::new();
+        for (port, servers) in &ports {
+            if let Some(draft) = builder.port(*port, servers) {
+                drafts.insert(*port, draft);
+            }
+        }
+        let drafts = drafts.into_iter();
+        drafts
+            .map(|(port, draft)| (port, draft.finish(port)))
             .collect()
     };
     findings.append(&mut destinations.findings);
     unread.iter().for_each(|one| one.tell(&mut findings));
 
     let is_served = |host: &str| {
-        let mut patterns = listeners.values().flat_map(|listener| &listener.hosts);
-        patterns.any(|pattern| pattern.covers(host))
+        let mut open = listeners.values();
+        open.any(|listener| listener.covers(host))
     };
     sign_in::clients(&logins, &providers, &is_served, &mut findings);
     sign_in::issuers(policies.issuers(), &logins, &providers, &mut findings);

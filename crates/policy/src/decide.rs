@@ -7,13 +7,14 @@ mod perform;
 mod token;
 
 use model::Snapshot;
-use model::snapshot::{Listener, RouteAction};
+use model::snapshot::RouteAction;
 
 use crate::authorization::{self, Connection, Headers, View};
 use crate::decision::{
     Decision, DefaultReason, Outcome, Reason, Record, Redirection, Refusal, Serve, Served, Stage,
     Step,
 };
+use crate::door::{self, Door};
 use crate::recorder::Recorder;
 use crate::request::Request;
 use crate::route::{self, Chosen};
@@ -59,27 +60,27 @@ fn run(
     session: &Session,
     recorder: &mut Recorder<'_>,
 ) -> Decision {
-    let listener = snapshot.listener(request.head().port);
-    let chosen = listener.and_then(|listener| {
-        let is_closed = listener.virtual_hosts.closure(request.host()).is_some();
-        if is_closed {
-            None
-        } else {
-            route::choose(&listener.virtual_hosts, request)
-        }
+    let head = request.head();
+    let listener = snapshot.listener(head.port);
+    let door = listener.map_or(Door::Absent, |listener| {
+        door::find(listener, head.sni, request.host())
     });
+    let chosen = match door {
+        Door::Open(hosts) if hosts.closure(request.host()).is_none() => {
+            route::choose(hosts, request)
+        }
+        Door::Open(_) | Door::Misdirected | Door::Closed(_) | Door::Absent => None,
+    };
     let info = chosen.map(|chosen| chosen.route.info.clone());
     recorder.step(|| Step::Route(info.clone()));
-    let end = listener
-        .map_or(Ok(()), |listener| before_policies(listener, request))
-        .and_then(|()| {
-            let entrance = Entrance {
-                request,
-                // A port that no Gateway opens is nobody's: it stands for itself.
-                port: listener.map_or(request.head().port, |listener| listener.workload_port),
-            };
-            through_policies(&entrance, snapshot, session, chosen, recorder)
-        });
+    let end = before_policies(door, request).and_then(|()| {
+        let entrance = Entrance {
+            request,
+            // A port that no Gateway opens is nobody's: it stands for itself.
+            port: listener.map_or(head.port, |listener| listener.workload_port),
+        };
+        through_policies(&entrance, snapshot, session, chosen, recorder)
+    });
     let (outcome, reason) = match end {
         Ok(end) => end,
         Err(end) => (end.outcome, end.reason),
@@ -91,23 +92,23 @@ fn run(
     }
 }
 
-/// Closed doors, and the redirect to HTTPS. Istio asks the authorizer before that redirect; here
-/// it comes first, which keeps session cookies and sign-ins off plain HTTP.
-fn before_policies(listener: &Listener, request: &Request<'_>) -> Result<(), Box<End>> {
-    if let Some(closure) = listener.virtual_hosts.closure(request.host()) {
-        let refusal = Refusal::Closed(closure.clone());
-        return Err(End::by_default(
-            Outcome::Refuse(refusal),
-            DefaultReason::ClosedDoor,
-        ));
-    }
-    let asks_for_https = |host: &str| {
-        listener
-            .https_redirect
-            .iter()
-            .any(|pattern| pattern.covers(host))
+/// Closed doors, connections made for somebody else, and the redirect to HTTPS. Istio asks the
+/// authorizer before that redirect; here it comes first, which keeps session cookies and sign-ins
+/// off plain HTTP.
+fn before_policies(door: Door<'_>, request: &Request<'_>) -> Result<(), Box<End>> {
+    let refuse = |refusal, reason| Err(End::by_default(Outcome::Refuse(refusal), reason));
+    let hosts = match door {
+        Door::Open(hosts) => hosts,
+        Door::Absent => return Ok(()),
+        Door::Misdirected => return refuse(Refusal::Misdirected, DefaultReason::Misdirected),
+        Door::Closed(closure) => {
+            return refuse(Refusal::Closed(closure.clone()), DefaultReason::ClosedDoor);
+        }
     };
-    if request.head().scheme == "http" && asks_for_https(request.host()) {
+    if let Some(closure) = hosts.closure(request.host()) {
+        return refuse(Refusal::Closed(closure.clone()), DefaultReason::ClosedDoor);
+    }
+    if request.head().scheme == "http" && hosts.redirects_to_https(request.host()) {
         let location = request.location("https", request.head().authority).into();
         let redirect = Redirection {
             location,

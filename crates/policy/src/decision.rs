@@ -80,6 +80,8 @@ pub enum DefaultReason {
     NoAllowPolicy,
     /// No route matches.
     NoRoute,
+    /// The host belongs to another chain than the one the handshake chose.
+    Misdirected,
     /// The route answers or redirects by itself.
     RouteAnswers,
     /// The `Gateway` server redirects to HTTPS.
@@ -98,6 +100,7 @@ impl DefaultReason {
         match self {
             Self::NoAllowPolicy => "no_allow_policy",
             Self::NoRoute => "no_route",
+            Self::Misdirected => "misdirected",
             Self::RouteAnswers => "route_answers",
             Self::HttpsRedirect => "https_redirect",
             Self::LoginPage => "login_page",
@@ -292,6 +295,8 @@ pub enum Served {
 pub enum Refusal {
     /// No route: 404.
     NoRoute,
+    /// The connection was made for another host's chain: 421.
+    Misdirected,
     /// A policy says no: 403, `RBAC: access denied`.
     Denied,
     /// A bad token: 401 (403 for a foreign audience).

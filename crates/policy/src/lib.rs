@@ -13,6 +13,7 @@
 mod authorization;
 mod decide;
 pub mod decision;
+mod door;
 mod recorder;
 pub mod request;
 mod route;

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use model::finding::codes;
 use model::names::{Host, HostPattern, Timestamp};
-use model::snapshot::{ServedCertificate, WantedCertificate};
+use model::snapshot::{Chain, ServedCertificate, Serves, WantedCertificate};
 use model::{Finding, Severity, Snapshot};
 
 use crate::authority::{Authority, Issued};
@@ -41,7 +41,9 @@ impl Wishes {
         self.wanted = snapshot.wanted_certificates().to_vec();
         let listeners = snapshot.listeners().values();
         self.hosts = listeners
-            .flat_map(|listener| listener.hosts.iter().cloned())
+            .flat_map(|listener| listener.chains())
+            .filter(|chain| ends_tls(chain))
+            .flat_map(|chain| chain.hosts.iter().cloned())
             .collect();
         self.own_names = own_names.to_vec();
     }
@@ -224,6 +226,12 @@ impl Wishes {
         }
         table
     }
+}
+
+/// TLS that is passed on, and bytes, need no certificate from here; plain HTTP may be served over
+/// HTTPS too.
+fn ends_tls(chain: &Chain) -> bool {
+    chain.tls.is_some() || matches!(chain.serves, Serves::Http(_))
 }
 
 const LOOPBACK_6: [u16; 8] = [0, 0, 0, 0, 0, 0, 0, 1];

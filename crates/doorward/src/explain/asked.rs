@@ -35,6 +35,7 @@ impl Asked {
             headers: given,
             scheme,
             port,
+            server_name,
             ..
         } = args;
         let mut headers = HeaderMap::new();
@@ -62,7 +63,9 @@ impl Asked {
             headers,
             port,
             stripped,
-            server_name: (https && !is_address).then_some(name),
+            server_name: server_name
+                .clone()
+                .or_else(|| (https && !is_address).then_some(name)),
         }
     }
 
@@ -128,12 +131,12 @@ fn entry(snapshot: &Snapshot, scheme: Scheme, host: &str) -> u16 {
     let plain = ports(ListenerProtocol::Http, 80);
     let (candidates, fallback) = match scheme {
         Scheme::Http => (plain, 80),
-        Scheme::Https => ([ports(ListenerProtocol::Https, 443), plain].concat(), 443),
+        Scheme::Https => ([ports(ListenerProtocol::Tls, 443), plain].concat(), 443),
     };
     let serves = |port: &&u16| {
         snapshot
             .listener(**port)
-            .is_some_and(|listener| listener.hosts.iter().any(|it| it.covers(host)))
+            .is_some_and(|listener| listener.covers(host))
     };
     *candidates
         .iter()

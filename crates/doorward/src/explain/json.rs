@@ -166,6 +166,7 @@ pub(super) fn how(how: SignInAnswer) -> &'static str {
 fn refused(refusal: &Refusal) -> Value {
     match refusal {
         Refusal::NoRoute => json!({ "kind": "no_route" }),
+        Refusal::Misdirected => json!({ "kind": "misdirected" }),
         Refusal::Denied => json!({ "kind": "denied" }),
         Refusal::Token(fault) => json!({ "kind": "token", "fault": fault.message() }),
         Refusal::NotAllowedIn => json!({ "kind": "not_allowed_in" }),

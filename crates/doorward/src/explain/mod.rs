@@ -83,6 +83,10 @@ pub(crate) struct ExplainArgs {
     #[arg(long, value_name = "PORT")]
     port: Option<u16>,
 
+    /// Server name of the TLS handshake [default: the host]
+    #[arg(long, value_name = "NAME")]
+    server_name: Option<String>,
+
     /// How the answer is printed.
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     format: Format,

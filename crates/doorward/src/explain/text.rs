@@ -88,6 +88,7 @@ fn headline(outcome: &Outcome, out: &mut dyn Write) -> io::Result<()> {
 fn refused(refusal: &Refusal) -> String {
     match refusal {
         Refusal::NoRoute => "no route matches".into(),
+        Refusal::Misdirected => "the handshake named a host of another TLS server".into(),
         Refusal::Denied => "a policy says no".into(),
         Refusal::Token(fault) => format!("the token is not accepted: {}", fault.message()),
         Refusal::NotAllowedIn => "the login proxy does not let this user in".into(),

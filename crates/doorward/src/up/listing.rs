@@ -3,8 +3,8 @@
 
 use model::names::Place;
 use model::snapshot::{
-    Destination, Forward, Listener, ListenerProtocol, PathRewrite, PlayedBy, Policy, PolicySet,
-    Route, RouteAction, TextMatch,
+    Chain, ClientAuth, Destination, Forward, Listener, ListenerProtocol, PathRewrite, PlayedBy,
+    Policy, PolicySet, Route, RouteAction, Serves, StreamRoute, TextMatch,
 };
 use model::{Finding, Snapshot};
 use serde_json::{Value, json};
@@ -66,19 +66,54 @@ pub(crate) fn snapshot(snapshot: &Snapshot) -> Value {
 }
 
 fn listener(listener: &Listener) -> Value {
-    let hosts = listener.virtual_hosts.iter().map(|(host, routes)| {
-        json!({
-            "host": host.to_string(),
-            "routes": routes.iter().map(|shown| route(shown)).collect::<Vec<_>>(),
-        })
-    });
     json!({
         "port": listener.port,
         "protocol": match listener.protocol {
             ListenerProtocol::Http => "HTTP",
-            ListenerProtocol::Https => "HTTPS",
+            ListenerProtocol::Tls => "TLS",
+            ListenerProtocol::Tcp => "TCP",
         },
-        "hosts": hosts.collect::<Vec<_>>(),
+        "chains": listener.chains().iter().map(chain).collect::<Vec<_>>(),
+    })
+}
+
+fn chain(chain: &Chain) -> Value {
+    let mut shown = json!({
+        "name": &*chain.name,
+        "serverNames": chain.hosts.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        "clientCertificates": chain.tls.as_ref().map(|tls| match tls.client {
+            ClientAuth::None => "none",
+            ClientAuth::Optional(_) => "optional",
+            ClientAuth::Required(_) => "required",
+        }),
+    });
+    match &chain.serves {
+        Serves::Http(hosts) => {
+            let hosts = hosts.iter().map(|(host, routes)| {
+                json!({
+                    "host": host.to_string(),
+                    "routes": routes.iter().map(|shown| route(shown)).collect::<Vec<_>>(),
+                })
+            });
+            shown["hosts"] = hosts.collect();
+        }
+        Serves::Stream(routes) => shown["streams"] = routes.iter().map(|one| stream(one)).collect(),
+        Serves::Nothing(closure) => {
+            shown["closed"] = json!({ "code": closure.code.to_string(), "fault": &*closure.fault });
+        }
+    }
+    shown
+}
+
+fn stream(route: &StreamRoute) -> Value {
+    let to = route.destinations.iter().map(|one| &one.destination);
+    json!({
+        "object": route.info.object.to_string(),
+        "name": &*route.info.name,
+        "place": place(&route.info.place),
+        "serverNames": route.server_names.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        "closed": route.closed.as_ref().map(|closure| &*closure.fault),
+        "forward": to.map(|one| destination(one)).collect::<Vec<_>>(),
     })
 }
 

@@ -116,6 +116,16 @@ pub(super) fn refusal(refusal: &Refusal) -> Told {
             "No application is reachable under this address. Check the address, or ask your \
              administrator where the application is.",
         ),
+        // Browsers ask again on a connection of its own (RFC 9110 §15.5.20).
+        Refusal::Misdirected => text(
+            StatusCode::MISDIRECTED_REQUEST,
+            "this connection was made for another host; ask on a new one",
+        )
+        .page(
+            "Ask again",
+            "Your browser asked over a connection that was made for another address. Load the page \
+             again; if that does not help, close the browser and open it anew.",
+        ),
         // The line is what stock Kubeflow answers.
         Refusal::Denied => text(StatusCode::FORBIDDEN, "RBAC: access denied").page(
             "You may not open this",
@@ -306,6 +316,7 @@ mod tests {
         };
         let table = [
             (Refusal::NoRoute, 404),
+            (Refusal::Misdirected, 421),
             (Refusal::Denied, 403),
             (Refusal::Token(TokenFault::Expired), 401),
             (Refusal::Token(TokenFault::KeysUnavailable), 401),

@@ -42,13 +42,13 @@ impl View {
                 .filter(|listener| listener.protocol == protocol)
                 .map(|listener| Entry {
                     port: listener.port,
-                    secure: protocol == ListenerProtocol::Https,
+                    secure: protocol == ListenerProtocol::Tls,
                 })
                 .collect();
             entries.sort_by_key(|entry| (entry.port != first, entry.port));
             entries
         };
-        let secure = entries(ListenerProtocol::Https, 443);
+        let secure = entries(ListenerProtocol::Tls, 443);
         let plain = entries(ListenerProtocol::Http, 80);
         let mut behind_https = secure.clone();
         let mut behind_http = plain.clone();
@@ -89,7 +89,7 @@ impl View {
                 let host = host_of(authority);
                 let covers = |entry: &&Entry| {
                     self.listener(entry.port)
-                        .is_some_and(|listener| listener.hosts.iter().any(|it| it.covers(&host)))
+                        .is_some_and(|listener| listener.covers(&host))
                 };
                 *entries.iter().find(covers).unwrap_or(first)
             }

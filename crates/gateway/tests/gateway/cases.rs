@@ -106,10 +106,9 @@ fn beyond_sockets(request: &RequestCase, snapshot: &Snapshot) -> Option<&'static
 /// Whether a Gateway port that ends TLS takes the host, and another one is meant.
 fn is_covered_elsewhere(request: &RequestCase, snapshot: &Snapshot) -> bool {
     let takes = |listener: &Listener| {
-        let hosts = &mut listener.hosts.iter();
-        listener.protocol == ListenerProtocol::Https
+        listener.protocol == ListenerProtocol::Tls
             && listener.port != request.port
-            && hosts.any(|pattern| pattern.covers(&request.host))
+            && listener.covers(&request.host)
     };
     snapshot.listeners().values().any(takes)
 }
@@ -312,7 +311,9 @@ impl<'a> Stage<'a> {
             let stream = tokio::net::TcpStream::connect(self.door.http()).await;
             visit(stream.unwrap(), method, path, lines).await
         } else {
-            visit(self.door.tls(b"http/1.1").await, method, path, lines).await
+            let name = request.sni.as_deref().unwrap_or("localhost");
+            let stream = self.door.tls_to(name, b"http/1.1").await;
+            visit(stream, method, path, lines).await
         }
     }
 
@@ -499,6 +500,7 @@ fn usual_status(outcome: &ExpectedOutcome) -> Option<u16> {
         ExpectedOutcome::Refuse(refusal) => match refusal {
             ExpectedRefusal::Unreadable => 400,
             ExpectedRefusal::NoRoute => 404,
+            ExpectedRefusal::Misdirected => 421,
             ExpectedRefusal::Token(Fault::AudienceNotAllowed)
             | ExpectedRefusal::Denied
             | ExpectedRefusal::NotAllowedIn => 403,

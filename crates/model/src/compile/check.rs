@@ -110,7 +110,7 @@ pub(super) fn bindings(
             gateway
                 .servers
                 .iter()
-                .all(|server| common_hosts(service, &server.hosts, &[]).is_empty())
+                .all(|server| common_hosts(service, &server.hosts).is_empty())
         }) {
             say(
                 codes::NO_COMMON_HOST,

@@ -17,6 +17,8 @@ pub(super) struct HostTables {
 /// The routes of one virtual host.
 #[derive(Default)]
 struct Table {
+    /// Leads to HTTPS.
+    redirects: bool,
     /// Closed paths of VirtualServices that cannot be read.
     closed_paths: Vec<Arc<Route>>,
     routes: Vec<Placed>,
@@ -25,9 +27,9 @@ struct Table {
 }
 
 impl HostTables {
-    /// Lets a virtual host exist, with or without routes.
-    pub(super) fn open(&mut self, pattern: &HostPattern) {
-        self.tables.entry(pattern.clone()).or_default();
+    /// Leads a whole virtual host to HTTPS, with or without routes.
+    pub(super) fn redirect(&mut self, pattern: &HostPattern) {
+        self.tables.entry(pattern.clone()).or_default().redirects = true;
     }
 
     /// Adds one route that belongs to no VirtualService.
@@ -75,6 +77,9 @@ impl HostTables {
             ..VirtualHosts::default()
         };
         for (pattern, table) in self.tables {
+            if table.redirects {
+                hosts.redirecting.insert(&pattern, ());
+            }
             let routes = table.finish();
             match pattern {
                 HostPattern::Any => hosts.any = Some(routes),

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::destinations::Destinations;
 use super::host_tables::HostTables;
 use super::identity::{key, workload_port};
+use super::ports::{ChainDraft, PortDraft, ServesDraft};
 use super::routes::{self, Placed, Rank, Seat};
 use super::unread::Unread;
 use crate::finding::{Finding, Severity, codes};
@@ -13,7 +14,7 @@ use crate::manifest::gateway::{Gateway, Server, ServerHost, Speaks};
 use crate::manifest::virtual_service::VirtualService;
 use crate::names::HostPattern;
 use crate::snapshot::{
-    Closure, Identity, Listener, ListenerProtocol, Route, RouteAction, RouteInfo,
+    Closure, Identity, ListenerProtocol, Route, RouteAction, RouteInfo, ServerTls,
 };
 use crate::world::World;
 
@@ -99,80 +100,77 @@ pub(super) struct Builder<'a, 'd> {
 }
 
 impl Builder<'_, '_> {
-    /// The listener of one port; `None` where nothing that is served here speaks.
-    pub(super) fn listener(&mut self, port: u16, servers: &[Seated<'_>]) -> Option<Listener> {
+    /// One port; `None` where nothing that is served here speaks.
+    pub(super) fn port(&mut self, port: u16, servers: &[Seated<'_>]) -> Option<PortDraft> {
         let protocol = match servers.first()?.server.speaks {
             Speaks::Http { .. } => ListenerProtocol::Http,
-            Speaks::Tls(_) => ListenerProtocol::Https,
+            Speaks::Tls(_) => ListenerProtocol::Tls,
             Speaks::Stream => return None,
         };
-        let mut hosts: Vec<HostPattern> = Vec::new();
-        let mut https_redirect: Vec<HostPattern> = Vec::new();
-        for one in servers {
-            let redirects = matches!(
-                one.server.speaks,
-                Speaks::Http {
-                    https_redirect: true
-                }
-            );
-            for host in &one.server.hosts {
-                add(&mut hosts, &host.pattern);
-                if redirects {
-                    add(&mut https_redirect, &host.pattern);
-                }
-            }
-        }
-        // Another chain of the same port takes these hosts by server name.
-        let rivals: Vec<&HostPattern> = match protocol {
-            ListenerProtocol::Http => Vec::new(),
-            ListenerProtocol::Https => servers
+        let chains = match protocol {
+            // One table for all of them.
+            ListenerProtocol::Http => vec![self.chain(port, servers, None)],
+            // A table for each: the server name chooses.
+            ListenerProtocol::Tls | ListenerProtocol::Tcp => servers
                 .iter()
-                .flat_map(|other| &other.server.hosts)
-                .map(|host| &host.pattern)
+                .map(|one| self.chain(port, std::slice::from_ref(one), Some(Arc::default())))
                 .collect(),
         };
-        let mut tables = HostTables::default();
-        for one in servers {
-            self.bind(port, one, &rivals, &mut tables);
-        }
-        for one in &mut *self.unread {
-            one.close(port, servers, &rivals, self.identity, &mut tables);
-        }
         let translates = servers.iter().all(|one| one.gateway.translates_ports);
         let workload_port = if translates {
             workload_port(self.world, self.identity, port)
         } else {
             port
         };
-        Some(Listener {
-            port,
+        Some(PortDraft {
             workload_port,
             protocol,
-            https_redirect,
-            hosts,
-            virtual_hosts: tables.finish(),
+            chains,
         })
     }
 
-    fn bind(
+    /// The chain of servers that share one table.
+    fn chain(
         &mut self,
         port: u16,
-        seated: &Seated<'_>,
-        rivals: &[&HostPattern],
-        tables: &mut HostTables,
-    ) {
-        let Seated { gateway, server } = *seated;
-        if !rivals.is_empty() {
-            // A chain without routes must not fall through to a wider one.
-            for host in &server.hosts {
-                tables.open(&host.pattern);
+        servers: &[Seated<'_>],
+        tls: Option<Arc<ServerTls>>,
+    ) -> ChainDraft {
+        let mut hosts: Vec<HostPattern> = Vec::new();
+        let mut tables = HostTables::default();
+        for one in servers {
+            for host in &one.server.hosts {
+                add(&mut hosts, &host.pattern);
             }
+            self.bind(port, one, &mut tables);
         }
+        for one in &mut *self.unread {
+            one.close(port, servers, self.identity, &mut tables);
+        }
+        ChainDraft {
+            name: chain_name(port, servers, tls.is_some()),
+            hosts,
+            tls,
+            serves: ServesDraft::Http(tables),
+        }
+    }
+
+    fn bind(&mut self, port: u16, seated: &Seated<'_>, tables: &mut HostTables) {
+        let Seated { gateway, server } = *seated;
         if let Some(closure) = &server.closed {
             for host in &server.hosts {
                 tables.push(&host.pattern, closed_server(gateway, server, closure));
             }
             return;
+        }
+        let redirects = server.speaks
+            == Speaks::Http {
+                https_redirect: true,
+            };
+        if redirects {
+            for host in &server.hosts {
+                tables.redirect(&host.pattern);
+            }
         }
         let gateway_key = key(gateway);
         let seat = Seat {
@@ -192,15 +190,29 @@ impl Builder<'_, '_> {
         bound.sort_unstable();
         for (_, index) in bound {
             let service = &self.routes[index];
-            let patterns = common_hosts(service, &server.hosts, rivals);
+            let patterns = common_hosts(service, &server.hosts);
             if patterns.is_empty() {
                 continue;
             }
             let placed = routes::build(service, &seat, self.destinations);
             for pattern in patterns {
+                if redirects {
+                    tables.redirect(&pattern);
+                }
                 tables.add(pattern, index, &placed);
             }
         }
+    }
+}
+
+/// As Istio names route tables.
+fn chain_name(port: u16, servers: &[Seated<'_>], is_tls: bool) -> Arc<str> {
+    match servers {
+        [Seated { gateway, server }] if is_tls => {
+            let (name, namespace) = (gateway.object.name(), gateway.object.namespace());
+            format!("https.{port}.{}.{name}.{namespace}", server.port_name).into()
+        }
+        _ => format!("http.{port}").into(),
     }
 }
 
@@ -210,15 +222,10 @@ fn add(list: &mut Vec<HostPattern>, pattern: &HostPattern) {
     }
 }
 
-/// The virtual hosts that a VirtualService has on a server, without those that another TLS chain
-/// takes because it is closer to the name.
-pub(super) fn common_hosts(
-    service: &VirtualService,
-    server: &[ServerHost],
-    rivals: &[&HostPattern],
-) -> Vec<HostPattern> {
+/// The virtual hosts that a VirtualService has on a server.
+pub(super) fn common_hosts(service: &VirtualService, server: &[ServerHost]) -> Vec<HostPattern> {
     let namespace = service.object.namespace();
-    hosts_on(&service.hosts, Some(namespace), server, rivals)
+    hosts_on(&service.hosts, Some(namespace), server)
 }
 
 /// The same for hosts of an object that is perhaps known by text only.
@@ -226,7 +233,6 @@ pub(super) fn hosts_on(
     hosts: &[HostPattern],
     namespace: Option<&str>,
     server: &[ServerHost],
-    rivals: &[&HostPattern],
 ) -> Vec<HostPattern> {
     let mut patterns = Vec::new();
     let visible = server
@@ -237,15 +243,7 @@ pub(super) fn hosts_on(
         });
     for host in visible {
         for own in hosts {
-            let Some(pattern) = host.pattern.intersection(own) else {
-                continue;
-            };
-            let taken = rivals.iter().any(|rival| {
-                **rival != host.pattern
-                    && rival.intersection(&host.pattern).as_ref() == Some(*rival)
-                    && rival.intersection(&pattern).as_ref() == Some(&pattern)
-            });
-            if !taken {
+            if let Some(pattern) = host.pattern.intersection(own) {
                 add(&mut patterns, &pattern);
             }
         }

@@ -111,13 +111,12 @@ impl<'a> Unread<'a> {
         &mut self,
         port: u16,
         servers: &[Seated<'_>],
-        rivals: &[&HostPattern],
         identity: &Identity,
         tables: &mut HostTables,
     ) {
         let mut patterns = BTreeSet::new();
         for one in servers {
-            patterns.extend(self.hosts_on(one, rivals, identity));
+            patterns.extend(self.hosts_on(one, identity));
         }
         for pattern in patterns {
             let ports = if tables.serves(&pattern) {
@@ -133,20 +132,15 @@ impl<'a> Unread<'a> {
         }
     }
 
-    fn hosts_on(
-        &self,
-        seated: &Seated<'_>,
-        rivals: &[&HostPattern],
-        identity: &Identity,
-    ) -> Vec<HostPattern> {
+    fn hosts_on(&self, seated: &Seated<'_>, identity: &Identity) -> Vec<HostPattern> {
         let server = &seated.server.hosts;
         match &self.source {
-            Source::Text { hosts, namespace } => hosts_on(hosts, *namespace, server, rivals),
+            Source::Text { hosts, namespace } => hosts_on(hosts, *namespace, server),
             Source::Object(service) => {
                 let bound = service.binds_to(&key(seated.gateway))
                     && service.rank_in(&identity.namespace).is_some();
                 if bound {
-                    common_hosts(service, server, rivals)
+                    common_hosts(service, server)
                 } else {
                     Vec::new()
                 }

@@ -27,6 +27,8 @@ pub(crate) struct Server {
     pub(crate) path: String,
     pub(crate) line: u32,
     pub(crate) port: u16,
+    /// `port.name`; empty where it has none.
+    pub(crate) port_name: Arc<str>,
     pub(crate) speaks: Speaks,
     pub(crate) hosts: Vec<ServerHost>,
     /// Set when it cannot be served as written: its hosts are closed.
@@ -127,6 +129,7 @@ fn server(
 ) -> Result<Server, Fault> {
     let port = field.required("port")?;
     let number = port.required("number")?.port()?;
+    let port_name = port.child_text("name")?;
     let mut hosts = Vec::new();
     for host in field.required("hosts")?.items()? {
         match server_host(&host, object) {
@@ -158,6 +161,7 @@ fn server(
         path,
         line,
         port: number,
+        port_name: port_name.unwrap_or_default(),
         speaks,
         hosts,
         closed,

@@ -1,9 +1,10 @@
-//! Listeners and the virtual hosts behind them.
+//! Who the gateway is, and virtual hosts with their routes.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use super::closure::Closure;
+use super::listener::HostIndex;
 use super::route::Route;
 use crate::names::{Host, HostPattern};
 
@@ -20,33 +21,6 @@ pub struct Identity {
     pub principal: Arc<str>,
 }
 
-/// One `Gateway` port.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Listener {
-    /// Service port number.
-    pub port: u16,
-    /// Port of the gateway's own pods behind it, which policies mean by `ports` and
-    /// `destination.port`.
-    pub workload_port: u16,
-    /// What is spoken there.
-    pub protocol: ListenerProtocol,
-    /// Hosts whose plain-HTTP server asks for a redirect to HTTPS (`httpsRedirect`).
-    pub https_redirect: Vec<HostPattern>,
-    /// Hosts the servers of this port name, most specific use first come from the Gateways.
-    pub hosts: Vec<HostPattern>,
-    /// Routes by host.
-    pub virtual_hosts: VirtualHosts,
-}
-
-/// What is spoken on a port.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ListenerProtocol {
-    /// HTTP without TLS.
-    Http,
-    /// TLS is terminated here, then HTTP.
-    Https,
-}
-
 /// Routes by host: exact name, then longest suffix, then `*`. No fall-through.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct VirtualHosts {
@@ -56,6 +30,8 @@ pub struct VirtualHosts {
     pub(crate) any: Option<Arc<[Arc<Route>]>>,
     /// Hosts that a broken object closes, each once, and why.
     pub(crate) closed: Vec<(HostPattern, Arc<Closure>)>,
+    /// Virtual hosts that lead plain HTTP to HTTPS.
+    pub(crate) redirecting: HostIndex<()>,
 }
 
 impl VirtualHosts {
@@ -63,6 +39,16 @@ impl VirtualHosts {
     /// virtual host covers it.
     pub fn routes(&self, host: &str) -> Option<&Arc<[Arc<Route>]>> {
         self.serving(host).map(|(_, routes)| routes)
+    }
+
+    /// Whether the virtual host that serves `host` asks for HTTPS (`httpsRedirect`): all of it,
+    /// whoever brought its routes.
+    pub fn redirects_to_https(&self, host: &str) -> bool {
+        let Some((asking, ())) = self.redirecting.closest(host) else {
+            return false;
+        };
+        self.serving(host)
+            .is_none_or(|(closeness, _)| closeness <= asking)
     }
 
     /// The virtual host that is closest to `host`, and how close it is.

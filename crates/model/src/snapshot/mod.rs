@@ -7,11 +7,13 @@ mod cors;
 mod destination;
 mod forward;
 mod gateway;
+mod listener;
 mod login;
 mod mesh;
 mod policy;
 mod provider;
 mod route;
+mod stream;
 mod text;
 mod tls;
 mod token;
@@ -29,7 +31,8 @@ pub use forward::{
     Abort, FaultInjection, Forward, GrpcStatus, HeaderEdits, Mirror, PathRewrite, Retries, RetryOn,
     Rewrite, Share, Weighted,
 };
-pub use gateway::{Identity, Listener, ListenerProtocol, VirtualHosts};
+pub use gateway::{Identity, VirtualHosts};
+pub use listener::{Chain, HostIndex, Listener, ListenerProtocol, Serves};
 pub use login::{ExtraIssuer, Login, SkipRule};
 pub use mesh::{Authorizer, AuthorizerKind, HeaderName, HeaderPattern, Normalization};
 pub use policy::{
@@ -40,8 +43,12 @@ pub use route::{
     ClaimTest, HeaderMatch, HeaderTest, Redirect, RedirectPort, Respond, Route, RouteAction,
     RouteInfo, RouteMatch, UriMatch,
 };
+pub use stream::{StreamDestination, StreamRoute};
 pub use text::{PathTemplate, Regex, TextMatch, TextPattern};
-pub use tls::{ServedCertificate, WantedCertificate};
+pub use tls::{
+    CipherSuite, ClientAuth, ClientTrust, ServedCertificate, ServerTls, TlsVersion,
+    WantedCertificate,
+};
 pub use token::{Authentication, ClaimHeader, JwtRule, KeySource, TokenLocation};
 pub use traffic::{Balance, HashKey, KeyPair, Outliers, Traffic, Trust, UpstreamTls};
 

@@ -34,3 +34,95 @@ pub struct WantedCertificate {
     /// How long it is valid.
     pub duration: Duration,
 }
+
+/// How TLS is ended on a chain. Connections that were made under other settings do not reach it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ServerTls {
+    /// Whether clients show a certificate.
+    pub client: ClientAuth,
+    /// The oldest version that is spoken.
+    pub min: TlsVersion,
+    /// The newest version that is spoken; [`Self::min`] is not above it.
+    pub max: TlsVersion,
+    /// Suites of TLS 1.2 that are spoken; none leaves the choice to the gateway.
+    pub suites: Vec<CipherSuite>,
+}
+
+impl Default for ServerTls {
+    /// `SIMPLE`: nobody is asked for a certificate, both versions, the gateway's own suites.
+    fn default() -> Self {
+        Self {
+            client: ClientAuth::None,
+            min: TlsVersion::Tls12,
+            max: TlsVersion::Tls13,
+            suites: Vec::new(),
+        }
+    }
+}
+
+/// Whether clients show a certificate.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub enum ClientAuth {
+    /// Nobody asks.
+    #[default]
+    None,
+    /// They may, and one that does is verified.
+    Optional(Arc<ClientTrust>),
+    /// They must.
+    Required(Arc<ClientTrust>),
+}
+
+impl ClientAuth {
+    /// Whom a certificate must come from, where one is asked for.
+    pub fn trust(&self) -> Option<&Arc<ClientTrust>> {
+        match self {
+            Self::None => None,
+            Self::Optional(trust) | Self::Required(trust) => Some(trust),
+        }
+    }
+}
+
+/// Whose certificates a client may show.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ClientTrust {
+    /// Where the authorities stand.
+    pub object: ObjectRef,
+    /// Where that object stands.
+    pub place: Place,
+    /// Authorities, PEM.
+    pub authorities: Arc<str>,
+    /// Revocation lists, PEM.
+    pub revoked: Option<Arc<str>>,
+    /// Alternative names of which the certificate must have one; none asks for no name.
+    pub names: Vec<Arc<str>>,
+    /// SHA-256 of the public keys of which it must be one; none asks for no key.
+    pub keys: Vec<[u8; 32]>,
+    /// SHA-256 of the certificates of which it must be one; none asks for no certificate.
+    pub certificates: Vec<[u8; 32]>,
+}
+
+/// A version of TLS that is spoken here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum TlsVersion {
+    /// TLS 1.2.
+    Tls12,
+    /// TLS 1.3.
+    Tls13,
+}
+
+/// A suite of TLS 1.2 that is spoken here, by its OpenSSL name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum CipherSuite {
+    /// `ECDHE-ECDSA-AES128-GCM-SHA256`
+    EcdsaAes128,
+    /// `ECDHE-ECDSA-AES256-GCM-SHA384`
+    EcdsaAes256,
+    /// `ECDHE-ECDSA-CHACHA20-POLY1305`
+    EcdsaChacha20,
+    /// `ECDHE-RSA-AES128-GCM-SHA256`
+    RsaAes128,
+    /// `ECDHE-RSA-AES256-GCM-SHA384`
+    RsaAes256,
+    /// `ECDHE-RSA-CHACHA20-POLY1305`
+    RsaChacha20,
+}

@@ -138,6 +138,8 @@ pub struct RequestCase {
     /// TCP peer, and the client when nothing else is trusted.
     #[serde(default = "peer")]
     pub peer: IpAddr,
+    /// Server name of the TLS handshake; none unless given.
+    pub sni: Option<String>,
     /// SPIFFE id of a client certificate.
     pub principal: Option<String>,
     /// Name of a person or an absence.
@@ -258,6 +260,8 @@ pub enum ExpectedRefusal {
     Unreadable,
     /// No route.
     NoRoute,
+    /// The host belongs to another chain than the handshake's.
+    Misdirected,
     /// A policy.
     Denied,
     /// A token.

@@ -82,7 +82,7 @@ fn run_one(
         peer: request.peer,
         client: request.peer,
         principal: request.principal.as_deref(),
-        sni: None,
+        sni: request.sni.as_deref(),
         now: now(request),
         draw: 0,
     };
@@ -248,6 +248,7 @@ fn outcome(outcome: &Outcome) -> ExpectedOutcome {
         }),
         Outcome::Refuse(refusal) => ExpectedOutcome::Refuse(match refusal {
             Refusal::NoRoute => ExpectedRefusal::NoRoute,
+            Refusal::Misdirected => ExpectedRefusal::Misdirected,
             Refusal::Denied => ExpectedRefusal::Denied,
             Refusal::Token(fault) => ExpectedRefusal::Token((*fault).into()),
             Refusal::NotAllowedIn => ExpectedRefusal::NotAllowedIn,

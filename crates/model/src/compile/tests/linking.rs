@@ -93,15 +93,8 @@ fn the_namespace_before_a_server_host_filters_virtual_services() {
     let server = "  - {port: {number: 81, name: h, protocol: HTTP}, hosts: [other/*]}";
     let routes = virtual_service("v", WEB).replace("istio-system/main", "istio-system/b");
     let compiled = with(&(gateway("b", server) + &routes));
-    assert!(
-        compiled
-            .snapshot
-            .listener(81)
-            .unwrap()
-            .virtual_hosts
-            .routes("h")
-            .is_none()
-    );
+    let listener = compiled.snapshot.listener(81).unwrap();
+    assert!(virtual_hosts(listener, "h").routes("h").is_none());
     assert_eq!(said(&compiled), ["error DW0304:31 VirtualService apps/v"]);
 }
 
@@ -118,8 +111,8 @@ fn a_tls_server_without_a_mode_is_closed() {
         25
     );
     let listener = compiled.snapshot.listener(443).unwrap();
-    assert_eq!(listener.protocol, ListenerProtocol::Https);
-    let routes = listener.virtual_hosts.routes("a.com").unwrap();
+    assert_eq!(listener.protocol, ListenerProtocol::Tls);
+    let routes = virtual_hosts(listener, "a.com").routes("a.com").unwrap();
     assert!(
         matches!(&routes[0].action, RouteAction::Closed(closure) if closure.code == codes::TLS_MODE)
     );
@@ -156,9 +149,17 @@ fn one_tls_chain_does_not_lend_its_routes_to_another() {
     };
     let wide = virtual_service("wide", WEB).replace("istio-system/main", "istio-system/b");
     let compiled = with(&(gateway("b", &tls("*")) + &gateway("c", &tls("a.com")) + &wide));
-    let hosts = &compiled.snapshot.listener(443).unwrap().virtual_hosts;
-    assert_eq!(hosts.routes("a.com").unwrap().len(), 0);
-    assert_eq!(hosts.routes("b.com").unwrap().len(), 1);
+    let listener = compiled.snapshot.listener(443).unwrap();
+    let routes = |host: &str| {
+        virtual_hosts(listener, host)
+            .routes(host)
+            .map(|it| it.len())
+    };
+    assert_eq!((routes("a.com"), routes("b.com")), (None, Some(1)));
+    assert_eq!(
+        &*listener.chain("a.com").unwrap().name,
+        "https.443.h.c.istio-system"
+    );
     // The same host again is a conflict.
     let compiled = with(&(gateway("b", &tls("a.com")) + &gateway("c", &tls("a.com"))));
     assert_eq!(
@@ -176,11 +177,10 @@ fn plain_servers_share_one_table_and_redirects_are_kept() {
     let server = "  - {port: {number: 80, name: h, protocol: http}, hosts: [a.com], tls: {httpsRedirect: true}}";
     let compiled = with(&gateway("b", server));
     let listener = compiled.snapshot.listener(80).unwrap();
-    let text = |list: &[crate::names::HostPattern]| {
-        list.iter().map(ToString::to_string).collect::<Vec<_>>()
-    };
-    assert_eq!(text(&listener.hosts), ["a.com", "*"]);
-    assert_eq!(text(&listener.https_redirect), ["a.com"]);
+    let hosts: Vec<String> = listener.hosts().map(ToString::to_string).collect();
+    assert_eq!(hosts, ["a.com", "*"]);
+    let hosts = virtual_hosts(listener, "a.com");
+    assert!(hosts.redirects_to_https("a.com") && !hosts.redirects_to_https("b.com"));
 }
 
 #[test]
@@ -223,10 +223,8 @@ fn a_list_and_old_spellings_are_read() {
          {\"apiVersion\": \"networking.istio.io/v1alpha3\", \"kind\": \"Gateway\", \"metadata\": {\"name\": \"g\", \"namespace\": \"istio-system\"},\n\
          \"spec\": {\"selector\": {\"istio\": \"ingressgateway\"}, \"servers\": [{\"port\": {\"number\": 80, \"name\": \"h\", \"protocol\": \"HTTP\"}, \"hosts\": [\"*\"], \"tls\": {\"https_redirect\": true}}]}}]}",
     ));
-    assert_eq!(
-        compiled.snapshot.listener(80).unwrap().https_redirect.len(),
-        1
-    );
+    let listener = compiled.snapshot.listener(80).unwrap();
+    assert!(virtual_hosts(listener, "a").redirects_to_https("a"));
     assert_eq!(compiled.snapshot.objects()["Gateway"], 1);
 }
 

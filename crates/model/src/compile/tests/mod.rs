@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use super::*;
 use crate::objects::File;
-use crate::snapshot::{Destination, Forward, Route, RouteAction};
+use crate::snapshot::{Destination, Forward, Route, RouteAction, Serves, VirtualHosts};
 
 /// The YAML files of a folder below `fixtures/`.
 fn tree(folder: &str) -> ObjectSet {
@@ -96,7 +96,15 @@ fn said(compiled: &Compiled) -> Vec<String> {
 
 fn routes(compiled: &Compiled, port: u16, host: &str) -> Arc<[Arc<Route>]> {
     let listener = compiled.snapshot.listener(port).unwrap();
-    Arc::clone(listener.virtual_hosts.routes(host).unwrap())
+    Arc::clone(virtual_hosts(listener, host).routes(host).unwrap())
+}
+
+/// The virtual hosts of the chain for a host.
+fn virtual_hosts<'a>(listener: &'a Listener, host: &str) -> &'a VirtualHosts {
+    match &listener.chain(host).unwrap().serves {
+        Serves::Http(hosts) => hosts,
+        other => panic!("no HTTP: {other:?}"),
+    }
 }
 
 fn names(routes: &[Arc<Route>]) -> Vec<String> {

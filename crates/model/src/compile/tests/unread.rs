@@ -23,7 +23,7 @@ fn unreadable(hosts: &str, http: &str) -> String {
 }
 
 fn hosts(compiled: &Compiled) -> &VirtualHosts {
-    &compiled.snapshot.listener(80).unwrap().virtual_hosts
+    virtual_hosts(compiled.snapshot.listener(80).unwrap(), "kf")
 }
 
 fn closed_by(compiled: &Compiled, host: &str) -> Option<Code> {
