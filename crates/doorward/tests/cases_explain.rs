@@ -218,10 +218,18 @@ fn compare(request: &RequestCase, flags: &[String]) -> Vec<String> {
     if let Some(line) = expect.line {
         equal("line", json!(line), &told["reason"]["line"]);
     }
+    for (name, expected) in &expect.answer_headers {
+        let got = header(&told["answerHeaders"], name);
+        equal(
+            &format!("answer header `{name}`"),
+            json!(expected),
+            &json!(got),
+        );
+    }
     // A page of the login proxy itself is no destination: nothing is passed on.
     if told.get("headers").is_some() {
         for (name, expected) in &expect.headers {
-            let got = header(&told, name);
+            let got = header(&told["headers"], name);
             // Proofs of identity are not shown; that they are there is.
             let is_hidden = got.as_ref().is_some_and(|got| got.contains("(not shown)"));
             if is_hidden && expected.is_some() {
@@ -233,10 +241,9 @@ fn compare(request: &RequestCase, flags: &[String]) -> Vec<String> {
     faults
 }
 
-fn header(told: &Value, name: &str) -> Option<String> {
-    let headers = told["headers"].as_array().unwrap();
-    let values: Vec<_> = headers
-        .iter()
+fn header(list: &Value, name: &str) -> Option<String> {
+    let pairs = list.as_array().into_iter().flatten();
+    let values: Vec<_> = pairs
         .filter(|pair| pair[0] == *name)
         .map(|pair| pair[1].as_str().unwrap())
         .collect();
@@ -272,6 +279,8 @@ fn outcome(expected: &ExpectedOutcome) -> (i32, Vec<(&'static str, Value)>) {
                 LocalService::Provider => "provider",
                 LocalService::Whoami => "whoami",
                 LocalService::Response => "response",
+                LocalService::Preflight => "preflight",
+                LocalService::Fault => "fault",
             };
             (
                 0,

@@ -55,10 +55,7 @@ pub(crate) async fn answer(
                 .location("https", &facts.https_authority(&worker))
                 .into();
             entry.became = Became::Redirect;
-            let redirection = Redirection {
-                location,
-                code: 301,
-            };
+            let redirection = Redirection::plain(location, 301);
             return body.unwanted(answer::redirection(&redirection, entry));
         }
         if let Some(file) = answer::asset(&parts) {

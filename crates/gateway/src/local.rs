@@ -8,6 +8,7 @@ use http::{HeaderValue, Request, Response};
 use http_body_util::BodyExt;
 use hyper::body::{Body as _, Incoming};
 use model::snapshot::RouteAction;
+use policy::Permit;
 use policy::decision::{Serve, Served, SignIn};
 
 use crate::admit::Unread;
@@ -31,7 +32,7 @@ pub(crate) async fn sign_in(
     let asker = Asker::new(&parts, &facts.request_id);
     let told = view.world.local.sign_in(&sign_in, parts);
     match worker.control().spawn(told).await {
-        Ok(response) => answer::local(response, entry),
+        Ok(response) => answer::local(response, std::iter::empty(), entry),
         Err(_) => answer::local_fault(LocalFault::Failed, &asker, entry),
     }
 }
@@ -46,11 +47,27 @@ pub(crate) async fn serve(
     mut body: Unread,
     entry: Box<Entry>,
 ) -> Response<Body> {
-    let Serve { what, permit } = serve;
-    if let Served::Response(route) = &what
-        && let RouteAction::Respond(respond) = &route.action
-    {
-        return body.unwanted(answer::direct(respond, entry));
+    let Serve {
+        what,
+        permit,
+        edits,
+        delay,
+    } = serve;
+    let delay = delay.or(permit.as_ref().and_then(Permit::delay));
+    if let Some(delay) = delay {
+        tokio::time::sleep(delay).await;
+    }
+    match &what {
+        Served::Response(route) => {
+            if let RouteAction::Respond(respond) = &route.action {
+                return body.unwanted(answer::direct(respond, &edits, entry));
+            }
+        }
+        Served::Preflight => return body.unwanted(answer::preflight(&edits, entry)),
+        Served::Fault(abort) => {
+            return body.unwanted(answer::fault(*abort, &parts.headers, entry));
+        }
+        Served::Login(_) | Served::Provider(_) | Served::Whoami => {}
     }
     let asker = Asker::new(&parts, &facts.request_id);
     // Only the login proxy's own pages need the session cookies.
@@ -76,7 +93,10 @@ pub(crate) async fn serve(
         .local
         .serve(&what, Request::from_parts(parts, whole));
     match worker.control().spawn(answered).await {
-        Ok(response) => answer::local(response, entry),
+        Ok(response) => {
+            let edits = permit.iter().flat_map(Permit::response_headers);
+            answer::local(response, edits, entry)
+        }
         Err(_) => answer::local_fault(LocalFault::Failed, &asker, entry),
     }
 }

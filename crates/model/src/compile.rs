@@ -2,6 +2,7 @@
 
 mod authorizers;
 mod check;
+mod delegates;
 mod destinations;
 mod guards;
 mod host_tables;
@@ -68,7 +69,7 @@ pub fn compile(objects: &ObjectSet) -> Compiled {
         .iter()
         .map(|object| Gateway::read(object, &mut findings))
         .collect();
-    let routes: Vec<VirtualService> = world
+    let mut routes: Vec<VirtualService> = world
         .of_kind("VirtualService")
         .iter()
         .map(|object| VirtualService::read(object, &mut findings))
@@ -86,7 +87,9 @@ pub fn compile(objects: &ObjectSet) -> Compiled {
         mesh.adopt(pod, &mut findings);
     }
     check::other_gateways(&gateways, &identity, &mut findings);
-    check::bindings(&routes, &gateways, &identity, &mut findings);
+    let delegates = delegates::named(&routes);
+    check::bindings(&routes, &gateways, &identity, &delegates, &mut findings);
+    delegates::expand(&mut routes, &mut findings);
 
     let root_namespace = &mesh.root_namespace;
     let doors = guards::unread(&world, mesh.closed.as_ref(), root_namespace, &mut findings);
@@ -117,7 +120,7 @@ pub fn compile(objects: &ObjectSet) -> Compiled {
         certificates(&world, &tls_servers, &identity, &mut findings);
 
     let mut unread = unread::all(&world, &routes);
-    let mut destinations = Destinations::new(&world, &policies, played);
+    let mut destinations = Destinations::new(&world, &policies, played, mesh.retries.clone());
     let listeners: BTreeMap<u16, Listener> = {
         let mut builder = Builder {
             world: &world,

@@ -16,7 +16,7 @@ use crate::decision::{DefaultReason, Reason, Stage, Step};
 use crate::recorder::Recorder;
 use text::Reading;
 use view::HeaderText;
-pub(crate) use view::{Connection, Headers, View};
+pub(crate) use view::{Connection, Headers, View, claim};
 
 /// What AUDIT, DENY and ALLOW of one workload say.
 #[derive(Debug)]

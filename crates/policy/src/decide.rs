@@ -1,25 +1,29 @@
 //! The decision.
 
 mod changes;
+mod cors;
 mod custom;
 mod login;
 mod perform;
 mod token;
 
+use std::sync::Arc;
+
 use model::Snapshot;
-use model::snapshot::RouteAction;
+use model::snapshot::{HeaderEdits, RouteAction, RouteInfo, VirtualHosts};
 
 use crate::authorization::{self, Connection, Headers, View};
 use crate::decision::{
-    Decision, DefaultReason, Outcome, Reason, Record, Redirection, Refusal, Serve, Served, Stage,
-    Step,
+    self, Decision, DefaultReason, Outcome, Reason, Record, Redirection, Refusal, Serve, Served,
+    Stage, Step,
 };
 use crate::door::{self, Door};
 use crate::recorder::Recorder;
 use crate::request::Request;
-use crate::route::{self, Chosen};
+use crate::route::{self, Choice, Chosen, Sight};
 use crate::session::{Session, Token};
 use changes::Changes;
+use cors::CrossOrigin;
 use token::Tokens;
 
 /// Decides one request.
@@ -65,21 +69,21 @@ fn run(
     let door = listener.map_or(Door::Absent, |listener| {
         door::find(listener, head.sni, request.host())
     });
-    let chosen = match door {
-        Door::Open(hosts) if hosts.closure(request.host()).is_none() => {
-            route::choose(hosts, request)
-        }
-        Door::Open(_) | Door::Misdirected | Door::Closed(_) | Door::Absent => None,
+    let mut way = Way {
+        hosts: match door {
+            Door::Open(hosts) if hosts.closure(request.host()).is_none() => Some(hosts),
+            Door::Open(_) | Door::Misdirected | Door::Closed(_) | Door::Absent => None,
+        },
+        choice: Choice::default(),
     };
-    let info = chosen.map(|chosen| chosen.route.info.clone());
-    recorder.step(|| Step::Route(info.clone()));
+    way.choose(request, Sight::of(request), recorder);
     let end = before_policies(door, request).and_then(|()| {
         let entrance = Entrance {
             request,
             // A port that no Gateway opens is nobody's: it stands for itself.
             port: listener.map_or(head.port, |listener| listener.workload_port),
         };
-        through_policies(&entrance, snapshot, session, chosen, recorder)
+        through_policies(&entrance, snapshot, session, &mut way, recorder)
     });
     let (outcome, reason) = match end {
         Ok(end) => end,
@@ -87,8 +91,30 @@ fn run(
     };
     Decision {
         outcome,
-        route: info,
+        route: way.info().cloned(),
         reason,
+    }
+}
+
+/// The route that a request takes.
+struct Way<'s> {
+    /// `None` where no route may be taken.
+    hosts: Option<&'s VirtualHosts>,
+    choice: Choice<'s>,
+}
+
+impl Way<'_> {
+    fn info(&self) -> Option<&Arc<RouteInfo>> {
+        self.choice.chosen.map(|chosen| &chosen.route.info)
+    }
+
+    fn choose(&mut self, request: &Request<'_>, sight: Sight<'_>, recorder: &mut Recorder<'_>) {
+        let hosts = self.hosts;
+        self.choice = hosts
+            .map(|hosts| route::choose(hosts, request, sight))
+            .unwrap_or_default();
+        let info = self.info().cloned();
+        recorder.step(|| Step::Route(info));
     }
 }
 
@@ -110,10 +136,7 @@ fn before_policies(door: Door<'_>, request: &Request<'_>) -> Result<(), Box<End>
     }
     if request.head().scheme == "http" && hosts.redirects_to_https(request.host()) {
         let location = request.location("https", request.head().authority).into();
-        let redirect = Redirection {
-            location,
-            code: 301,
-        };
+        let redirect = Redirection::plain(location, 301);
         return Err(End::by_default(
             Outcome::Redirect(redirect),
             DefaultReason::HttpsRedirect,
@@ -129,34 +152,149 @@ struct Entrance<'a> {
     port: u16,
 }
 
-fn through_policies(
+fn through_policies<'s>(
     entrance: &Entrance<'_>,
-    snapshot: &Snapshot,
+    snapshot: &'s Snapshot,
     session: &Session,
-    chosen: Option<Chosen<'_>>,
+    way: &mut Way<'s>,
     recorder: &mut Recorder<'_>,
 ) -> Result<(Outcome, Reason), Box<End>> {
     let request = entrance.request;
     let head = request.head();
-    let mut changes = Changes::default();
     if let Some(verdict) = authorization::closed(snapshot.gateway_policies()) {
         go_on(verdict)?;
     }
     // Without a route nobody is asked to sign in: there is nothing to sign in for.
-    let asked = match chosen {
-        Some(_) => {
-            let as_received = entrance.view(Headers::of(head.headers), None);
-            custom::ask(
-                snapshot,
-                request,
-                session,
-                &as_received,
-                &mut changes,
-                recorder,
-            )
-            .map(Some)?
+    let is_routed = way.choice.chosen.is_some();
+    let mut entered = enter(entrance, snapshot, session, is_routed, recorder)?;
+    if entered.token.is_some() && way.choice.may_change {
+        choose_again(way, request, &entered, recorder);
+        // A route that only a token opens is guarded like any other. Istio does not ask here.
+        if !is_routed && way.choice.chosen.is_some() {
+            entered = enter(entrance, snapshot, session, true, recorder)?;
+            choose_again(way, request, &entered, recorder);
         }
-        None => None,
+    }
+    let Entered {
+        changes,
+        known,
+        tokens,
+        token,
+    } = entered;
+    let view = entrance.view(
+        changes.over(head.headers, [None; 2]),
+        token.map(|token| &**token),
+    );
+    let verdict =
+        authorization::judge(snapshot.gateway_policies(), &view, Stage::Gateway, recorder);
+    let reason = go_on(verdict)?;
+
+    let Some(Chosen { route, matched }) = way.choice.chosen else {
+        return Err(End::by_default(
+            Outcome::Refuse(Refusal::NoRoute),
+            DefaultReason::NoRoute,
+        ));
+    };
+    if let RouteAction::Closed(closure) = &route.action {
+        return Err(perform::closed_door(closure));
+    }
+    let delay = match &route.action {
+        RouteAction::Forward(forward) => {
+            perform::injected(forward, head.draw)?;
+            decision::delay(forward, head.draw)
+        }
+        _ => None,
+    };
+    let cors = match cors::judge(route.cors.as_deref(), request) {
+        CrossOrigin::Nothing => None,
+        CrossOrigin::Answer(edits) => Some(edits),
+        CrossOrigin::Preflight(edits) => {
+            let serve = Serve {
+                edits: vec![edits],
+                delay,
+                ..Serve::plain(Served::Preflight, None)
+            };
+            let reason = Reason::Default(DefaultReason::Preflight);
+            return Ok((Outcome::Serve(serve), reason));
+        }
+    };
+    let edits = |of_route: &HeaderEdits, cors: Option<HeaderEdits>| {
+        let own = (!of_route.is_empty()).then(|| of_route.clone());
+        own.into_iter().chain(cors).collect()
+    };
+    let answers = Reason::Default(DefaultReason::RouteAnswers);
+    match &route.action {
+        RouteAction::Forward(forward) => {
+            let (user, identified) = known.map(|known| (known.label, known.identified)).unzip();
+            perform::Forwarding {
+                request,
+                snapshot,
+                route,
+                forward,
+                matched,
+                tokens,
+                user,
+                identified,
+                token,
+                cors: cors.map(Box::new),
+            }
+            .perform(changes, reason, recorder)
+        }
+        RouteAction::Redirect(redirect) => {
+            let location = route::location(redirect, matched, request).into();
+            Ok((
+                Outcome::Redirect(Redirection {
+                    location,
+                    code: redirect.code,
+                    edits: edits(&redirect.headers, cors),
+                }),
+                answers,
+            ))
+        }
+        RouteAction::Respond(respond) => {
+            let serve = Serve {
+                edits: edits(&respond.headers, cors),
+                ..Serve::plain(Served::Response(route.clone()), None)
+            };
+            Ok((Outcome::Serve(serve), answers))
+        }
+        RouteAction::Closed(closure) => Err(perform::closed_door(closure)),
+    }
+}
+
+/// What is known once authorizers and tokens have spoken.
+struct Entered<'a> {
+    changes: Changes,
+    known: Option<login::Known<'a>>,
+    tokens: Tokens<'a>,
+    /// The token that the gateway accepted.
+    token: Option<&'a Arc<Token>>,
+}
+
+/// Asks the authorizers, if there is something to ask for, and judges the tokens.
+fn enter<'a>(
+    entrance: &Entrance<'_>,
+    snapshot: &Snapshot,
+    session: &'a Session,
+    is_routed: bool,
+    recorder: &mut Recorder<'_>,
+) -> Result<Entered<'a>, Box<End>> {
+    let request = entrance.request;
+    let head = request.head();
+    let mut changes = Changes::default();
+    let asked = if is_routed {
+        let as_received = entrance.view(Headers::of(head.headers), None);
+        custom::ask(
+            snapshot,
+            request,
+            session,
+            &as_received,
+            &mut changes,
+            recorder,
+        )
+        .map(Some)?
+    } else {
+        None
     };
     let login_was_asked = asked.as_ref().is_some_and(|asked| asked.login_was_asked);
     let is_token_injected = asked.as_ref().is_some_and(|asked| asked.is_token_injected);
@@ -181,58 +319,35 @@ fn through_policies(
         authentication,
         tokens,
         request,
-        (&mut changes, None),
+        (&mut changes, [None; 2]),
         Stage::Gateway,
         recorder,
     )
     .map_err(perform::bad_token)?;
-    let view = entrance.view(
-        changes.over(head.headers, None),
-        token.map(|token| &**token),
-    );
-    let verdict =
-        authorization::judge(snapshot.gateway_policies(), &view, Stage::Gateway, recorder);
-    let reason = go_on(verdict)?;
+    Ok(Entered {
+        changes,
+        known,
+        tokens,
+        token,
+    })
+}
 
-    let Some(Chosen { route, matched }) = chosen else {
-        return Err(End::by_default(
-            Outcome::Refuse(Refusal::NoRoute),
-            DefaultReason::NoRoute,
-        ));
+/// Istio's gateway looks for the route once more when a token was verified: claims, and the
+/// headers as they are by now, are seen then.
+fn choose_again(
+    way: &mut Way<'_>,
+    request: &Request<'_>,
+    entered: &Entered<'_>,
+    recorder: &mut Recorder<'_>,
+) {
+    let Entered { changes, token, .. } = entered;
+    let query = changes.query(request.query());
+    let sight = Sight {
+        headers: changes.over(request.head().headers, [None; 2]),
+        query: query.as_deref(),
+        token: token.map(|token| &**token),
     };
-    let answers = Reason::Default(DefaultReason::RouteAnswers);
-    match &route.action {
-        RouteAction::Forward(forward) => {
-            let (user, identified) = known.map(|known| (known.label, known.identified)).unzip();
-            perform::Forwarding {
-                request,
-                snapshot,
-                route,
-                forward,
-                matched,
-                tokens,
-                user,
-                identified,
-                token,
-            }
-            .perform(changes, reason, recorder)
-        }
-        RouteAction::Redirect(redirect) => {
-            let location = route::location(redirect, matched, request).into();
-            Ok((
-                Outcome::Redirect(Redirection {
-                    location,
-                    code: redirect.code,
-                }),
-                answers,
-            ))
-        }
-        RouteAction::Respond(_) => {
-            let what = Served::Response(route.clone());
-            Ok((Outcome::Serve(Serve { what, permit: None }), answers))
-        }
-        RouteAction::Closed(closure) => Err(perform::closed_door(closure)),
-    }
+    way.choose(request, sight, recorder);
 }
 
 /// The reason of a verdict that lets through, or the end that it is.

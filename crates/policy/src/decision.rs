@@ -5,8 +5,8 @@ use std::sync::Arc;
 use http::{HeaderName, HeaderValue};
 use model::names::Duration;
 use model::snapshot::{
-    Closure, Destination, Forward, HeaderEdits, Mirror, PolicyInfo, Retries, Route, RouteAction,
-    RouteInfo, Weighted,
+    Abort, Closure, Destination, Forward, HeaderEdits, Mirror, PolicyInfo, Retries, Route,
+    RouteAction, RouteInfo, Weighted,
 };
 
 use crate::session::{Identified, NoSession, TokenFault};
@@ -92,6 +92,10 @@ pub enum DefaultReason {
     ClosedDoor,
     /// A token was judged before any policy.
     Token,
+    /// The route's `corsPolicy` answers what a browser asks first.
+    Preflight,
+    /// The route makes some of its requests fail on purpose.
+    InjectedFault,
 }
 
 impl DefaultReason {
@@ -106,6 +110,8 @@ impl DefaultReason {
             Self::LoginPage => "login_page",
             Self::ClosedDoor => "closed_door",
             Self::Token => "token",
+            Self::Preflight => "preflight",
+            Self::InjectedFault => "injected_fault",
         }
     }
 }
@@ -127,6 +133,10 @@ pub struct Permit {
     pub(crate) remove: Vec<HeaderName>,
     pub(crate) user: Option<Arc<str>>,
     pub(crate) identified: Option<Identified>,
+    /// What the answer tells a page of another origin.
+    pub(crate) cors: Option<Box<HeaderEdits>>,
+    /// Which of the route's mirrors get a copy.
+    pub(crate) mirrors: Vec<usize>,
 }
 
 impl Permit {
@@ -169,6 +179,7 @@ impl Permit {
     /// The edits of the answer, in the order in which they run.
     pub fn response_headers(&self) -> impl Iterator<Item = &HeaderEdits> {
         self.edits(|one| &one.response_headers, |route| &route.response_headers)
+            .chain(self.cors.as_deref())
     }
 
     fn edits<'a>(
@@ -195,17 +206,14 @@ impl Permit {
     /// Who gets a copy of this request.
     pub fn mirrors(&self) -> impl Iterator<Item = &Mirror> {
         let mirrors = self.forward().map_or(&[][..], |forward| &forward.mirrors);
-        // Turned, so that mirrors do not hang together with the destination that was drawn.
-        let draw = self.draw.rotate_right(16);
-        mirrors
+        self.mirrors
             .iter()
-            .filter(move |mirror| mirror.share.includes(draw))
+            .filter_map(|number| mirrors.get(*number))
     }
 
     /// Time that this request has to wait first.
     pub fn delay(&self) -> Option<Duration> {
-        let (delay, share) = self.forward()?.fault.as_ref()?.delay?;
-        share.includes(self.draw.rotate_right(8)).then_some(delay)
+        delay(self.forward()?, self.draw)
     }
 
     /// The route, for what it says of answers to pages of other origins.
@@ -234,6 +242,13 @@ impl Permit {
     pub fn user(&self) -> Option<&str> {
         self.user.as_deref()
     }
+}
+
+/// Time that a request with this draw has to wait first. The draw is turned, so that what one
+/// number decides does not hang together.
+pub(crate) fn delay(forward: &Forward, draw: u32) -> Option<Duration> {
+    let (delay, share) = forward.fault.as_ref()?.delay?;
+    share.includes(draw.rotate_right(8)).then_some(delay)
 }
 
 /// Somebody must sign in.
@@ -265,6 +280,19 @@ pub struct Redirection {
     pub location: Box<str>,
     /// Status.
     pub code: u16,
+    /// Edits of the answer's headers, in the order in which they run.
+    pub edits: Vec<HeaderEdits>,
+}
+
+impl Redirection {
+    /// A redirect that nothing is added to.
+    pub fn plain(location: Box<str>, code: u16) -> Self {
+        Self {
+            location,
+            code,
+            edits: Vec::new(),
+        }
+    }
 }
 
 /// Something answered in this process.
@@ -275,6 +303,23 @@ pub struct Serve {
     /// The right to ask it, when it stands for a destination of a route. Pages that a login proxy
     /// answers within its check need none.
     pub permit: Option<Permit>,
+    /// Edits of the answer's headers, in the order in which they run; those of a permit stand
+    /// there.
+    pub edits: Vec<HeaderEdits>,
+    /// Time to wait before the answer.
+    pub delay: Option<Duration>,
+}
+
+impl Serve {
+    /// What answers, with or without a permit, and nothing besides.
+    pub(crate) fn plain(what: Served, permit: Option<Permit>) -> Self {
+        Self {
+            what,
+            permit,
+            edits: Vec::new(),
+            delay: None,
+        }
+    }
 }
 
 /// What answers in this process.
@@ -288,6 +333,10 @@ pub enum Served {
     Whoami,
     /// The `directResponse` of this route.
     Response(Arc<Route>),
+    /// The gateway itself: what a browser asks before a request to another origin.
+    Preflight,
+    /// The gateway itself: a failure made on purpose.
+    Fault(Abort),
 }
 
 /// A refusal.

@@ -8,11 +8,13 @@ use std::sync::Arc;
 use http::HeaderValue;
 use http::header::HOST;
 use model::snapshot::{
-    HeaderMatch, HeaderTest, Route, RouteMatch, TextMatch, UriMatch, VirtualHosts,
+    ClaimTest, HeaderMatch, HeaderTest, PseudoHeader, PseudoTest, Route, RouteMatch, TextMatch,
+    UriMatch, VirtualHosts,
 };
 
-use crate::authorization::Headers;
+use crate::authorization::{self, Headers};
 use crate::request::Request;
+use crate::session::Token;
 
 pub(crate) use redirect::location;
 pub(crate) use rewrite::rewrite;
@@ -24,33 +26,77 @@ pub(crate) struct Chosen<'s> {
     pub(crate) matched: Option<&'s RouteMatch>,
 }
 
+/// What a choice of a route came to.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Choice<'s> {
+    pub(crate) chosen: Option<Chosen<'s>>,
+    /// Whether a verified token could lead elsewhere: a condition on headers, the query or claims
+    /// was looked at.
+    pub(crate) may_change: bool,
+}
+
+/// What conditions look at that changes on the way: headers, the query, and the token.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Sight<'a> {
+    pub(crate) headers: Headers<'a>,
+    pub(crate) query: Option<&'a str>,
+    /// The token that the gateway accepted.
+    pub(crate) token: Option<&'a Token>,
+}
+
+impl<'a> Sight<'a> {
+    /// The request as it came.
+    pub(crate) fn of(request: &'a Request<'_>) -> Self {
+        Self {
+            headers: Headers::of(request.head().headers),
+            query: request.query(),
+            token: None,
+        }
+    }
+}
+
 /// The first route of the request's virtual host that matches. No fall-through to a less specific
 /// host.
-pub(crate) fn choose<'s>(hosts: &'s VirtualHosts, request: &Request<'_>) -> Option<Chosen<'s>> {
-    hosts.routes(request.host())?.iter().find_map(|route| {
+pub(crate) fn choose<'s>(
+    hosts: &'s VirtualHosts,
+    request: &Request<'_>,
+    sight: Sight<'_>,
+) -> Choice<'s> {
+    let mut choice = Choice::default();
+    let routes = hosts
+        .routes(request.host())
+        .map_or(&[][..], |routes| routes);
+    for route in routes {
         if route.matches.is_empty() {
-            return Some(Chosen {
+            choice.chosen = Some(Chosen {
                 route,
                 matched: None,
             });
+            break;
         }
-        let matched = route.matches.iter().find(|one| fits(one, request))?;
-        Some(Chosen {
-            route,
-            matched: Some(matched),
-        })
-    })
+        let matched = route.matches.iter().find(|one| {
+            choice.may_change |=
+                !(one.headers.is_empty() && one.query.is_empty() && one.claims.is_empty());
+            fits(one, request, sight)
+        });
+        if matched.is_some() {
+            choice.chosen = Some(Chosen { route, matched });
+            break;
+        }
+    }
+    choice
 }
 
-fn fits(wanted: &RouteMatch, request: &Request<'_>) -> bool {
+fn fits(wanted: &RouteMatch, request: &Request<'_>, sight: Sight<'_>) -> bool {
     let RouteMatch {
         uri,
         scheme,
         method,
         authority,
         headers,
+        pseudo,
         query,
-        claims: _,
+        claims,
         port,
     } = wanted;
     let head = request.head();
@@ -62,10 +108,41 @@ fn fits(wanted: &RouteMatch, request: &Request<'_>) -> bool {
         && maybe(scheme, head.scheme)
         && maybe(method, head.method.as_str())
         && maybe(authority, request.authority())
-        && headers.iter().all(|test| header(test, request))
+        && pseudo.iter().all(|test| pseudo_header(test, request))
+        && headers
+            .iter()
+            .all(|test| header(test, request, sight.headers))
         && query
             .iter()
-            .all(|(name, pattern)| parameter(name, pattern, request.query()))
+            .all(|(name, pattern)| parameter(name, pattern, sight.query))
+        && claims.iter().all(|test| claim(test, sight.token))
+}
+
+/// No token has no claims: nothing holds of it, so what must not hold does not.
+fn claim(test: &ClaimTest, token: Option<&Token>) -> bool {
+    let ClaimTest {
+        path,
+        value,
+        negate,
+    } = test;
+    let values = token.and_then(|token| authorization::claim(token, path));
+    let holds = values.is_some_and(|values| values.iter().any(|one| text(value, one)));
+    holds != *negate
+}
+
+fn pseudo_header(test: &PseudoTest, request: &Request<'_>) -> bool {
+    let PseudoTest {
+        which,
+        value,
+        negate,
+    } = test;
+    let holds = match which {
+        PseudoHeader::Method => text(value, request.head().method.as_str()),
+        PseudoHeader::Scheme => text(value, request.head().scheme),
+        PseudoHeader::Authority => text(value, request.authority()),
+        PseudoHeader::Path => text(value, &request.path_and_query()),
+    };
+    holds != *negate
 }
 
 fn path(uri: &UriMatch, path: &str) -> bool {
@@ -82,7 +159,7 @@ fn path(uri: &UriMatch, path: &str) -> bool {
     }
 }
 
-fn text(pattern: &TextMatch, value: &str) -> bool {
+pub(crate) fn text(pattern: &TextMatch, value: &str) -> bool {
     match pattern {
         TextMatch::Exact(exact) => **exact == *value,
         TextMatch::Prefix(prefix) => value.starts_with(&**prefix),
@@ -90,7 +167,7 @@ fn text(pattern: &TextMatch, value: &str) -> bool {
     }
 }
 
-fn header(test: &HeaderTest, request: &Request<'_>) -> bool {
+fn header(test: &HeaderTest, request: &Request<'_>, headers: Headers<'_>) -> bool {
     let HeaderTest {
         name,
         value,
@@ -103,13 +180,13 @@ fn header(test: &HeaderTest, request: &Request<'_>) -> bool {
         }
     } else {
         let values = || {
-            Headers::of(request.head().headers)
+            headers
                 .values(name)
                 .map(HeaderValue::as_bytes)
                 .filter_map(|value| std::str::from_utf8(value).ok())
         };
         match value {
-            HeaderMatch::Present => request.head().headers.contains_key(name),
+            HeaderMatch::Present => headers.values(name).next().is_some(),
             HeaderMatch::Text(pattern) => {
                 values().any(|value| text(pattern, value)) || {
                     // What came several times also reads as one list.

@@ -1,7 +1,8 @@
 //! The explanation as JSON. Members are only ever added.
 
-use http::{HeaderMap, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue};
 use model::names::Place;
+use model::snapshot::HeaderEdits;
 use policy::decision::{Served, SignInAnswer, Stage, Step};
 use policy::{Decision, Outcome, Permit, Reason, Refusal};
 use serde_json::{Value, json};
@@ -63,10 +64,17 @@ fn decided(decision: &Decision, headers: &HeaderMap) -> Value {
             Reason::Default(default) => json!({ "default": default.as_str() }),
         },
     });
+    let told = answer_headers(outcome);
+    if !told.is_empty() {
+        document["answerHeaders"] = json!(told);
+    }
     match outcome {
         Outcome::Forward(permit) => forwarded(&mut document, permit, headers),
         Outcome::Serve(serve) => {
             document["served"] = json!(served(&serve.what));
+            if let Some(delay) = serve.delay {
+                document["delaySeconds"] = json!(delay.as_secs_f64());
+            }
             if let Some(permit) = &serve.permit {
                 forwarded(&mut document, permit, headers);
             }
@@ -96,6 +104,61 @@ fn forwarded(document: &mut Value, permit: &Permit, headers: &HeaderMap) {
         .map(|(name, value)| json!([name, value]))
         .collect();
     document["headers"] = json!(received);
+    if let Some(timeout) = permit.timeout() {
+        document["timeoutSeconds"] = json!(timeout.as_secs_f64());
+    }
+    if let Some(delay) = permit.delay() {
+        document["delaySeconds"] = json!(delay.as_secs_f64());
+    }
+    if let Some(retries) = permit.retries() {
+        document["retries"] = json!(retries.attempts);
+    }
+    let copies: Vec<_> = permit
+        .mirrors()
+        .map(|mirror| mirror.destination.service.to_string())
+        .collect();
+    if !copies.is_empty() {
+        document["mirrors"] = json!(copies);
+    }
+}
+
+/// Headers that the route adds to the answer, and those that it takes away with nothing in their
+/// place.
+pub(super) fn answer_headers(outcome: &Outcome) -> Vec<(String, Option<String>)> {
+    let mut headers = HeaderMap::new();
+    let mut removed: Vec<&HeaderName> = Vec::new();
+    let mut edit = |edits: &HeaderEdits| {
+        for name in &edits.remove {
+            headers.remove(name);
+        }
+        for (name, value) in &edits.set {
+            headers.insert(name, value.clone());
+        }
+        for (name, value) in &edits.add {
+            headers.append(name, value.clone());
+        }
+    };
+    let all: Vec<&HeaderEdits> = match outcome {
+        Outcome::Forward(permit) => permit.response_headers().collect(),
+        Outcome::Redirect(redirection) => redirection.edits.iter().collect(),
+        Outcome::Serve(serve) => {
+            let permit = serve.permit.iter().flat_map(Permit::response_headers);
+            permit.chain(&serve.edits).collect()
+        }
+        Outcome::SignIn(_) | Outcome::Refuse(_) => Vec::new(),
+    };
+    for edits in all {
+        edit(edits);
+        removed.extend(&edits.remove);
+    }
+    removed.retain(|name| !headers.contains_key(*name));
+    let gone = removed.into_iter().map(|name| (name.to_string(), None));
+    let there = headers
+        .iter()
+        .map(|(name, value)| (name.to_string(), Some(shown(name.as_str(), value))));
+    let mut told: Vec<_> = there.chain(gone).collect();
+    told.sort();
+    told
 }
 
 /// The headers that the application receives, in the order in which a permit is performed.
@@ -152,6 +215,8 @@ pub(super) fn served(what: &Served) -> &'static str {
         Served::Provider(_) => "provider",
         Served::Whoami => "whoami",
         Served::Response(_) => "response",
+        Served::Preflight => "preflight",
+        Served::Fault(_) => "fault",
     }
 }
 

@@ -7,7 +7,7 @@ use policy::decision::{SignInAnswer, Stage, Step};
 use policy::{Decision, Outcome, Permit, Reason, Refusal};
 
 use super::Explained;
-use super::json::{received, rule_place, served, stage_word};
+use super::json::{answer_headers, received, rule_place, served, stage_word};
 
 const BOLD: Style = Style::new().bold();
 const DIM: Style = Style::new().dimmed();
@@ -44,6 +44,9 @@ pub(super) fn write(explained: &Explained, out: &mut dyn Write) -> io::Result<()
         });
     if let Some(permit) = permit {
         forwarded(permit, explained, out)?;
+    }
+    if let Ok(decision) = &explained.result {
+        answered(&decision.outcome, out)?;
     }
     for note in &explained.notes {
         writeln!(out, "{DIM}note: {note}{DIM:#}")?;
@@ -184,6 +187,22 @@ fn consulted(steps: &[Step], out: &mut dyn Write) -> io::Result<()> {
     Ok(())
 }
 
+/// What the route adds to the answer.
+fn answered(outcome: &Outcome, out: &mut dyn Write) -> io::Result<()> {
+    let told = answer_headers(outcome);
+    if told.is_empty() {
+        return Ok(());
+    }
+    writeln!(out, "{BOLD}the answer gets{BOLD:#}")?;
+    for (name, value) in told {
+        match value {
+            Some(value) => writeln!(out, "  {name}: {value}")?,
+            None => writeln!(out, "  {DIM}no {name}{DIM:#}")?,
+        }
+    }
+    Ok(())
+}
+
 fn forwarded(permit: &Permit, explained: &Explained, out: &mut dyn Write) -> io::Result<()> {
     writeln!(out, "{BOLD}the application receives{BOLD:#}")?;
     writeln!(
@@ -194,6 +213,16 @@ fn forwarded(permit: &Permit, explained: &Explained, out: &mut dyn Write) -> io:
     )?;
     for (name, value) in received(permit, &explained.asked.headers) {
         writeln!(out, "  {name}: {value}")?;
+    }
+    if let Some(delay) = permit.delay() {
+        writeln!(out, "  {DIM}after {delay:?}{DIM:#}")?;
+    }
+    if let Some(timeout) = permit.timeout() {
+        writeln!(out, "  {DIM}within {timeout:?}{DIM:#}")?;
+    }
+    for mirror in permit.mirrors() {
+        let service = &mirror.destination.service;
+        writeln!(out, "  {DIM}with a copy to `{service}`{DIM:#}")?;
     }
     Ok(())
 }

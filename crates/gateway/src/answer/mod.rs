@@ -1,15 +1,16 @@
 //! Outcome → HTTP: the only table of statuses and words.
 
 mod assets;
+mod fault;
 mod render;
 mod table;
 mod token;
 
 use bytes::Bytes;
-use http::header::{ACCEPT, CONTENT_TYPE, HeaderValue, LOCATION};
+use http::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue, LOCATION};
 use http::request::Parts;
 use http::{Response, StatusCode};
-use model::snapshot::{Respond, ServiceRef};
+use model::snapshot::{Abort, HeaderEdits, Respond, ServiceRef};
 use policy::decision::{Redirection, Refusal};
 use policy::{TokenFault, Unreadable};
 
@@ -17,7 +18,7 @@ pub(crate) use assets::{asset, is_key_set, key_set};
 
 use crate::body::{Body, Content};
 use crate::facts::{Facts, Unclear};
-use crate::proxy::UpstreamFault;
+use crate::proxy::{UpstreamFault, apply};
 use crate::record::{Became, Entry};
 
 /// Who is answered, as far as the words depend on it.
@@ -114,8 +115,13 @@ pub(crate) fn local_fault(fault: LocalFault, asker: &Asker, entry: Box<Entry>) -
     send(render::told(table::local(fault), asker), entry)
 }
 
-/// What a local service answered.
-pub(crate) fn local(response: Response<Bytes>, entry: Box<Entry>) -> Response<Body> {
+/// What a local service answered, edited as the route says when one led there.
+pub(crate) fn local<'e>(
+    mut response: Response<Bytes>,
+    edits: impl Iterator<Item = &'e HeaderEdits>,
+    entry: Box<Entry>,
+) -> Response<Body> {
+    edit(&mut response, edits);
     send(response, entry)
 }
 
@@ -131,11 +137,35 @@ pub(crate) fn redirection(redirection: &Redirection, entry: Box<Entry>) -> Respo
         // A redirect to nowhere is a fault of the route, not of the client.
         _ => *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR,
     }
+    edit(&mut response, redirection.edits.iter());
     send(response, entry)
 }
 
+/// What a browser asks before a request to another origin.
+pub(crate) fn preflight(edits: &[HeaderEdits], entry: Box<Entry>) -> Response<Body> {
+    let mut response = Response::new(Bytes::new());
+    edit(&mut response, edits.iter());
+    send(response, entry)
+}
+
+/// A failure made on purpose, for a request with these headers.
+pub(crate) fn fault(abort: Abort, asker: &HeaderMap, entry: Box<Entry>) -> Response<Body> {
+    send(fault::answer(abort, asker), entry)
+}
+
+/// Edits the headers of an answer that was made here.
+fn edit<'e, B>(response: &mut Response<B>, edits: impl Iterator<Item = &'e HeaderEdits>) {
+    for wanted in edits {
+        apply(response.headers_mut(), wanted);
+    }
+}
+
 /// A `directResponse`.
-pub(crate) fn direct(respond: &Respond, entry: Box<Entry>) -> Response<Body> {
+pub(crate) fn direct(
+    respond: &Respond,
+    edits: &[HeaderEdits],
+    entry: Box<Entry>,
+) -> Response<Body> {
     let mut response = Response::new(Bytes::copy_from_slice(&respond.body));
     *response.status_mut() =
         StatusCode::from_u16(respond.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
@@ -144,6 +174,7 @@ pub(crate) fn direct(respond: &Respond, entry: Box<Entry>) -> Response<Body> {
             .headers_mut()
             .insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
     }
+    edit(&mut response, edits.iter());
     send(response, entry)
 }
 

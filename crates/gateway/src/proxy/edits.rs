@@ -62,7 +62,7 @@ pub(crate) fn edit_request(
 }
 
 /// All removes, then all sets, then all adds.
-pub(super) fn apply(headers: &mut HeaderMap, edits: &HeaderEdits) {
+pub(crate) fn apply(headers: &mut HeaderMap, edits: &HeaderEdits) {
     let HeaderEdits { remove, set, add } = edits;
     for name in remove {
         headers.remove(name);

@@ -28,7 +28,7 @@ use crate::facts::{self, Facts, View};
 use crate::listen::{Busy, Worker};
 use crate::record::{Entry, Stopwatch, UpstreamFailure};
 
-pub(crate) use edits::edit_request;
+pub(crate) use edits::{apply, edit_request};
 
 /// Why an upstream's answer cannot be passed on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

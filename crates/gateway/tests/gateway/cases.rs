@@ -64,6 +64,8 @@ impl Local for Pages {
             Served::Provider(_) => "provider",
             Served::Whoami => "whoami",
             Served::Response(_) => "response",
+            Served::Preflight => "preflight",
+            Served::Fault(_) => "fault",
         };
         let (parts, body) = request.into_parts();
         let told = upstream::told(&parts, &body);
@@ -356,6 +358,10 @@ impl Compare<'_> {
         if let Some(status) = expect.status.or_else(|| usual_status(&expect.outcome)) {
             self.same("status", status, seen.status);
         }
+        for (name, wanted) in &expect.answer_headers {
+            let got = seen.header(name);
+            self.same(&format!("answer header `{name}`"), wanted.as_deref(), got);
+        }
         match &expect.outcome {
             ExpectedOutcome::Forward => {
                 let by = expect.destination.as_deref();
@@ -365,7 +371,9 @@ impl Compare<'_> {
                 self.same("answered in the process", false, is_local);
                 self.received(by, seen);
             }
-            ExpectedOutcome::Serve(LocalService::Response) => {}
+            ExpectedOutcome::Serve(
+                LocalService::Response | LocalService::Preflight | LocalService::Fault,
+            ) => {}
             ExpectedOutcome::Serve(service) => self.received(Some(word(*service)), seen),
             ExpectedOutcome::Redirect(to) => {
                 self.same("location", Some(&*to.location), seen.header("location"));
@@ -473,6 +481,8 @@ fn word(service: LocalService) -> &'static str {
         LocalService::Provider => "provider",
         LocalService::Whoami => "whoami",
         LocalService::Response => "response",
+        LocalService::Preflight => "preflight",
+        LocalService::Fault => "fault",
     }
 }
 
@@ -495,7 +505,7 @@ fn usual_status(outcome: &ExpectedOutcome) -> Option<u16> {
         ExpectedOutcome::SignIn(SignInWay::Unauthorized) => 401,
         ExpectedOutcome::Redirect(to) => to.code,
         // The route says.
-        ExpectedOutcome::Serve(LocalService::Response) => return None,
+        ExpectedOutcome::Serve(LocalService::Response | LocalService::Fault) => return None,
         ExpectedOutcome::Serve(_) => 200,
         ExpectedOutcome::Refuse(refusal) => match refusal {
             ExpectedRefusal::Unreadable => 400,

@@ -1,6 +1,7 @@
 //! Findings about how objects fit together.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
 
 use super::identity::key;
 use super::listeners::{Seated, common_hosts};
@@ -42,10 +43,16 @@ pub(super) fn bindings(
     routes: &[VirtualService],
     gateways: &[Gateway],
     identity: &Identity,
+    delegates: &HashSet<Key>,
     findings: &mut Vec<Finding>,
 ) {
     for service in routes {
         let object = &service.object;
+        let own = (Arc::clone(object.namespace()), Arc::clone(object.name()));
+        if service.hosts.is_empty() && delegates.contains(&own) {
+            // Others serve it under their hosts and gateways.
+            continue;
+        }
         let mut say = |code, severity, field: &str, fault: String, remedy: String| {
             findings.push(object.finding(
                 code,
@@ -143,6 +150,10 @@ fn near_gateway(name: &Key, gateways: &[Gateway]) -> String {
 
 fn unreachable_entries(service: &VirtualService, findings: &mut Vec<Finding>) {
     let takes_all = |entry: &&crate::manifest::virtual_service::HttpEntry| {
+        // A delegate may leave some over.
+        if matches!(entry.action, EntryAction::Delegate(_)) {
+            return false;
+        }
         entry.matches.is_empty()
             || entry.matches.iter().any(|one| {
                 let unconditional = one.gateways.is_empty()
@@ -220,14 +231,14 @@ pub(super) fn plain_logins(
 }
 
 fn leads_to(service: &VirtualService, wanted: &dyn Fn(&Key) -> bool) -> bool {
-    let forwards = service.http.iter().filter_map(|entry| match &entry.action {
-        EntryAction::Forward(forward) => Some(forward),
-        _ => None,
-    });
-    let mut hosts = forwards.flat_map(|forward| &forward.destinations);
-    hosts.any(|entry| {
-        service_key(&full_host(&entry.host, service.object.namespace()))
-            .is_some_and(|key| wanted(&key))
+    service.http.iter().any(|entry| {
+        let EntryAction::Forward(forward) = &entry.action else {
+            return false;
+        };
+        forward.destinations.iter().any(|one| {
+            service_key(&full_host(&one.host, entry.scope.namespace()))
+                .is_some_and(|key| wanted(&key))
+        })
     })
 }
 

@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use super::policies::Policies;
 use crate::finding::{Code, Finding, Severity, codes};
-use crate::manifest::http_route::EntryDestination;
+use crate::manifest::http_route::{EntryDelegate, EntryDestination};
 use crate::manifest::service::{Service, ServicePort, TargetPort};
 use crate::names::Place;
 use crate::objects::{Object, closest};
 use crate::snapshot::{
-    Authentication, Closure, Destination, Endpoints, PlayedBy, Policy, PolicySet, ServiceRef,
-    UpstreamProtocol,
+    Authentication, Closure, Destination, Endpoints, PlayedBy, Policy, PolicySet, Retries,
+    ServiceRef, UpstreamProtocol,
 };
 use crate::world::{Key, World};
 
@@ -28,6 +28,8 @@ pub(super) struct Destinations<'a> {
     pub(super) policies: &'a Policies,
     /// Services that this process answers for.
     pub(super) played: HashMap<Key, PlayedBy>,
+    /// Retries of a route that says nothing of them.
+    pub(super) retries: Option<Arc<Retries>>,
     resolved: HashMap<(Arc<str>, u16), Arc<Destination>>,
     said: HashSet<(Place, String)>,
     pub(super) findings: Vec<Finding>,
@@ -38,6 +40,7 @@ impl<'a> Destinations<'a> {
         world: &'a World,
         policies: &'a Policies,
         mut played: HashMap<Key, PlayedBy>,
+        retries: Option<Arc<Retries>>,
     ) -> Self {
         let (namespace, name) = WHOAMI;
         played.insert((namespace.into(), name.into()), PlayedBy::Whoami);
@@ -45,6 +48,7 @@ impl<'a> Destinations<'a> {
             world,
             policies,
             played,
+            retries,
             resolved: HashMap::new(),
             said: HashSet::new(),
             findings: Vec::new(),
@@ -100,6 +104,12 @@ impl<'a> Destinations<'a> {
             );
             return nobody(&host, key, port, closure);
         };
+        if let Some(subset) = &entry.subset {
+            let fault = format!("the subset `{subset}` of `{host}` is not known");
+            let remedy = "give the subset its own Service".to_owned();
+            let closure = self.say(object, entry, "subset", codes::SUBSET, fault, remedy);
+            return nobody(&host, key, port, closure);
+        }
         let cached = (Arc::clone(&host), port);
         if let Some(destination) = self.resolved.get(&cached) {
             return Arc::clone(destination);
@@ -125,6 +135,25 @@ impl<'a> Destinations<'a> {
         });
         self.resolved.insert(cached, Arc::clone(&destination));
         destination
+    }
+
+    /// The door that a delegate closes which nobody could put in its place.
+    pub(super) fn undelegated(
+        &mut self,
+        object: &Object,
+        delegate: &EntryDelegate,
+    ) -> Arc<Closure> {
+        let finding = object.finding(
+            codes::DELEGATE,
+            Severity::Error,
+            delegate.line,
+            delegate.path.clone(),
+            format!("`{}` leads nowhere", delegate.path),
+            "name a `VirtualService` without `hosts`",
+        );
+        let closure = Arc::new(Closure::of(&finding));
+        self.findings.push(finding);
+        closure
     }
 
     /// Policies of the workloads behind a Service. Where several different ones stand behind it, a

@@ -3,11 +3,14 @@
 use std::sync::Arc;
 
 use super::destinations::Destinations;
-use crate::manifest::http_route::{EntryAction, EntryForward};
+use crate::manifest::http_retries::RetrySetting;
+use crate::manifest::http_route::{EntryAction, EntryDestination, EntryForward};
 use crate::manifest::service::is_subset;
 use crate::manifest::virtual_service::{EntryMatch, HttpEntry, VirtualService};
+use crate::objects::Object;
 use crate::snapshot::{
-    Closure, Forward, Identity, Route, RouteAction, RouteMatch, TextMatch, Weighted,
+    Closure, Destination, Forward, Identity, Mirror, PlayedBy, Rewrite, Route, RouteAction,
+    RouteMatch, TextMatch, Weighted,
 };
 use crate::world::Key;
 
@@ -61,7 +64,7 @@ pub(super) fn build(
         };
         let action = match &closed {
             Some(closure) => RouteAction::Closed(Arc::clone(closure)),
-            None => action(service, entry, seat, destinations),
+            None => action(entry, seat, destinations),
         };
         match push(entry, matches, action, &mut routes) {
             After::Rest => {}
@@ -117,7 +120,7 @@ fn push(
         route: Arc::new(Route {
             info: Arc::clone(&entry.info),
             matches,
-            cors: None,
+            cors: entry.cors.clone(),
             action,
         }),
         rank,
@@ -173,6 +176,7 @@ pub(super) fn is_catch_all(one: &RouteMatch) -> bool {
         method,
         authority,
         headers,
+        pseudo,
         query,
         claims,
         port: _,
@@ -182,6 +186,7 @@ pub(super) fn is_catch_all(one: &RouteMatch) -> bool {
         && method.is_none()
         && authority.is_none()
         && headers.is_empty()
+        && pseudo.is_empty()
         && query.is_empty()
         && claims.is_empty()
 }
@@ -198,24 +203,23 @@ fn takes_any_path(one: &RouteMatch) -> bool {
     }
 }
 
-fn action(
-    service: &VirtualService,
-    entry: &HttpEntry,
-    seat: &Seat<'_>,
-    destinations: &mut Destinations<'_>,
-) -> RouteAction {
+fn action(entry: &HttpEntry, seat: &Seat<'_>, destinations: &mut Destinations<'_>) -> RouteAction {
     match &entry.action {
         EntryAction::Closed(closure) => RouteAction::Closed(Arc::clone(closure)),
         EntryAction::Redirect(redirect) => RouteAction::Redirect(redirect.clone()),
         EntryAction::Respond(respond) => RouteAction::Respond(respond.clone()),
         EntryAction::Forward(forward) => {
-            RouteAction::Forward(self::forward(service, forward, seat, destinations))
+            RouteAction::Forward(self::forward(&entry.scope, forward, seat, destinations))
+        }
+        // Delegates are put in their place before; one that is still here leads nowhere.
+        EntryAction::Delegate(delegate) => {
+            RouteAction::Closed(destinations.undelegated(&entry.scope, delegate))
         }
     }
 }
 
 fn forward(
-    service: &VirtualService,
+    scope: &Object,
     forward: &EntryForward,
     seat: &Seat<'_>,
     destinations: &mut Destinations<'_>,
@@ -226,19 +230,53 @@ fn forward(
         request_headers,
         response_headers,
         timeout,
+        retries,
+        mirrors,
+        fault,
     } = forward;
     let resolved = named.iter().map(|entry| {
-        let destination = destinations.resolve(&service.object, entry, seat.port);
-        Weighted::plain(entry.weight, destination)
+        let destination = destinations.resolve(scope, entry, seat.port);
+        weighted(entry, rewrite.as_ref(), destination)
     });
+    let destinations_by_weight = resolved.collect();
+    let copies = mirrors.iter().map(|mirror| Mirror {
+        destination: destinations.resolve(scope, &mirror.destination, seat.port),
+        share: mirror.share,
+    });
+    // Nobody gets what would be sent to nobody.
+    let copies =
+        copies.filter(|mirror| !matches!(mirror.destination.played_by, PlayedBy::Nobody(_)));
+    let mirrors = copies.collect();
     Forward {
-        destinations: resolved.collect(),
+        destinations: destinations_by_weight,
         rewrite: rewrite.clone(),
         request_headers: request_headers.clone(),
         response_headers: response_headers.clone(),
         timeout: *timeout,
-        retries: None,
-        mirrors: Vec::new(),
-        fault: None,
+        retries: match retries {
+            RetrySetting::Default => destinations.retries.clone(),
+            RetrySetting::Off => None,
+            RetrySetting::Given(retries) => Some(Arc::clone(retries)),
+        },
+        mirrors,
+        fault: fault.clone(),
+    }
+}
+
+/// A destination with its own header edits. A host that they set gives way to one of the route.
+fn weighted(
+    entry: &EntryDestination,
+    of_route: Option<&Rewrite>,
+    destination: Arc<Destination>,
+) -> Weighted {
+    let rewrite = entry.edits.authority.as_ref().map(|authority| Rewrite {
+        path: of_route.and_then(|rewrite| rewrite.path.clone()),
+        authority: Some(Arc::clone(authority)),
+    });
+    Weighted {
+        request_headers: entry.edits.request.clone(),
+        response_headers: entry.edits.response.clone(),
+        rewrite,
+        ..Weighted::plain(entry.weight, destination)
     }
 }

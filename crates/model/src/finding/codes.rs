@@ -85,6 +85,36 @@ pub const HOSTS_CLOSED: Code = Code(311);
 pub const STREAM_ROUTES: Code = Code(312);
 /// A `VirtualService` is not exported to the namespace of the gateway.
 pub const NOT_EXPORTED: Code = Code(313);
+/// A delegate of a `VirtualService` cannot be used; the route is closed.
+pub const DELEGATE: Code = Code(314);
+/// A route of a delegate lies outside of every match that delegates to it.
+pub const DELEGATE_OUTSIDE: Code = Code(315);
+/// A destination names a subset whose places are not known; the route is closed.
+pub const SUBSET: Code = Code(316);
+/// A `DestinationRule` cannot be read; destinations that it is about are closed.
+pub const DESTINATION_RULE: Code = Code(317);
+/// A setting of a `DestinationRule` or `ServiceEntry` has no effect here.
+pub const TRAFFIC_SETTING: Code = Code(318);
+/// A `DestinationRule` asks for mutual TLS of the mesh, and there is no identity to do it with.
+pub const MESH_TLS: Code = Code(319);
+/// The certificates of TLS to an upstream are not in the manifests; the destination is closed.
+pub const UPSTREAM_CREDENTIAL: Code = Code(320);
+/// A `ServiceEntry` cannot be used; destinations of its hosts are closed.
+pub const SERVICE_ENTRY: Code = Code(321);
+/// A port speaks TLS by its name, and is asked in plain text.
+pub const PLAIN_TO_TLS_PORT: Code = Code(322);
+/// An injected fault concerns no request.
+pub const FAULT_WITHOUT_SHARE: Code = Code(323);
+/// A condition on the source of a request compares the gateway with itself.
+pub const SOURCE_CONDITION: Code = Code(324);
+/// A rewrite makes a path that begins with two slashes.
+pub const DOUBLE_SLASH: Code = Code(325);
+/// A prefix that ends in a slash leaves out the path without it.
+pub const BARE_PATH: Code = Code(326);
+/// A route stands behind another that takes all of its requests.
+pub const HIDDEN_ROUTE: Code = Code(327);
+/// A host of its own hides the routes that every host has.
+pub const HIDDEN_HOST: Code = Code(328);
 
 // Policies.
 

@@ -9,11 +9,11 @@ use crate::snapshot::HeaderEdits;
 
 /// Edits of one level.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Edits {
-    pub(super) request: HeaderEdits,
-    pub(super) response: HeaderEdits,
+pub(crate) struct Edits {
+    pub(crate) request: HeaderEdits,
+    pub(crate) response: HeaderEdits,
     /// A new `Host`; `set` beats `add`.
-    pub(super) authority: Option<Arc<str>>,
+    pub(crate) authority: Option<Arc<str>>,
 }
 
 impl Edits {

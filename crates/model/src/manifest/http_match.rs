@@ -5,8 +5,15 @@ use std::sync::Arc;
 use http::HeaderName;
 
 use super::virtual_service::{EntryMatch, gateway_name};
+use crate::finding::{Finding, Severity, codes};
 use crate::objects::{Fault, Field};
-use crate::snapshot::{HeaderMatch, HeaderTest, Regex, RouteMatch, TextMatch, UriMatch};
+use crate::snapshot::{
+    ClaimTest, HeaderMatch, HeaderTest, PseudoHeader, PseudoTest, Regex, RouteMatch, TextMatch,
+    UriMatch,
+};
+
+/// What stands before the name of a claim.
+const CLAIMS: &str = "@request.auth.claims";
 
 const FIELDS: [&str; 14] = [
     "name",
@@ -26,27 +33,44 @@ const FIELDS: [&str; 14] = [
 ];
 
 /// Reads one match. A condition that cannot be read or expressed is left out and is the fault.
-pub(super) fn read(field: &Field<'_>, namespace: &Arc<str>) -> (EntryMatch, Option<Fault>) {
+pub(super) fn read(
+    field: &Field<'_>,
+    namespace: &Arc<str>,
+    findings: &mut Vec<Finding>,
+) -> (EntryMatch, Option<Fault>) {
     let mut read = EntryMatch::default();
     // Each part on its own: one that is broken must not lose the others.
     let parts = [
         field.only(&FIELDS),
-        path(field, &mut read.conditions),
+        path(field, &mut read),
         line(field, &mut read.conditions),
         headers(field, "headers", false, &mut read.conditions),
         headers(field, "withoutHeaders", true, &mut read.conditions),
         query(field, &mut read.conditions),
         source(field, namespace, &mut read),
     ];
+    for name in ["sourceLabels", "sourceNamespace"] {
+        if let Some(source) = field.child(name).filter(|_| read.gateways.is_empty()) {
+            findings.push(source.finding(
+                codes::SOURCE_CONDITION,
+                Severity::Warning,
+                format!(
+                    "`{}` is about the gateway itself: every request from outside comes from it",
+                    source.path
+                ),
+                "remove it, or keep the route for sidecars by `gateways: [mesh]`",
+            ));
+        }
+    }
     (read, parts.into_iter().find_map(Result::err))
 }
 
-fn path(field: &Field<'_>, conditions: &mut RouteMatch) -> Result<(), Fault> {
-    let ignore_case = field.flag("ignoreUriCase")?;
+fn path(field: &Field<'_>, read: &mut EntryMatch) -> Result<(), Fault> {
+    read.ignore_uri_case = field.flag("ignoreUriCase")?;
     if let Some(uri) = field.child("uri") {
-        conditions.uri = Some(UriMatch {
+        read.conditions.uri = Some(UriMatch {
             text: text_match(&uri)?,
-            ignore_case,
+            ignore_case: read.ignore_uri_case,
             whole_segments: false,
         });
     }
@@ -78,8 +102,12 @@ fn headers(
     };
     for (header, value) in map.entries()? {
         if header.starts_with('@') {
-            let fault = format!("routes that look at `{header}` are not served here");
-            return Err(value.fault(fault, "decide by claim in an `AuthorizationPolicy`"));
+            conditions.claims.push(ClaimTest {
+                path: claim_path(&header, &value)?,
+                value: claim_value(&value)?,
+                negate,
+            });
+            continue;
         }
         if header.starts_with(':') {
             pseudo_header(&header, &value, negate, conditions)?;
@@ -114,28 +142,61 @@ fn is_presence(value: &Field<'_>) -> bool {
     }
 }
 
+/// `@request.auth.claims.a.b` or `@request.auth.claims[a][b]`: names from the outside in.
+fn claim_path(header: &str, field: &Field<'_>) -> Result<Arc<[Arc<str>]>, Fault> {
+    let names = header.strip_prefix(CLAIMS).and_then(|rest| {
+        if let Some(dotted) = rest.strip_prefix('.') {
+            return Some(dotted.split('.').collect::<Vec<_>>());
+        }
+        let inner = rest.strip_prefix('[')?.strip_suffix(']')?;
+        Some(inner.split("][").collect())
+    });
+    let plain = |name: &&str| !name.is_empty() && !name.contains(['[', ']']);
+    match names {
+        Some(names) if names.iter().all(plain) => Ok(names.into_iter().map(Arc::from).collect()),
+        _ => Err(field.fault(
+            format!("`{header}` names no claim"),
+            format!("write `{CLAIMS}[name]` or `{CLAIMS}.name`"),
+        )),
+    }
+}
+
+/// A claim that only has to be there may have any value.
+fn claim_value(field: &Field<'_>) -> Result<TextMatch, Fault> {
+    if is_presence(field) {
+        return Ok(TextMatch::Prefix("".into()));
+    }
+    text_match(field)
+}
+
 fn pseudo_header(
     name: &str,
     value: &Field<'_>,
     negate: bool,
     conditions: &mut RouteMatch,
 ) -> Result<(), Fault> {
-    let slot = match name {
-        ":method" => Some(&mut conditions.method),
-        ":authority" => Some(&mut conditions.authority),
-        ":scheme" => Some(&mut conditions.scheme),
-        _ => None,
-    };
-    match slot {
-        Some(slot) if slot.is_none() && !negate && !is_presence(value) => {
-            *slot = Some(text_match(value)?);
-            Ok(())
-        }
+    let which = match name {
+        ":method" => PseudoHeader::Method,
+        ":authority" => PseudoHeader::Authority,
+        ":scheme" => PseudoHeader::Scheme,
+        ":path" => PseudoHeader::Path,
         _ => {
-            let fault = format!("a condition on `{name}` is not served here in this form");
-            Err(value.fault(fault, "use the field of the match that means the same"))
+            let fault = format!("no request has a header `{name}`");
+            return Err(value.fault(fault, "write `:method`, `:path`, `:authority` or `:scheme`"));
         }
-    }
+    };
+    let value = if is_presence(value) {
+        // Every request has it.
+        TextMatch::Prefix("".into())
+    } else {
+        text_match(value)?
+    };
+    conditions.pseudo.push(PseudoTest {
+        which,
+        value,
+        negate,
+    });
+    Ok(())
 }
 
 fn query(field: &Field<'_>, conditions: &mut RouteMatch) -> Result<(), Fault> {
@@ -164,7 +225,7 @@ fn source(field: &Field<'_>, namespace: &Arc<str>, read: &mut EntryMatch) -> Res
 }
 
 /// `StringMatch`: one of `exact`, `prefix`, `regex`.
-fn text_match(field: &Field<'_>) -> Result<TextMatch, Fault> {
+pub(super) fn text_match(field: &Field<'_>) -> Result<TextMatch, Fault> {
     const LONGEST_REGEX: usize = 1024;
     let unknown = || {
         field.fault(

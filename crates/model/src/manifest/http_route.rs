@@ -2,14 +2,17 @@
 
 use std::sync::Arc;
 
-use data_encoding::BASE64;
-
-use super::header_edits;
-use crate::finding::{Finding, Severity, codes};
+use super::header_edits::{self, Edits};
+use super::http_answer::{redirect, respond};
+use super::http_mirror::{self, EntryMirror};
+use super::http_retries::{self, RetrySetting};
+use super::{http_cors, http_fault};
+use crate::finding::Finding;
 use crate::names::Duration;
 use crate::objects::{Fault, Field};
 use crate::snapshot::{
-    Closure, HeaderEdits, PathRewrite, Redirect, RedirectPort, Regex, Respond, Rewrite,
+    Closure, Cors, FaultInjection, HeaderEdits, PathRewrite, Redirect, Regex, Respond, Rewrite,
+    UriMatch,
 };
 
 /// What an entry does, destinations still by name.
@@ -18,7 +21,20 @@ pub(crate) enum EntryAction {
     Forward(EntryForward),
     Redirect(Redirect),
     Respond(Respond),
+    /// Another VirtualService says what happens.
+    Delegate(EntryDelegate),
     Closed(Arc<Closure>),
+}
+
+/// `delegate`.
+#[derive(Clone, Debug)]
+pub(crate) struct EntryDelegate {
+    /// The VirtualService's own namespace when it is left out.
+    pub(crate) namespace: Option<Arc<str>>,
+    pub(crate) name: Arc<str>,
+    /// Such as `spec.http[0].delegate`.
+    pub(crate) path: String,
+    pub(crate) line: u32,
 }
 
 /// Forwarding, before destinations are looked up.
@@ -29,6 +45,9 @@ pub(crate) struct EntryForward {
     pub(crate) request_headers: HeaderEdits,
     pub(crate) response_headers: HeaderEdits,
     pub(crate) timeout: Option<Duration>,
+    pub(crate) retries: RetrySetting,
+    pub(crate) mirrors: Vec<EntryMirror>,
+    pub(crate) fault: Option<FaultInjection>,
 }
 
 /// One of `route`.
@@ -37,21 +56,13 @@ pub(crate) struct EntryDestination {
     pub(crate) weight: u32,
     pub(crate) host: Arc<str>,
     pub(crate) port: Option<u16>,
+    pub(crate) subset: Option<Arc<str>>,
+    /// Header edits for this destination alone; those of the only one stand in the entry's.
+    pub(crate) edits: Edits,
     /// Such as `spec.http[0].route[0].destination`.
     pub(crate) path: String,
     pub(crate) line: u32,
 }
-
-/// Fields that may be left out of account: nobody is served differently.
-const HARMLESS: [(&str, &str); 4] = [
-    ("retries", "retries follow the default"),
-    ("mirror", "requests are not mirrored"),
-    ("mirrors", "requests are not mirrored"),
-    (
-        "corsPolicy",
-        "the application answers for other origins itself",
-    ),
-];
 
 const FIELDS: [&str; 17] = [
     "name",
@@ -73,87 +84,129 @@ const FIELDS: [&str; 17] = [
     "websocketUpgrade",
 ];
 
-/// Reads what an entry does.
-pub(super) fn read(field: &Field<'_>, findings: &mut Vec<Finding>) -> Result<EntryAction, Fault> {
+/// Reads what an entry does. `uris` are the conditions on the path under which it does.
+pub(super) fn read(
+    field: &Field<'_>,
+    uris: &[Option<&UriMatch>],
+    findings: &mut Vec<Finding>,
+) -> Result<EntryAction, Fault> {
     field.only(&FIELDS)?;
-    for (name, effect) in HARMLESS {
-        if let Some(ignored) = field.child(name) {
-            findings.push(ignored.finding(
-                codes::ROUTE_FIELD_IGNORED,
-                Severity::Warning,
-                format!("`{}` has no effect here", ignored.path),
-                effect,
-            ));
-        }
-    }
-    if let Some(delegate) = field.child("delegate") {
-        let fault = "delegated routes are not served here";
-        return Err(delegate.fault(
-            fault,
-            "write the delegate's routes into this `VirtualService`",
-        ));
-    }
-    inject_fault(field, findings)?;
     let given = |name| field.child(name);
-    match (given("route"), given("redirect"), given("directResponse")) {
-        (Some(_), None, None) => forward(field).map(EntryAction::Forward),
-        (None, Some(redirect), None) if given("rewrite").is_none() => {
-            self::redirect(&redirect).map(EntryAction::Redirect)
+    let actions = ["route", "redirect", "directResponse", "delegate"];
+    let [route, redirected, response, delegate] = actions.map(given);
+    match (route, redirected, response, delegate) {
+        (Some(_), None, None, None) => forward(field, findings).map(EntryAction::Forward),
+        (None, Some(redirected), None, None) => {
+            not_beside(field, "redirect")?;
+            let headers = answer_edits(field)?;
+            redirect(&redirected, headers, uris).map(EntryAction::Redirect)
         }
-        (None, None, Some(response)) if given("rewrite").is_none() => {
-            respond(&response).map(EntryAction::Respond)
+        (None, None, Some(response), None) => {
+            not_beside(field, "directResponse")?;
+            let headers = answer_edits(field)?;
+            respond(&response, headers).map(EntryAction::Respond)
         }
-        (None, None, None) => Err(field.fault(
+        (None, None, None, Some(delegate)) => {
+            // What is wrong with the rest is said where it stands.
+            read_rest(field, findings)?;
+            self::delegate(&delegate).map(EntryAction::Delegate)
+        }
+        (None, None, None, None) => Err(field.fault(
             format!("`{}` does nothing", field.path),
-            "add one of `route`, `redirect`, `directResponse`",
+            "add one of `route`, `redirect`, `directResponse`, `delegate`",
         )),
         _ => Err(field.fault(
             format!("`{}` holds actions that exclude each other", field.path),
-            "keep one of `route` (with `rewrite`), `redirect`, `directResponse`",
+            "keep one of `route` (with `rewrite`), `redirect`, `directResponse`, `delegate`",
         )),
     }
 }
 
-/// A delay only slows down; an abort refuses, so leaving it out would serve.
-fn inject_fault(field: &Field<'_>, findings: &mut Vec<Finding>) -> Result<(), Fault> {
-    let Some(injected) = field.child("fault") else {
-        return Ok(());
-    };
-    if let Some(abort) = injected.child("abort") {
-        return Err(abort.fault(format!("`{}` is not served here", abort.path), "remove it"));
+/// `corsPolicy` of an entry.
+pub(super) fn cors(field: &Field<'_>) -> Result<Option<Arc<Cors>>, Fault> {
+    let policy = field.child("corsPolicy");
+    policy
+        .map(|policy| http_cors::read(&policy).map(Arc::new))
+        .transpose()
+}
+
+/// Answers that are made here are neither rewritten nor made to fail.
+fn not_beside(field: &Field<'_>, action: &str) -> Result<(), Fault> {
+    for name in ["rewrite", "fault"] {
+        if let Some(other) = field.child(name) {
+            let fault = format!("`{}` cannot stand beside `{action}`", other.path);
+            return Err(other.fault(fault, "remove one of them"));
+        }
     }
-    findings.push(injected.finding(
-        codes::ROUTE_FIELD_IGNORED,
-        Severity::Warning,
-        format!("`{}` has no effect here", injected.path),
-        "requests are not delayed",
-    ));
     Ok(())
 }
 
-fn forward(field: &Field<'_>) -> Result<EntryForward, Fault> {
+fn answer_edits(field: &Field<'_>) -> Result<HeaderEdits, Fault> {
+    header_edits::read(field).map(|edits| edits.response)
+}
+
+fn delegate(field: &Field<'_>) -> Result<EntryDelegate, Fault> {
+    field.only(&["name", "namespace"])?;
+    let namespace = field.child_text("namespace")?;
+    Ok(EntryDelegate {
+        namespace: namespace.filter(|namespace| !namespace.is_empty()),
+        name: field.required("name")?.text()?.into(),
+        path: field.path.clone(),
+        line: field.line(),
+    })
+}
+
+/// Everything of a forwarding entry but its destinations.
+struct Rest {
+    rewrite: Option<Rewrite>,
+    edits: Edits,
+    timeout: Option<Duration>,
+    retries: RetrySetting,
+    mirrors: Vec<EntryMirror>,
+    fault: Option<FaultInjection>,
+}
+
+fn read_rest(field: &Field<'_>, findings: &mut Vec<Finding>) -> Result<Rest, Fault> {
+    let rewrite = field.child("rewrite");
+    let timeout = field.child("timeout");
+    let retries = field.child("retries");
+    let fault = field.child("fault");
+    Ok(Rest {
+        rewrite: rewrite.map(|rewrite| self::rewrite(&rewrite)).transpose()?,
+        edits: header_edits::read(field)?,
+        timeout: timeout
+            .map(|timeout| timeout.duration())
+            .transpose()?
+            .filter(|timeout| !timeout.is_zero()),
+        retries: retries.map_or(Ok(RetrySetting::Default), |retries| {
+            http_retries::read(&retries, findings)
+        })?,
+        mirrors: http_mirror::read(field)?,
+        fault: fault
+            .map(|fault| http_fault::read(&fault, findings))
+            .transpose()?,
+    })
+}
+
+fn forward(field: &Field<'_>, findings: &mut Vec<Finding>) -> Result<EntryForward, Fault> {
     let list = field.required("route")?;
     let items = list.items()?;
-    let mut rewrite = field
-        .child("rewrite")
-        .map(|rewrite| self::rewrite(&rewrite))
-        .transpose()?;
-    let mut edits = header_edits::read(field)?;
+    let Rest {
+        mut rewrite,
+        mut edits,
+        timeout,
+        retries,
+        mirrors,
+        fault,
+    } = read_rest(field, findings)?;
     let mut destinations = Vec::new();
     for item in &items {
         item.only(&["destination", "weight", "headers"])?;
-        if item.child("headers").is_some() {
-            let own = header_edits::read(item)?;
-            if items.len() > 1 {
-                let fault = format!(
-                    "`{}.headers` is not served here beside other destinations",
-                    item.path
-                );
-                return Err(item.fault(fault, "move it to the `http` entry"));
-            }
-            edits.append(own);
+        let mut destination = destination(item, items.len())?;
+        if items.len() == 1 {
+            edits.append(std::mem::take(&mut destination.edits));
         }
-        destinations.push(destination(item, items.len())?);
+        destinations.push(destination);
     }
     if destinations
         .iter()
@@ -170,37 +223,47 @@ fn forward(field: &Field<'_>) -> Result<EntryForward, Fault> {
         let rewrite = rewrite.get_or_insert_default();
         rewrite.authority.get_or_insert(authority);
     }
-    let timeout = field
-        .child("timeout")
-        .map(|timeout| timeout.duration())
-        .transpose()?;
     Ok(EntryForward {
         destinations,
         rewrite,
         request_headers: edits.request,
         response_headers: edits.response,
-        timeout: timeout.filter(|timeout| !timeout.is_zero()),
+        timeout,
+        retries,
+        mirrors,
+        fault,
     })
 }
 
 fn destination(item: &Field<'_>, count: usize) -> Result<EntryDestination, Fault> {
-    let target = item.required("destination")?;
-    target.only(&["host", "port", "subset"])?;
-    if let Some(subset) = target.child("subset") {
-        let fault = format!("`{}` is not served here", subset.path);
-        return Err(subset.fault(fault, "give the subset its own Service"));
-    }
     let weight = match item.child("weight") {
         // The only destination takes everything, whatever its weight says.
         Some(weight) if count > 1 => u32::try_from(weight.number()?).unwrap_or(u32::MAX),
         None if count > 1 => 0,
         _ => 100,
     };
-    let port = target.child("port").and_then(|port| port.child("number"));
     Ok(EntryDestination {
         weight,
+        edits: header_edits::read(item)?,
+        ..destination_of(&item.required("destination")?)?
+    })
+}
+
+/// `Destination`: a host, a port and a subset.
+pub(super) fn destination_of(target: &Field<'_>) -> Result<EntryDestination, Fault> {
+    target.only(&["host", "port", "subset"])?;
+    let port = target.child("port");
+    if let Some(port) = &port {
+        port.only(&["number"])?;
+    }
+    let port = port.and_then(|port| port.child("number"));
+    let subset = target.child_text("subset")?;
+    Ok(EntryDestination {
+        weight: 100,
         host: target.required("host")?.text()?.to_ascii_lowercase().into(),
         port: port.map(|port| port.port()).transpose()?,
+        subset: subset.filter(|subset| !subset.is_empty()),
+        edits: Edits::default(),
         path: target.path.clone(),
         line: target.line(),
     })
@@ -230,95 +293,5 @@ fn rewrite(field: &Field<'_>) -> Result<Rewrite, Fault> {
     Ok(Rewrite {
         path: uri.map(PathRewrite::Matched).or(regex),
         authority: field.child_text("authority")?,
-    })
-}
-
-fn redirect(field: &Field<'_>) -> Result<Redirect, Fault> {
-    field.only(&[
-        "uri",
-        "authority",
-        "port",
-        "derivePort",
-        "scheme",
-        "redirectCode",
-    ])?;
-    let scheme = field.child_text("scheme")?;
-    let port = match (field.child("port"), field.child("derivePort")) {
-        (None, None) => RedirectPort::Keep,
-        (Some(port), _) => match (port.port()?, scheme.as_deref()) {
-            // The default port of the scheme is not written.
-            (80, Some("http")) | (443, Some("https")) => RedirectPort::Keep,
-            (number, _) => RedirectPort::Number(number),
-        },
-        (None, Some(derive)) => match derive.text()? {
-            "FROM_PROTOCOL_DEFAULT" => RedirectPort::Keep,
-            "FROM_REQUEST_PORT" => RedirectPort::FromRequest,
-            other => {
-                let fault = format!("`{}` knows no `{other}`", derive.path);
-                return Err(derive.fault(
-                    fault,
-                    "write `FROM_PROTOCOL_DEFAULT` or `FROM_REQUEST_PORT`",
-                ));
-            }
-        },
-    };
-    if !matches!(scheme.as_deref(), None | Some("http" | "https")) {
-        let fault = format!("`{}.scheme` has to be `http` or `https`", field.path);
-        return Err(field.fault(fault, "write one of them"));
-    }
-    let code = field
-        .child("redirectCode")
-        .map_or(Ok(301), |code| code.number())?;
-    let code = match code {
-        301 | 302 | 303 | 307 | 308 => u16::try_from(code).unwrap_or(301),
-        _ => {
-            let fault = format!("`{}.redirectCode` cannot be {code}", field.path);
-            return Err(field.fault(fault, "write 301, 302, 303, 307 or 308"));
-        }
-    };
-    let redirect = Redirect {
-        path: field.child_text("uri")?.map(PathRewrite::Whole),
-        authority: field.child_text("authority")?,
-        scheme,
-        port,
-        code,
-    };
-    let changes = ["uri", "authority", "scheme", "port", "derivePort"];
-    if !changes.iter().any(|name| field.child(name).is_some()) {
-        let fault = format!("`{}` redirects to the same place", field.path);
-        return Err(field.fault(fault, "add `uri`, `authority`, `scheme` or `port`"));
-    }
-    Ok(redirect)
-}
-
-fn respond(field: &Field<'_>) -> Result<Respond, Fault> {
-    const LARGEST: usize = 1 << 20;
-    let status = field.required("status")?;
-    let code = u16::try_from(status.number()?).unwrap_or(0);
-    if !(200..=599).contains(&code) {
-        return Err(status.fault(
-            format!("`{}` cannot be {code}", status.path),
-            "write 200 to 599",
-        ));
-    }
-    let body: Vec<u8> = match field.child("body") {
-        None => Vec::new(),
-        Some(body) => match (body.child_text("string")?, body.child_text("bytes")?) {
-            (Some(text), None) => text.as_bytes().to_vec(),
-            (None, Some(bytes)) => BASE64.decode(bytes.as_bytes()).map_err(|_| {
-                body.fault(format!("`{}.bytes` is no base64", body.path), "encode it")
-            })?,
-            _ => {
-                let fault = format!("`{}` has to hold `string` or `bytes`", body.path);
-                return Err(body.fault(fault, "keep one of them"));
-            }
-        },
-    };
-    if body.len() > LARGEST {
-        return Err(field.fault(format!("`{}.body` is over 1 MB", field.path), "shorten it"));
-    }
-    Ok(Respond {
-        status: code,
-        body: body.into(),
     })
 }

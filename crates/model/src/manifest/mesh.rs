@@ -6,10 +6,11 @@ use std::sync::Arc;
 
 use super::config_map::ConfigMap;
 use super::environment::ConfigFile;
+use super::http_retries::{self, RetrySetting};
 use super::workload::Workload;
 use crate::finding::{Finding, Severity, codes};
 use crate::objects::{Fault, Field, Node, Object, parse};
-use crate::snapshot::{Closure, Normalization};
+use crate::snapshot::{Closure, Normalization, Retries};
 use crate::world::World;
 pub(crate) use authorizer::AuthorizerEntry;
 
@@ -24,6 +25,8 @@ pub(crate) struct Mesh {
     pub(crate) normalization: Normalization,
     /// `defaultConfig.gatewayTopology.numTrustedProxies`, or what the gateway's pods say instead.
     pub(crate) trusted_hops: usize,
+    /// `defaultHttpRetryPolicy`: retries of routes that say nothing of them.
+    pub(crate) retries: Option<Arc<Retries>>,
     /// External authorizers among `extensionProviders`.
     pub(crate) authorizers: Vec<AuthorizerEntry>,
     /// Set when a part that every decision rests on cannot be read.
@@ -38,6 +41,7 @@ impl Mesh {
             trust_domains: vec!["cluster.local".into()],
             normalization: Normalization::Base,
             trusted_hops: 0,
+            retries: Some(Arc::new(Retries::istio_default())),
             authorizers: Vec::new(),
             closed: None,
         }
@@ -121,6 +125,18 @@ pub(crate) fn mesh(world: &World, findings: &mut Vec<Finding>) -> Mesh {
                 ..*fault
             },
         ),
+    }
+    if let Some(policy) = top.child("defaultHttpRetryPolicy") {
+        mesh.retries = match http_retries::read(&policy, findings) {
+            Ok(RetrySetting::Given(retries)) => Some(retries),
+            Ok(RetrySetting::Off) => None,
+            Ok(RetrySetting::Default) => mesh.retries,
+            // Nobody is let in by it: requests are sent once until it can be read.
+            Err(fault) => {
+                findings.push(*fault);
+                None
+            }
+        };
     }
     mesh
 }

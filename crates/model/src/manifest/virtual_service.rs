@@ -8,7 +8,7 @@ use super::http_route::{self, EntryAction};
 use crate::finding::{Finding, Severity, codes};
 use crate::names::HostPattern;
 use crate::objects::{Fault, Field, Node, Object};
-use crate::snapshot::{Closure, RouteInfo, RouteMatch, TextMatch};
+use crate::snapshot::{Closure, Cors, RouteInfo, RouteMatch, TextMatch};
 use crate::world::Key;
 
 /// A VirtualService.
@@ -40,8 +40,13 @@ pub(crate) enum Visibility {
 #[derive(Clone, Debug)]
 pub(crate) struct HttpEntry {
     pub(crate) info: Arc<RouteInfo>,
+    /// The VirtualService whose namespace completes the names in it: the delegate's for what a
+    /// delegate says.
+    pub(crate) scope: Arc<Object>,
     /// Alternatives; none matches every request.
     pub(crate) matches: Vec<EntryMatch>,
+    /// Which pages of other origins may call.
+    pub(crate) cors: Option<Arc<Cors>>,
     pub(crate) action: EntryAction,
 }
 
@@ -50,6 +55,8 @@ pub(crate) struct HttpEntry {
 pub(crate) struct EntryMatch {
     /// Conditions on the request.
     pub(crate) conditions: RouteMatch,
+    /// `ignoreUriCase`, whether or not there is a `uri`.
+    pub(crate) ignore_uri_case: bool,
     /// `gateways`: only there.
     pub(crate) gateways: Vec<Key>,
     /// `sourceLabels` of the gateway.
@@ -93,8 +100,9 @@ impl VirtualService {
         let export_to = spec.texts("exportTo")?;
         self.visibility = visibility(&export_to, namespace);
         for (index, entry) in spec.child_items("http")?.iter().enumerate() {
+            let matches = entry_matches(entry, namespace, findings);
             self.http
-                .push(http_entry(entry, index, namespace, findings));
+                .push(http_entry(object, entry, index, matches, findings));
         }
         for streams in ["tls", "tcp"] {
             if let Some(field) = spec.child(streams) {
@@ -217,10 +225,34 @@ fn virtual_host(field: &Field<'_>, namespace: &str) -> Result<HostPattern, Fault
     })
 }
 
-fn http_entry(
+/// `match` of an entry.
+fn entry_matches(
+    field: &Field<'_>,
+    namespace: &Arc<str>,
+    findings: &mut Vec<Finding>,
+) -> Vec<EntryMatch> {
+    match field.child_items("match") {
+        Ok(list) => {
+            let read = |item: &Field<'_>| {
+                let (mut entry, fault) = http_match::read(item, namespace, findings);
+                entry.closed = fault.map(|fault| close(fault, findings));
+                entry
+            };
+            list.iter().map(read).collect()
+        }
+        Err(fault) => vec![EntryMatch {
+            closed: Some(close(fault, findings)),
+            ..EntryMatch::default()
+        }],
+    }
+}
+
+/// Reads an entry of `http` under its matches. What cannot be read is closed.
+pub(crate) fn http_entry(
+    scope: &Arc<Object>,
     field: &Field<'_>,
     index: usize,
-    namespace: &Arc<str>,
+    matches: Vec<EntryMatch>,
     findings: &mut Vec<Finding>,
 ) -> HttpEntry {
     let name = field
@@ -233,37 +265,33 @@ fn http_entry(
         place: field.object.at(field.line()),
         name: name.map_or_else(|| format!("http[{index}]").into(), Arc::from),
     });
-    let mut close = |mut fault: Fault| {
-        if fault.code == codes::FIELD || fault.code == codes::UNKNOWN_FIELD {
-            fault.code = codes::ROUTE_CLOSED;
-        }
-        let closure = Arc::new(Closure::of(&fault));
-        findings.push(*fault);
-        closure
+    let uris: Vec<_> = matches
+        .iter()
+        .map(|one| one.conditions.uri.as_ref())
+        .collect();
+    let read = http_route::cors(field).and_then(|cors| {
+        let action = http_route::read(field, &uris, findings)?;
+        Ok((cors, action))
+    });
+    let (cors, action) = match read {
+        Ok(read) => read,
+        Err(fault) => (None, EntryAction::Closed(close(fault, findings))),
     };
-    let matches = match field.child_items("match") {
-        Ok(list) => {
-            let read = |item: &Field<'_>| {
-                let (mut entry, fault) = http_match::read(item, namespace);
-                entry.closed = fault.map(&mut close);
-                entry
-            };
-            list.iter().map(read).collect()
-        }
-        Err(fault) => vec![EntryMatch {
-            closed: Some(close(fault)),
-            ..EntryMatch::default()
-        }],
-    };
-    let mut warnings = Vec::new();
-    let action = match http_route::read(field, &mut warnings) {
-        Ok(action) => action,
-        Err(fault) => EntryAction::Closed(close(fault)),
-    };
-    findings.append(&mut warnings);
     HttpEntry {
         info,
+        scope: Arc::clone(scope),
         matches,
+        cors,
         action,
     }
+}
+
+/// Reports what closes a route.
+fn close(mut fault: Fault, findings: &mut Vec<Finding>) -> Arc<Closure> {
+    if fault.code == codes::FIELD || fault.code == codes::UNKNOWN_FIELD {
+        fault.code = codes::ROUTE_CLOSED;
+    }
+    let closure = Arc::new(Closure::of(&fault));
+    findings.push(*fault);
+    closure
 }

@@ -11,7 +11,7 @@ mod yaml;
 
 use std::sync::Arc;
 
-pub(crate) use field::{Fault, Field, closest, duration};
+pub(crate) use field::{Fault, Field, closest, duration, nearest};
 pub(crate) use node::{Node, Value};
 pub(crate) use object::{Object, string_map};
 pub(crate) use placeholder::placeholders;

@@ -40,8 +40,8 @@ pub use policy::{
 };
 pub use provider::{Provider, ProviderClient, ProviderConnector, ProviderPassword};
 pub use route::{
-    ClaimTest, HeaderMatch, HeaderTest, Redirect, RedirectPort, Respond, Route, RouteAction,
-    RouteInfo, RouteMatch, UriMatch,
+    ClaimTest, HeaderMatch, HeaderTest, PseudoHeader, PseudoTest, Redirect, RedirectPort, Respond,
+    Route, RouteAction, RouteInfo, RouteMatch, UriMatch,
 };
 pub use stream::{StreamDestination, StreamRoute};
 pub use text::{PathTemplate, Regex, TextMatch, TextPattern};

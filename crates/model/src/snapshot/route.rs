@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::closure::Closure;
 use super::cors::Cors;
-use super::forward::{Forward, PathRewrite};
+use super::forward::{Forward, HeaderEdits, PathRewrite};
 use super::mesh::HeaderName;
 use super::text::TextMatch;
 use crate::names::{ObjectRef, Place};
@@ -46,6 +46,8 @@ pub struct RouteMatch {
     pub authority: Option<TextMatch>,
     /// Conditions on headers, `withoutHeaders` included.
     pub headers: Vec<HeaderTest>,
+    /// Conditions on the first line that are written as conditions on headers.
+    pub pseudo: Vec<PseudoTest>,
     /// Conditions on query parameters.
     pub query: Vec<(Arc<str>, TextMatch)>,
     /// Conditions on claims of the verified token: `@request.auth.claims`. No token, no match.
@@ -75,6 +77,30 @@ pub struct ClaimTest {
     pub value: TextMatch,
     /// From `withoutHeaders`: the condition must not hold.
     pub negate: bool,
+}
+
+/// A condition on a pseudo-header.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PseudoTest {
+    /// Which.
+    pub which: PseudoHeader,
+    /// What its value must be.
+    pub value: TextMatch,
+    /// From `withoutHeaders`: the condition must not hold.
+    pub negate: bool,
+}
+
+/// A part of the request's first line under its name of HTTP/2.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PseudoHeader {
+    /// `:method`.
+    Method,
+    /// `:path`: path and query.
+    Path,
+    /// `:authority`: the whole `Host`, port included.
+    Authority,
+    /// `:scheme`.
+    Scheme,
 }
 
 /// A condition on one header.
@@ -127,6 +153,8 @@ pub struct Redirect {
     pub port: RedirectPort,
     /// 301, 302, 303, 307 or 308.
     pub code: u16,
+    /// Edits of the answer's headers.
+    pub headers: HeaderEdits,
 }
 
 /// Port of a redirect.
@@ -147,4 +175,6 @@ pub struct Respond {
     pub status: u16,
     /// Body, at most 1 MB.
     pub body: Arc<[u8]>,
+    /// Edits of the answer's headers.
+    pub headers: HeaderEdits,
 }

@@ -51,8 +51,8 @@ pub(crate) struct Headers<'a> {
     pub(crate) removed: &'a [HeaderName],
     /// … set, then …
     pub(crate) set: &'a [(HeaderName, HeaderValue)],
-    /// … edited by the route.
-    pub(crate) edits: Option<&'a HeaderEdits>,
+    /// … edited, one after the other, by what the route says.
+    pub(crate) edits: [Option<&'a HeaderEdits>; 2],
 }
 
 impl<'a> Headers<'a> {
@@ -61,7 +61,7 @@ impl<'a> Headers<'a> {
             received,
             removed: &[],
             set: &[],
-            edits: None,
+            edits: [None; 2],
         }
     }
 
@@ -75,21 +75,29 @@ impl<'a> Headers<'a> {
                 .filter(move |(other, _)| other == name)
                 .map(|(_, value)| value)
         };
-        let (sets, adds, removes): (&[_], &[_], &[_]) = match self.edits {
-            Some(edits) => (&edits.set, &edits.add, &edits.remove),
-            None => (&[], &[], &[]),
+        let is_in =
+            |list: &[(HeaderName, HeaderValue)]| list.iter().any(|(other, _)| other == name);
+        let replaces = |edits: Option<&HeaderEdits>| {
+            edits.is_some_and(|edits| is_in(&edits.set) || edits.remove.contains(name))
         };
-        let edited = sets.iter().any(|(other, _)| other == name) || removes.contains(name);
-        let replaced = edited || self.set.iter().any(|(other, _)| other == name);
-        let dropped = replaced || self.removed.contains(name);
-        let received = (!dropped).then(|| self.received.get_all(name).iter());
-        let set = (!edited).then(|| named(self.set));
+        let [first, second] = self.edits;
+        // What a later change replaces is gone with everything before it.
+        let first_is_gone = replaces(second);
+        let set_is_gone = first_is_gone || replaces(first);
+        let received_is_gone = set_is_gone || is_in(self.set) || self.removed.contains(name);
+        let received = (!received_is_gone).then(|| self.received.get_all(name).iter());
+        let set = (!set_is_gone).then(|| named(self.set));
+        let edited = move |edits: Option<&'a HeaderEdits>| {
+            edits
+                .into_iter()
+                .flat_map(move |edits| named(&edits.set).chain(named(&edits.add)))
+        };
         received
             .into_iter()
             .flatten()
             .chain(set.into_iter().flatten())
-            .chain(named(sets))
-            .chain(named(adds))
+            .chain(edited(first.filter(|_| !first_is_gone)))
+            .chain(edited(second))
     }
 }
 
@@ -138,27 +146,32 @@ impl<'a> View<'a> {
     /// A claim as text values: a string, the strings of a list, or the words of a claim that is
     /// a list in disguise.
     pub(crate) fn claim<T: AsRef<str>>(&self, path: &[T]) -> Option<Vec<Cow<'a, str>>> {
-        use serde_json::Value;
+        claim(self.token?, path)
+    }
+}
 
-        let (first, rest) = path.split_first()?;
-        let mut value = self.token?.claims().get(first.as_ref())?;
-        for name in rest {
-            value = value.as_object()?.get(name.as_ref())?;
+/// A claim of a token as text values; see [`View::claim`].
+pub(crate) fn claim<'a, T: AsRef<str>>(token: &'a Token, path: &[T]) -> Option<Vec<Cow<'a, str>>> {
+    use serde_json::Value;
+
+    let (first, rest) = path.split_first()?;
+    let mut value = token.claims().get(first.as_ref())?;
+    for name in rest {
+        value = value.as_object()?.get(name.as_ref())?;
+    }
+    match value {
+        Value::String(text) if rest.is_empty() && is_space_delimited(first.as_ref()) => {
+            Some(text.split_ascii_whitespace().map(Cow::Borrowed).collect())
         }
-        match value {
-            Value::String(text) if rest.is_empty() && is_space_delimited(first.as_ref()) => {
-                Some(text.split_ascii_whitespace().map(Cow::Borrowed).collect())
-            }
-            Value::String(text) => Some(vec![Cow::Borrowed(text)]),
-            Value::Array(values) => Some(
-                values
-                    .iter()
-                    .filter_map(Value::as_str)
-                    .map(Cow::Borrowed)
-                    .collect(),
-            ),
-            _ => None,
-        }
+        Value::String(text) => Some(vec![Cow::Borrowed(text)]),
+        Value::Array(values) => Some(
+            values
+                .iter()
+                .filter_map(Value::as_str)
+                .map(Cow::Borrowed)
+                .collect(),
+        ),
+        _ => None,
     }
 }
 
@@ -199,7 +212,7 @@ mod tests {
             received: &received,
             removed: &removed,
             set: &set,
-            edits: Some(&edits),
+            edits: [Some(&edits), None],
         };
         let values = |header| {
             headers
@@ -212,5 +225,34 @@ mod tests {
         assert_eq!(values("c"), ["added"]);
         assert_eq!(values("d"), ["edit"]);
         assert_eq!(values("e"), ["set", "added"]);
+    }
+
+    #[test]
+    fn later_edits_replace_earlier_ones() {
+        let mut received = HeaderMap::new();
+        received.insert(name("a"), value("received"));
+        let first = HeaderEdits {
+            remove: Vec::new(),
+            set: vec![(name("a"), value("1")), (name("b"), value("1"))],
+            add: vec![(name("c"), value("1"))],
+        };
+        let second = HeaderEdits {
+            remove: vec![name("b")],
+            set: vec![(name("a"), value("2"))],
+            add: vec![(name("c"), value("2"))],
+        };
+        let headers = Headers {
+            edits: [Some(&first), Some(&second)],
+            ..Headers::of(&received)
+        };
+        let values = |header| {
+            headers
+                .values(&name(header))
+                .map(|value| value.to_str().unwrap())
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(values("a"), ["2"]);
+        assert_eq!(values("b"), Vec::<&str>::new());
+        assert_eq!(values("c"), ["1", "2"]);
     }
 }

@@ -10,7 +10,7 @@ use percent_encoding::percent_decode_str;
 use crate::authorization::Headers;
 
 /// What has changed so far.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Changes {
     pub(super) set: Vec<(HeaderName, HeaderValue)>,
     pub(super) removed: Vec<HeaderName>,
@@ -57,7 +57,7 @@ impl Changes {
     pub(super) fn over<'a>(
         &'a self,
         received: &'a HeaderMap,
-        edits: Option<&'a HeaderEdits>,
+        edits: [Option<&'a HeaderEdits>; 2],
     ) -> Headers<'a> {
         Headers {
             received,

@@ -143,10 +143,7 @@ fn go_on<'s>(
         Answer::Exempt(known) => return Ok(known),
         Answer::Session(known) => return Ok(Some(known)),
         Answer::OwnPage => {
-            let serve = Serve {
-                what: Served::Login(login),
-                permit: None,
-            };
+            let serve = Serve::plain(Served::Login(login), None);
             let reason = Reason::Default(DefaultReason::LoginPage);
             return Err(End::boxed(Outcome::Serve(serve), reason));
         }

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use http::header::HOST;
 use model::Snapshot;
 use model::snapshot::{
-    Closure, Forward, HeaderEdits, PlayedBy, Rewrite, Route, RouteMatch, UserHeader, Weighted,
+    Closure, Destination, Forward, HeaderEdits, Mirror, PlayedBy, Rewrite, Route, RouteMatch,
+    UserHeader, Weighted,
 };
 
 use super::changes::Changes;
@@ -16,7 +17,9 @@ use super::login::Known;
 use super::token::{self, Tokens};
 use super::{End, go_on};
 use crate::authorization::{self, View};
-use crate::decision::{DefaultReason, Outcome, Permit, Reason, Refusal, Serve, Served, Stage};
+use crate::decision::{
+    self, DefaultReason, Outcome, Permit, Reason, Refusal, Serve, Served, Stage,
+};
 use crate::recorder::Recorder;
 use crate::request::{Request, join};
 use crate::route;
@@ -65,6 +68,8 @@ pub(super) struct Forwarding<'a> {
     pub(super) identified: Option<Identified>,
     /// The token that the gateway accepted.
     pub(super) token: Option<&'a Arc<Token>>,
+    /// What the answer tells a page of another origin.
+    pub(super) cors: Option<Box<HeaderEdits>>,
 }
 
 impl Forwarding<'_> {
@@ -85,6 +90,7 @@ impl Forwarding<'_> {
             user,
             identified,
             token,
+            cors,
         } = self;
         let head = request.head();
         let chosen = pick(forward, head.draw);
@@ -98,7 +104,7 @@ impl Forwarding<'_> {
         if let Some(verdict) = authorization::closed(&destination.policies) {
             go_on(verdict)?;
         }
-        let edits = Some(&forward.request_headers);
+        let edits = edits_of(forward, weighted);
         let own_token = token::judge(
             &destination.authentication,
             tokens,
@@ -127,6 +133,16 @@ impl Forwarding<'_> {
             rule @ Reason::Rule { .. } => rule,
         };
 
+        let mirrors = Copies {
+            request,
+            principal: &snapshot.identity().principal,
+            tokens,
+            path: &path,
+            authority: authority.as_deref().unwrap_or(request.authority()),
+            changes: &changes,
+            edits,
+        }
+        .of(forward);
         let query = changes.query(request.query());
         let is_verbatim = matches!(path, Cow::Borrowed(_))
             && request.is_verbatim()
@@ -146,6 +162,8 @@ impl Forwarding<'_> {
                 let accepted = token.or(own_token);
                 accepted.map(|token| Identified::Bearer(Arc::clone(token)))
             }),
+            cors,
+            mirrors,
         };
         let what = match &destination.played_by {
             PlayedBy::Upstream => return Ok((Outcome::Forward(permit), reason)),
@@ -154,14 +172,95 @@ impl Forwarding<'_> {
             PlayedBy::Whoami => Served::Whoami,
             PlayedBy::Nobody(closure) => return Err(closed_door(closure)),
         };
-        Ok((
-            Outcome::Serve(Serve {
-                what,
-                permit: Some(permit),
-            }),
-            reason,
-        ))
+        Ok((Outcome::Serve(Serve::plain(what, Some(permit))), reason))
     }
+}
+
+/// Ends a request that is to fail on purpose.
+pub(super) fn injected(forward: &Forward, draw: u32) -> Result<(), Box<End>> {
+    let abort = forward.fault.as_ref().and_then(|fault| fault.abort);
+    match abort {
+        // Turned, so that it does not hang together with the destination or the delay.
+        Some((abort, share)) if share.includes(draw.rotate_right(24)) => {
+            let serve = Serve {
+                delay: decision::delay(forward, draw),
+                ..Serve::plain(Served::Fault(abort), None)
+            };
+            Err(End::by_default(
+                Outcome::Serve(serve),
+                DefaultReason::InjectedFault,
+            ))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// A request as copies of it are.
+struct Copies<'a> {
+    request: &'a Request<'a>,
+    principal: &'a str,
+    tokens: Tokens<'a>,
+    path: &'a str,
+    authority: &'a str,
+    changes: &'a Changes,
+    edits: [Option<&'a HeaderEdits>; 2],
+}
+
+impl Copies<'_> {
+    /// Which mirrors get one: those that are drawn, and whose own rules let the request in. What
+    /// they answer is thrown away, but what they do is not.
+    fn of(&self, forward: &Forward) -> Vec<usize> {
+        // Turned, so that mirrors do not hang together with the destination that was drawn.
+        let draw = self.request.head().draw.rotate_right(16);
+        let mirrors = forward.mirrors.iter().enumerate();
+        mirrors
+            .filter(|(_, mirror)| mirror.share.includes(draw) && self.may_enter(mirror))
+            .map(|(number, _)| number)
+            .collect()
+    }
+
+    fn may_enter(&self, mirror: &Mirror) -> bool {
+        let Destination {
+            policies,
+            authentication,
+            target_port,
+            ..
+        } = &*mirror.destination;
+        if authorization::closed(policies).is_some() {
+            return false;
+        }
+        let head = self.request.head();
+        let mut changes = self.changes.clone();
+        let judged = token::judge(
+            authentication,
+            self.tokens,
+            self.request,
+            (&mut changes, self.edits),
+            Stage::Destination,
+            &mut Recorder::nobody(),
+        );
+        let Ok(token) = judged else { return false };
+        let view = View {
+            method: head.method.as_str(),
+            path: self.path,
+            authority: self.authority,
+            headers: changes.over(head.headers, self.edits),
+            token: token.map(|token| &**token),
+            principal: Some(self.principal),
+            connection: None,
+            remote_ip: head.client,
+            port: *target_port,
+        };
+        let stage = Stage::Destination;
+        let verdict = authorization::judge(policies, &view, stage, &mut Recorder::nobody());
+        go_on(verdict).is_ok()
+    }
+}
+
+/// Edits of the request in the order in which they run: those of the chosen destination, then the
+/// route's.
+fn edits_of<'f>(forward: &'f Forward, weighted: &'f Weighted) -> [Option<&'f HeaderEdits>; 2] {
+    [&weighted.request_headers, &forward.request_headers].map(Some)
 }
 
 /// A destination by its weight: its number.
@@ -216,9 +315,7 @@ fn label(token: &Token) -> Arc<str> {
 mod tests {
     use std::collections::BTreeMap;
 
-    use model::snapshot::{
-        Authentication, Destination, Endpoints, PolicySet, ServiceRef, UpstreamProtocol,
-    };
+    use model::snapshot::{Authentication, Endpoints, PolicySet, ServiceRef, UpstreamProtocol};
 
     use super::*;
 

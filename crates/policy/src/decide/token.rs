@@ -3,14 +3,15 @@
 use std::fmt::Write;
 use std::sync::Arc;
 
-use http::header::{ACCESS_CONTROL_REQUEST_METHOD, AUTHORIZATION, COOKIE, ORIGIN};
-use http::{HeaderValue, Method};
+use http::HeaderValue;
+use http::header::{AUTHORIZATION, COOKIE};
 use model::names::{Duration, Timestamp};
 use model::snapshot::{Authentication, HeaderEdits, JwtRule, TokenLocation};
 use percent_encoding::percent_decode_str;
 use serde_json::Value;
 
 use super::changes::{Changes, is_parameter};
+use super::cors::is_preflight;
 use crate::authorization::Headers;
 use crate::decision::{Stage, Step};
 use crate::recorder::Recorder;
@@ -35,13 +36,14 @@ pub(super) fn judge<'a>(
     authentication: &Authentication,
     tokens: Tokens<'a>,
     request: &Request<'_>,
-    (changes, edits): (&mut Changes, Option<&HeaderEdits>),
+    (changes, edits): (&mut Changes, [Option<&HeaderEdits>; 2]),
     stage: Stage,
     recorder: &mut Recorder<'_>,
 ) -> Result<Option<&'a Arc<Token>>, TokenFault> {
     if authentication.rules.is_empty() {
         return Ok(None);
     }
+    // A preflight carries no credentials, so none are asked of it here.
     let judged = if is_preflight(request) {
         Ok(None)
     } else {
@@ -77,14 +79,6 @@ pub(super) fn judge<'a>(
     Ok(Some(token))
 }
 
-/// CORS §3.2.2: a preflight carries no credentials, so none are asked of it here.
-fn is_preflight(request: &Request<'_>) -> bool {
-    let head = request.head();
-    *head.method == Method::OPTIONS
-        && head.headers.contains_key(ORIGIN)
-        && head.headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD)
-}
-
 struct Accepted<'r, 'a> {
     token: &'a Arc<Token>,
     rule: &'r JwtRule,
@@ -97,7 +91,7 @@ fn accept<'r, 'a>(
     rules: &'r [JwtRule],
     tokens: Tokens<'a>,
     request: &Request<'_>,
-    (changes, edits): (&Changes, Option<&HeaderEdits>),
+    (changes, edits): (&Changes, [Option<&HeaderEdits>; 2]),
     stage: Stage,
 ) -> Result<Option<Accepted<'r, 'a>>, TokenFault> {
     let Tokens { injected, bearer } = tokens;

@@ -1,6 +1,8 @@
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use model::names::Timestamp;
-use model::snapshot::{Normalization, PathRewrite, Redirect, RedirectPort, Regex, Rewrite};
+use model::snapshot::{
+    HeaderEdits, Normalization, PathRewrite, Redirect, RedirectPort, Regex, Rewrite,
+};
 
 use super::*;
 use crate::request::RequestHead;
@@ -44,7 +46,9 @@ fn prefix(text: &str) -> TextMatch {
 #[test]
 fn paths_match_by_bytes() {
     let fits = |wanted: &RouteMatch, target: &str| {
-        with_request("h", target, |request| fits(wanted, request))
+        with_request("h", target, |request| {
+            fits(wanted, request, Sight::of(request))
+        })
     };
     let dex = uri(prefix("/dex"), false);
     assert!(fits(&dex, "/dexfoo"));
@@ -69,7 +73,7 @@ fn paths_match_by_bytes() {
 fn the_other_conditions_all_have_to_hold() {
     let fits = |wanted: RouteMatch| {
         with_request("Kf.example.com:80", "/p?k&e=&a=1&a=2", |request| {
-            fits(&wanted, request)
+            fits(&wanted, request, Sight::of(request))
         })
     };
     let exact = |text: &str| TextMatch::Exact(text.into());
@@ -190,6 +194,7 @@ fn redirects_are_absolute() {
         authority: None,
         scheme: None,
         port: RedirectPort::Keep,
+        headers: HeaderEdits::default(),
         code: 301,
     };
     let to = |redirect: Redirect, authority: &str, target: &str| {

@@ -187,6 +187,9 @@ pub struct Expectation {
     /// must not get.
     #[serde(default)]
     pub headers: BTreeMap<String, Option<String>>,
+    /// Headers of the answer, as the route makes them; `null` for one that it must not have.
+    #[serde(default)]
+    pub answer_headers: BTreeMap<String, Option<String>>,
     /// How the log calls the user.
     pub user: Option<String>,
     /// The route's object, `VirtualService namespace/name`.
@@ -250,6 +253,10 @@ pub enum LocalService {
     Whoami,
     /// The route itself.
     Response,
+    /// What a browser asks before a request to another origin.
+    Preflight,
+    /// A failure made on purpose.
+    Fault,
 }
 
 /// A refusal.

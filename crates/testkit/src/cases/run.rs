@@ -6,6 +6,7 @@ use std::sync::Arc;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use model::Snapshot;
 use model::names::Timestamp;
+use model::snapshot::HeaderEdits;
 use policy::decision::{Decision, DefaultReason, Served, SignInAnswer};
 use policy::request::FoldedNames;
 use policy::session::PersonParts;
@@ -100,6 +101,41 @@ fn run_one(
         _ => None,
     };
     compare_permit(expect, permit, &headers, compare);
+    compare_answer(expect, &decision.outcome, compare);
+}
+
+/// Headers that the route adds to an answer, on top of none.
+fn compare_answer(expect: &Expectation, outcome: &Outcome, compare: &mut Compare<'_>) {
+    if expect.answer_headers.is_empty() {
+        return;
+    }
+    let mut headers = HeaderMap::new();
+    let mut edit = |edits: &HeaderEdits| apply(&mut headers, edits);
+    match outcome {
+        Outcome::Forward(permit) => permit.response_headers().for_each(&mut edit),
+        Outcome::Redirect(redirection) => redirection.edits.iter().for_each(&mut edit),
+        Outcome::Serve(serve) => {
+            let permit = serve.permit.iter().flat_map(Permit::response_headers);
+            permit.chain(&serve.edits).for_each(&mut edit);
+        }
+        Outcome::SignIn(_) | Outcome::Refuse(_) => {}
+    }
+    for (name, wanted) in &expect.answer_headers {
+        compare.debug(
+            &format!("answer header `{name}`"),
+            wanted,
+            &joined(&headers, name),
+        );
+    }
+}
+
+fn joined(headers: &HeaderMap, name: &str) -> Option<String> {
+    let values: Vec<_> = headers
+        .get_all(name)
+        .iter()
+        .map(|value| String::from_utf8_lossy(value.as_bytes()))
+        .collect();
+    (!values.is_empty()).then(|| values.join(","))
 }
 
 fn now(request: &RequestCase) -> Timestamp {
@@ -245,6 +281,8 @@ fn outcome(outcome: &Outcome) -> ExpectedOutcome {
             Served::Provider(_) => LocalService::Provider,
             Served::Whoami => LocalService::Whoami,
             Served::Response(_) => LocalService::Response,
+            Served::Preflight => LocalService::Preflight,
+            Served::Fault(_) => LocalService::Fault,
         }),
         Outcome::Refuse(refusal) => ExpectedOutcome::Refuse(match refusal {
             Refusal::NoRoute => ExpectedRefusal::NoRoute,
@@ -298,13 +336,7 @@ fn compare_permit(
         .map(|permit| upstream_headers(permit, received))
         .unwrap_or_default();
     for (name, wanted) in &expect.headers {
-        let values: Vec<_> = headers
-            .get_all(&**name)
-            .iter()
-            .map(|value| String::from_utf8_lossy(value.as_bytes()))
-            .collect();
-        let got = (!values.is_empty()).then(|| values.join(","));
-        compare.debug(&format!("header `{name}`"), wanted, &got);
+        compare.debug(&format!("header `{name}`"), wanted, &joined(&headers, name));
     }
 }
 
@@ -318,17 +350,24 @@ fn upstream_headers(permit: &Permit, received: &HeaderMap) -> HeaderMap {
         headers.insert(name.clone(), value.clone());
     }
     for edits in permit.request_headers() {
-        for name in &edits.remove {
-            headers.remove(name);
-        }
-        for (name, value) in &edits.set {
-            headers.insert(name.clone(), value.clone());
-        }
-        for (name, value) in &edits.add {
-            headers.append(name.clone(), value.clone());
-        }
+        apply(&mut headers, edits);
+    }
+    if let Some(authority) = permit.authority() {
+        headers.extend(HeaderValue::from_str(authority).map(|value| (http::header::HOST, value)));
     }
     headers
+}
+
+fn apply(headers: &mut HeaderMap, edits: &HeaderEdits) {
+    for name in &edits.remove {
+        headers.remove(name);
+    }
+    for (name, value) in &edits.set {
+        headers.insert(name.clone(), value.clone());
+    }
+    for (name, value) in &edits.add {
+        headers.append(name.clone(), value.clone());
+    }
 }
 
 struct Compare<'a> {

@@ -126,9 +126,10 @@ fn an_invalid_request_authentication_closes_what_it_selects() {
 #[test]
 fn a_route_that_cannot_be_served_as_written_is_closed_where_it_stands() {
     let entries = [
-        "  - {match: [{uri: {prefix: /x}}], delegate: {name: d}}",
-        "  - {match: [{uri: {prefix: /x}}], fault: {abort: {httpStatus: 500}}, route: [{destination: {host: web}}]}",
-        "  - {match: [{uri: {prefix: /x}}], route: [{destination: {host: web, subset: v1}}]}",
+        "  - {match: [{uri: {prefix: /x}}], delegate: {name: d}, route: [{destination: {host: web}}]}",
+        "  - {match: [{uri: {prefix: /x}}], delegate: {}}",
+        "  - {match: [{uri: {prefix: /x}}], fault: {abort: {httpStatus: 500}}, redirect: {uri: /y}}",
+        "  - {match: [{uri: {prefix: /x}}], route: [{destination: {host: web, subsets: v1}}]}",
         "  - {match: [{uri: {prefix: /x}}], redirect: {uri: /y}, route: [{destination: {host: web}}]}",
         "  - {match: [{uri: {prefix: /x}}], redirect: {uri: /y, redirectCode: 304}}",
         "  - {match: [{uri: {prefix: /x}}], redirect: {}}",
@@ -136,7 +137,7 @@ fn a_route_that_cannot_be_served_as_written_is_closed_where_it_stands() {
         "  - {match: [{uri: {prefix: /x}}], directResponse: {status: 99}}",
         "  - {match: [{uri: {prefix: /x}}], rout: [{destination: {host: web}}]}",
         "  - {match: [{uri: {prefix: /x}}], headers: {request: {set: {a: '%REQ(b)%'}}}, route: [{destination: {host: web}}]}",
-        "  - {match: [{uri: {prefix: /x}, headers: {'@request.auth.claims.a': {exact: b}}}], route: [{destination: {host: web}}]}",
+        "  - {match: [{uri: {prefix: /x}, headers: {'@request.auth.a': {exact: b}}}], route: [{destination: {host: web}}]}",
         "  - {match: [{uri: {prefix: /x}, ur: {prefix: /}}], route: [{destination: {host: web}}]}",
     ];
     for entry in entries {

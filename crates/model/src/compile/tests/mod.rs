@@ -1,6 +1,7 @@
 //! Whole trees: the stock installation, the seeds, and small ones that break.
 
 mod closing;
+mod delegates;
 mod linking;
 mod policies;
 mod routes;

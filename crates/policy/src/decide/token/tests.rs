@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use http::{HeaderMap, HeaderName};
+use http::{HeaderMap, HeaderName, Method};
 use model::names::{ObjectRef, Place};
 use model::snapshot::{ClaimHeader, KeySource, Normalization, PolicyInfo};
 use serde_json::json;
@@ -79,7 +79,7 @@ fn judged(rules: Vec<JwtRule>, target: &str, sent: &[(&str, &str)], bearer: &Bea
             bearer,
         },
         &request,
-        (&mut changes, None),
+        (&mut changes, [None; 2]),
         Stage::Gateway,
         &mut Recorder::nobody(),
     );
