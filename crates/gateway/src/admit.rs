@@ -31,6 +31,11 @@ pub(crate) async fn answer(
     let busy = Busy::begin(&peer.pulse);
     let method = parts.method.clone();
     let mut entry = Entry::open(&worker.recorder, busy, now, method, peer.address);
+    if worker.is_overloaded() {
+        let asker = Asker::early(&parts);
+        entry.became = Became::Shed;
+        return body.unwanted(answer::overloaded(&asker, entry));
+    }
     let mut facts = match facts::gather(&mut parts, &peer, &worker, &view) {
         Ok(facts) => facts,
         Err(unclear) => return body.unwanted(answer::unclear(unclear, entry)),
@@ -39,6 +44,9 @@ pub(crate) async fn answer(
     entry.target = parts.uri.path_and_query().cloned();
     entry.request_id = Some(facts.request_id.clone());
     entry.client = facts.client;
+    if facts.extended {
+        entry.method = parts.method.clone();
+    }
 
     let snapshot = &view.world.snapshot;
     let decision = {
@@ -58,7 +66,9 @@ pub(crate) async fn answer(
             let redirection = Redirection::plain(location, 301);
             return body.unwanted(answer::redirection(&redirection, entry));
         }
-        if let Some(file) = answer::asset(&parts) {
+        if let Some(file) = answer::asset(&parts)
+            && !facts.extended
+        {
             return body.unwanted(answer::file(file, entry));
         }
         let sessions = worker.sessions();
@@ -85,6 +95,10 @@ pub(crate) async fn answer(
     match decision.outcome {
         Outcome::Forward(permit) => {
             proxy::forward(worker, view, facts, permit, parts, body, entry).await
+        }
+        // Nothing in this process is a WebSocket, and any 200 would say that one stands.
+        Outcome::Serve(_) if facts.extended => {
+            body.unwanted(answer::unclear(facts::Unclear::Connect, entry))
         }
         Outcome::Serve(serve) => {
             Box::pin(local::serve(worker, view, facts, serve, parts, body, entry)).await

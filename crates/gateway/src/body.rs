@@ -1,18 +1,20 @@
 //! Bodies on their way through: never gathered, never boxed.
 
-use std::cell::Cell;
+mod upload;
+
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
-use std::rc::Rc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use model::names::Duration;
-use tokio::time::{Instant, Sleep};
+use tokio::time::Sleep;
+
+pub(crate) use upload::{ClientBody, Streaming, Tape, Upload};
 
 use crate::listen::Busy;
 use crate::proxy::Lease;
@@ -48,6 +50,8 @@ pub(crate) enum BodyFault {
     Stalled,
     /// The route's timeout passed.
     Timeout,
+    /// Another attempt took over.
+    Superseded,
 }
 
 impl fmt::Display for BodyFault {
@@ -56,117 +60,12 @@ impl fmt::Display for BodyFault {
             Self::Wire(error) => error.fmt(f),
             Self::Stalled => f.write_str("the client sent nothing for too long"),
             Self::Timeout => f.write_str("the route's timeout passed"),
+            Self::Superseded => f.write_str("another attempt took over"),
         }
     }
 }
 
 impl std::error::Error for BodyFault {}
-
-/// How far a request body got.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Upload {
-    /// Not all of it was handed on.
-    Running,
-    /// All of it was.
-    Done,
-    /// The client stood still.
-    Stalled,
-    /// The client went away, or its framing is broken.
-    Broken,
-}
-
-/// A request body on its way to an upstream.
-pub(crate) struct ClientBody(Option<Streaming>);
-
-struct Streaming {
-    incoming: Incoming,
-    limit: Duration,
-    // Made when the client first keeps us waiting, then reused.
-    patience: Option<Pin<Box<Sleep>>>,
-    waiting: bool,
-    state: Rc<Cell<Upload>>,
-}
-
-impl ClientBody {
-    /// No body at all.
-    pub(crate) fn empty() -> Self {
-        Self(None)
-    }
-
-    /// Nobody will ask for it.
-    pub(crate) fn discard(self, busy: Busy) {
-        if let Some(streaming) = self.0 {
-            discard(streaming.incoming, busy);
-        }
-    }
-
-    /// Streams `incoming`; tells `state` how far it got.
-    pub(crate) fn streaming(incoming: Incoming, limit: Duration, state: Rc<Cell<Upload>>) -> Self {
-        Self(Some(Streaming {
-            incoming,
-            limit,
-            patience: None,
-            waiting: false,
-            state,
-        }))
-    }
-}
-
-impl HttpBody for ClientBody {
-    type Data = Bytes;
-    type Error = BodyFault;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BodyFault>>> {
-        let Some(streaming) = &mut self.0 else {
-            return Poll::Ready(None);
-        };
-        let frame = match Pin::new(&mut streaming.incoming).poll_frame(cx) {
-            Poll::Ready(frame) => frame,
-            Poll::Pending => {
-                ready!(streaming.poll_patience(cx));
-                streaming.state.set(Upload::Stalled);
-                return Poll::Ready(Some(Err(BodyFault::Stalled)));
-            }
-        };
-        streaming.waiting = false;
-        match &frame {
-            Some(Err(_)) => streaming.state.set(Upload::Broken),
-            Some(Ok(_)) if !streaming.incoming.is_end_stream() => {}
-            Some(Ok(_)) | None => streaming.state.set(Upload::Done),
-        }
-        Poll::Ready(frame.map(|frame| frame.map_err(BodyFault::Wire)))
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.0
-            .as_ref()
-            .is_none_or(|streaming| streaming.incoming.is_end_stream())
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        match &self.0 {
-            None => SizeHint::with_exact(0),
-            Some(streaming) => streaming.incoming.size_hint(),
-        }
-    }
-}
-
-impl Streaming {
-    fn poll_patience(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let limit = self.limit;
-        let patience = self
-            .patience
-            .get_or_insert_with(|| Box::pin(tokio::time::sleep(limit)));
-        if !self.waiting {
-            self.waiting = true;
-            patience.as_mut().reset(Instant::now() + limit);
-        }
-        patience.as_mut().poll(cx)
-    }
-}
 
 /// An answer's body on its way to the client. The log line is written when it ends, however it
 /// ends.

@@ -32,7 +32,7 @@ pub(crate) async fn sign_in(
     let asker = Asker::new(&parts, &facts.request_id);
     let told = view.world.local.sign_in(&sign_in, parts);
     match worker.control().spawn(told).await {
-        Ok(response) => answer::local(response, std::iter::empty(), entry),
+        Ok(response) => answer::sign_in(response, &asker, entry),
         Err(_) => answer::local_fault(LocalFault::Failed, &asker, entry),
     }
 }

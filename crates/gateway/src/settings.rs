@@ -48,6 +48,13 @@ pub struct Limits {
     pub upstream_idle: Duration,
     /// Unused upstream connections kept for each address and worker.
     pub upstream_kept: usize,
+    /// Bytes of a request body that are kept in case it must be sent again.
+    pub replay: usize,
+    /// Requests in flight of the whole process; more are answered 503.
+    pub requests: usize,
+    /// Bytes of memory in use above which requests are answered 503; `None` takes nine tenths of
+    /// what the container may use.
+    pub memory: Option<u64>,
 }
 
 impl Default for Limits {
@@ -63,6 +70,9 @@ impl Default for Limits {
             connect: Duration::from_secs(10),
             upstream_idle: Duration::from_secs(60),
             upstream_kept: 256,
+            replay: 64 * 1024,
+            requests: 32_768,
+            memory: None,
         }
     }
 }

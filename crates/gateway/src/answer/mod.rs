@@ -2,12 +2,15 @@
 
 mod assets;
 mod fault;
+mod grpc;
 mod render;
 mod table;
 mod token;
 
 use bytes::Bytes;
-use http::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue, LOCATION};
+use http::header::{
+    ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, LOCATION, RETRY_AFTER,
+};
 use http::request::Parts;
 use http::{Response, StatusCode};
 use model::snapshot::{Abort, HeaderEdits, Respond, ServiceRef};
@@ -26,12 +29,22 @@ use crate::record::{Became, Entry};
 pub(crate) struct Asker {
     /// A browser that shows pages.
     html: bool,
+    /// A gRPC client.
+    grpc: bool,
     request_id: Option<HeaderValue>,
 }
 
 impl Asker {
-    /// Reads `accept`.
+    /// Reads `accept` and `content-type`.
     pub(crate) fn new(parts: &Parts, request_id: &HeaderValue) -> Self {
+        Self {
+            request_id: Some(request_id.clone()),
+            ..Self::early(parts)
+        }
+    }
+
+    /// The same, of a request that has no id yet.
+    pub(crate) fn early(parts: &Parts) -> Self {
         let html = parts.headers.get_all(ACCEPT).iter().any(|value| {
             value
                 .as_bytes()
@@ -40,7 +53,8 @@ impl Asker {
         });
         Self {
             html,
-            request_id: Some(request_id.clone()),
+            grpc: grpc::is_call(&parts.headers),
+            request_id: None,
         }
     }
 
@@ -48,8 +62,14 @@ impl Asker {
     pub(crate) fn unknown() -> Self {
         Self {
             html: false,
+            grpc: false,
             request_id: None,
         }
+    }
+
+    /// Whether it is a gRPC call.
+    pub(crate) fn is_grpc(&self) -> bool {
+        self.grpc
     }
 }
 
@@ -107,7 +127,36 @@ pub(crate) fn upstream(
     asker: &Asker,
     entry: Box<Entry>,
 ) -> Response<Body> {
-    send(render::told(table::upstream(fault, service), asker), entry)
+    let mut response = render::told(table::upstream(fault, service), asker);
+    if fault == UpstreamFault::Overflow {
+        // Envoy's word for it, which its retries understand.
+        const OVERLOADED: HeaderName = HeaderName::from_static("x-envoy-overloaded");
+        let yes = HeaderValue::from_static("true");
+        response.headers_mut().insert(OVERLOADED, yes);
+    }
+    send(response, entry)
+}
+
+/// This gateway has more to do than it can.
+pub(crate) fn overloaded(asker: &Asker, entry: Box<Entry>) -> Response<Body> {
+    let mut response = render::told(table::overloaded(), asker);
+    let soon = HeaderValue::from_static("1");
+    response.headers_mut().insert(RETRY_AFTER, soon);
+    send(response, entry)
+}
+
+/// What a login proxy answers somebody without session; a gRPC call gets it in its own form.
+pub(crate) fn sign_in(
+    response: Response<Bytes>,
+    asker: &Asker,
+    entry: Box<Entry>,
+) -> Response<Body> {
+    let response = if asker.grpc {
+        render::told(table::sign_in(), asker)
+    } else {
+        response
+    };
+    send(response, entry)
 }
 
 /// A local service that was not asked, or did not answer.

@@ -8,8 +8,8 @@ use http::header::{
     REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
 };
 
-use super::Asker;
 use super::table::{Page, Told};
+use super::{Asker, grpc};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const POLICY: HeaderValue = HeaderValue::from_static(
@@ -35,6 +35,13 @@ pub(super) fn told(told: Told, asker: &Asker) -> Response<Bytes> {
         close,
     } = told;
     let id = asker.request_id.as_ref();
+    if asker.grpc {
+        let mut response = grpc::answer(status, &text);
+        if let Some(id) = id {
+            response.headers_mut().insert(REQUEST_ID, id.clone());
+        }
+        return response;
+    }
     let html = page
         .filter(|_| asker.html)
         .and_then(|page| render(&page, id));
@@ -93,6 +100,7 @@ mod tests {
     fn asker(html: bool) -> Asker {
         Asker {
             html,
+            grpc: false,
             request_id: Some(HeaderValue::from_static("id-1")),
         }
     }

@@ -222,7 +222,7 @@ pub(super) fn upstream(fault: UpstreamFault, service: &ServiceRef) -> Told {
                 ..told
             }
         }
-        UpstreamFault::BrokeOff => text(
+        UpstreamFault::BrokeOff | UpstreamFault::Refused => text(
             StatusCode::SERVICE_UNAVAILABLE,
             "upstream connect error or disconnect/reset before headers",
         )
@@ -233,7 +233,48 @@ pub(super) fn upstream(fault: UpstreamFault, service: &ServiceRef) -> Told {
                      answer. Try again in a moment."
             ),
         ),
-        UpstreamFault::Timeout => text(StatusCode::GATEWAY_TIMEOUT, "upstream request timeout")
+        UpstreamFault::Untrusted => text(
+            StatusCode::SERVICE_UNAVAILABLE,
+            format!(
+                "service `{name}.{namespace}:{port}` cannot be reached over TLS; the gateway's log \
+                 says why"
+            ),
+        )
+        .page(
+            "The application cannot be trusted",
+            format!(
+                "No safe connection to the Service {name} in namespace {namespace} could be made. \
+                 {TELL}"
+            ),
+        ),
+        UpstreamFault::Garbled => text(
+            StatusCode::BAD_GATEWAY,
+            "upstream connect error or disconnect/reset before headers. reset reason: protocol error",
+        )
+        .page(
+            "The application's answer cannot be read",
+            format!("What the Service {name} in namespace {namespace} said is no answer. {TELL}"),
+        ),
+        UpstreamFault::Overflow => text(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "upstream connect error or disconnect/reset before headers. reset reason: overflow",
+        )
+        .page(
+            "The application has too much to do",
+            format!(
+                "The Service {name} in namespace {namespace} has as many requests as it may have. \
+                 Try again in a moment."
+            ),
+        ),
+        UpstreamFault::NoneHealthy => text(StatusCode::SERVICE_UNAVAILABLE, "no healthy upstream")
+            .page(
+                "The application does not answer",
+                format!(
+                    "The Service {name} in namespace {namespace} failed again and again. Try again \
+                     in a moment."
+                ),
+            ),
+        UpstreamFault::Timeout | UpstreamFault::AttemptTimeout => text(StatusCode::GATEWAY_TIMEOUT, "upstream request timeout")
             .page(
                 "The application takes too long",
                 format!(
@@ -251,6 +292,23 @@ pub(super) fn upstream(fault: UpstreamFault, service: &ServiceRef) -> Told {
         }
         UpstreamFault::Rewrite => no_path(),
     }
+}
+
+/// This gateway has more to do than it can.
+pub(super) fn overloaded() -> Told {
+    text(
+        StatusCode::SERVICE_UNAVAILABLE,
+        "the gateway has too much to do",
+    )
+    .page(
+        "There is too much to do",
+        "This gateway has more requests than it can answer. Try again in a moment.",
+    )
+}
+
+/// A call that cannot be shown a page to sign in on.
+pub(super) fn sign_in() -> Told {
+    text(StatusCode::UNAUTHORIZED, "sign in first")
 }
 
 /// A local service that was not asked, or did not answer.

@@ -70,6 +70,14 @@ impl Identifiers {
         (request_id, draw)
     }
 
+    /// `Sec-WebSocket-Key` (RFC 6455 §4.1): 16 drawn bytes in base 64.
+    pub(super) fn websocket_key(&mut self) -> HeaderValue {
+        let mut drawn = [0; 16];
+        self.randomness.fill(&mut drawn);
+        let text = data_encoding::BASE64.encode(&drawn);
+        HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static("-"))
+    }
+
     fn uuid(&mut self, random: &[u8; NEEDED]) -> HeaderValue {
         let mut text = [b'-'; 36];
         put_hex(&mut text[..8], &random[..4]);

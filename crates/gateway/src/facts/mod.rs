@@ -12,10 +12,11 @@ mod view;
 
 use std::net::IpAddr;
 
-use http::header::{HOST, HeaderMap, HeaderValue, TRANSFER_ENCODING};
+use http::header::{HOST, HeaderMap, HeaderValue, SEC_WEBSOCKET_KEY, TRANSFER_ENCODING, UPGRADE};
 use http::request::Parts;
 use http::uri::{Authority, Scheme};
 use http::{Method, Uri, Version};
+use hyper::ext::Protocol;
 use model::names::Timestamp;
 use policy::RequestHead;
 
@@ -43,6 +44,8 @@ pub(crate) struct Facts {
     pub(crate) websocket: bool,
     /// States to the application who sent the request; there once that is decided.
     pub(crate) assertion: Option<HeaderValue>,
+    /// Asks for it in the way of HTTP/2 (RFC 8441).
+    pub(crate) extended: bool,
     draw: u32,
     port: u16,
     /// Whether HTTP is sent to HTTPS before anything is decided.
@@ -75,7 +78,8 @@ pub(crate) fn gather(
     worker: &Worker,
     view: &View,
 ) -> Result<Facts, Unclear> {
-    if parts.method == Method::CONNECT {
+    let extended = is_extended_connect(parts);
+    if parts.method == Method::CONNECT && !extended {
         return Err(Unclear::Connect);
     }
     if parts.headers.len() > MOST_HEADERS {
@@ -91,7 +95,12 @@ pub(crate) fn gather(
         parts.uri = target.map_or_else(|| Uri::from_static("/"), Uri::from);
     }
     let trusted_hops = view.world.snapshot.trusted_hops();
-    let websocket = headers::strip_request(parts, &view.names);
+    let mut websocket = headers::strip_request(parts, &view.names);
+    if extended {
+        let key = worker.identifiers.borrow_mut().websocket_key();
+        as_upgrade(parts, key);
+        websocket = true;
+    }
     cookies::join(&mut parts.headers);
     let scheme = forwarded::scheme(&parts.headers, peer.secure, trusted_hops);
     let client = forwarded::client(&parts.headers, peer.address, trusted_hops);
@@ -108,10 +117,30 @@ pub(crate) fn gather(
         request_id,
         websocket,
         assertion: None,
+        extended,
         draw,
         port: entry.port,
         upgrade,
     })
+}
+
+/// Whether it opens a WebSocket in the way of HTTP/2 (RFC 8441 §4).
+fn is_extended_connect(parts: &Parts) -> bool {
+    parts.method == Method::CONNECT
+        && parts.version == Version::HTTP_2
+        && parts
+            .extensions
+            .get::<Protocol>()
+            .is_some_and(|protocol| protocol.as_str() == "websocket")
+}
+
+/// Puts a WebSocket's request into the form that it has in HTTP/1.1, which is what routes, policies
+/// and applications know.
+fn as_upgrade(parts: &mut Parts, key: HeaderValue) {
+    parts.method = Method::GET;
+    let headers = &mut parts.headers;
+    headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+    headers.insert(SEC_WEBSOCKET_KEY, key);
 }
 
 /// Whether every recipient finds the same end of the body: another coding than a single `chunked`

@@ -51,7 +51,7 @@ pub(crate) struct Peer {
 
 /// Runs HTTP/2 streams on the worker's own thread.
 #[derive(Clone)]
-struct OnThisThread;
+pub(crate) struct OnThisThread;
 
 impl<F: Future + 'static> Executor<F> for OnThisThread {
     fn execute(&self, future: F) {
@@ -137,6 +137,7 @@ async fn drive_http2(worker: Rc<Worker>, wire: Wire, peer: Peer, switch: &Switch
     let mut builder = http2::Builder::new(OnThisThread);
     let head_bytes = u32::try_from(worker.limits().head_bytes).unwrap_or(u32::MAX);
     builder
+        .enable_connect_protocol()
         .max_header_list_size(head_bytes)
         .initial_stream_window_size(256 * 1024)
         .initial_connection_window_size(1024 * 1024);

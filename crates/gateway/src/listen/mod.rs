@@ -2,6 +2,7 @@
 
 mod connection;
 mod head_guard;
+mod pressure;
 mod pulse;
 mod socket;
 mod wire;
@@ -22,10 +23,12 @@ use rustls::server::ResolvesServerCert;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 
-pub(crate) use connection::Peer;
+pub(crate) use connection::{OnThisThread, Peer};
 pub(crate) use pulse::{Busy, Pulse};
 pub(crate) use worker::Worker;
 
+use self::pressure::Pressure;
+use crate::proxy::TlsConfigs;
 use crate::record::{LogSink, Metrics};
 use crate::settings::Settings;
 use crate::tls;
@@ -89,6 +92,10 @@ struct Shared {
     randomness: Arc<dyn Randomness>,
     tls: Arc<rustls::ServerConfig>,
     open: Arc<AtomicUsize>,
+    upstream_tls: Arc<TlsConfigs>,
+    metrics: Arc<Metrics>,
+    workers: usize,
+    pressure: Pressure,
     control: Handle,
     stage: watch::Receiver<Stage>,
 }
@@ -134,6 +141,7 @@ impl Gateway {
         let (writer, log_thread) = log.open().map_err(StartFault::Thread)?.unzip();
         let metrics = Arc::new(Metrics::new(workers));
         let (stage, stage_seen) = watch::channel(Stage::Serving);
+        let pressure = Pressure::new(&settings.limits);
         let shared = Arc::new(Shared {
             settings,
             https,
@@ -144,6 +152,10 @@ impl Gateway {
             randomness,
             tls: Arc::new(tls),
             open: Arc::default(),
+            upstream_tls: Arc::default(),
+            metrics: Arc::clone(&metrics),
+            workers,
+            pressure,
             control,
             stage: stage_seen,
         });

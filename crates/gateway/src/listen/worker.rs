@@ -87,6 +87,16 @@ impl Worker {
         &self.shared.settings.limits
     }
 
+    /// Whether there is more to do than can be done: too many requests in the whole process, or too
+    /// little memory. While this worker has less than half of its share, it asks nobody.
+    pub(crate) fn is_overloaded(&self) -> bool {
+        let shared = &self.shared;
+        let limit = shared.settings.limits.requests as u64;
+        let here = self.recorder.shard.in_flight();
+        shared.pressure.is_high()
+            || (here > limit / (2 * shared.workers as u64) && shared.metrics.in_flight() > limit)
+    }
+
     /// The runtime that local services run on.
     pub(crate) fn control(&self) -> &Handle {
         &self.shared.control
@@ -174,6 +184,7 @@ fn begin(seat: Seat) -> io::Result<(Rc<Worker>, Listeners)> {
         pool: Pool::new(
             &settings.limits,
             settings.resolve.clone(),
+            Arc::clone(&shared.upstream_tls),
             Arc::clone(&shard),
         ),
         recorder: Rc::new(Recorder::new(shard, writer)),
@@ -236,6 +247,7 @@ async fn sweep(worker: Rc<Worker>) {
         interval.tick().await;
         worker.each_connection(|switch| switch.tick(&ticks));
         worker.pool.tick(ticks.length);
+        worker.shared.pressure.measure();
         worker.recorder.lines.hand_over();
         worker.assertions.tidy(worker.now());
     }

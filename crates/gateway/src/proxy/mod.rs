@@ -1,34 +1,42 @@
 //! Performs a permit: finds the upstream, edits headers, streams both ways.
 
+mod affinity;
 mod edits;
+mod exchange;
+mod mirror;
 mod pool;
 mod resolve;
+mod retry;
+mod tls;
 mod tunnel;
 
 use std::cell::Cell;
 use std::rc::Rc;
 
-use http::header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING};
+use http::header::{CONNECTION, CONTENT_LENGTH, SET_COOKIE, TRANSFER_ENCODING};
 use http::request::Parts;
-use http::{
-    HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, Version,
-};
+use http::{HeaderValue, Request, Response, StatusCode, Version};
 use hyper::body::{Body as _, Incoming};
 use hyper::upgrade::OnUpgrade;
-use model::snapshot::ServiceRef;
+use model::names::Duration;
+use model::snapshot::{ServiceRef, UpstreamProtocol};
 use policy::Permit;
 
 pub(crate) use pool::{Lease, Pool};
+pub(crate) use tls::TlsConfigs;
 
-use self::pool::{Sender, Upstream};
+use self::exchange::{Answered, Exchange, Kind};
 use crate::admit::Unread;
 use crate::answer::{self, Asker};
-use crate::body::{Body, ClientBody, Content, Download, Upload};
+use crate::body::{Body, ClientBody, Content, Download, Streaming, Tape, Upload};
 use crate::facts::{self, Facts, View};
 use crate::listen::{Busy, Worker};
 use crate::record::{Entry, Stopwatch, UpstreamFailure};
 
 pub(crate) use edits::{apply, edit_request};
+
+/// How long a route's injected delay may hold a request.
+const LONGEST_DELAY: Duration = Duration::from_secs(600);
 
 /// Why an upstream's answer cannot be passed on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,10 +45,22 @@ pub(crate) enum UpstreamFault {
     Unresolvable,
     /// Nobody takes connections there.
     Unreachable,
-    /// It broke off before it answered, or what it said is no HTTP.
+    /// TLS to it failed, or its certificate is not to be trusted.
+    Untrusted,
+    /// It broke off before it answered.
     BrokeOff,
+    /// It refused the request before it looked at it.
+    Refused,
+    /// What it said is no HTTP.
+    Garbled,
+    /// It has as many requests or connections as its limits allow.
+    Overflow,
+    /// Every place of it is left out, because all failed.
+    NoneHealthy,
     /// The route's timeout passed.
     Timeout,
+    /// The time for one attempt passed.
+    AttemptTimeout,
     /// The client stopped sending its body.
     ClientStalled,
     /// The client went away, or its body is framed wrongly.
@@ -53,18 +73,14 @@ impl UpstreamFault {
     fn failure(self) -> Option<UpstreamFailure> {
         match self {
             Self::Unresolvable | Self::Unreachable => Some(UpstreamFailure::Unreachable),
-            Self::BrokeOff => Some(UpstreamFailure::BrokeOff),
-            Self::Timeout => Some(UpstreamFailure::Timeout),
+            Self::Untrusted => Some(UpstreamFailure::Untrusted),
+            Self::BrokeOff | Self::Refused | Self::Garbled => Some(UpstreamFailure::BrokeOff),
+            Self::Overflow => Some(UpstreamFailure::Overflow),
+            Self::NoneHealthy => Some(UpstreamFailure::NoneHealthy),
+            Self::Timeout | Self::AttemptTimeout => Some(UpstreamFailure::Timeout),
             Self::ClientStalled | Self::ClientBroke | Self::Rewrite => None,
         }
     }
-}
-
-/// An upstream's head, and the connection it came over.
-struct Answered {
-    response: Response<Incoming>,
-    upstream: Rc<Upstream>,
-    sender: Sender,
 }
 
 /// Forwards one request. Consumes the permit.
@@ -77,6 +93,10 @@ pub(crate) async fn forward(
     body: Unread,
     mut entry: Box<Entry>,
 ) -> Response<Body> {
+    if let Some(delay) = permit.delay() {
+        // Gone with the client, should it leave.
+        Box::pin(tokio::time::sleep(delay.min(LONGEST_DELAY))).await;
+    }
     let Unread {
         incoming: body,
         held_back,
@@ -92,31 +112,51 @@ pub(crate) async fn forward(
         None
     };
     let asker = Asker::new(&parts, &facts.request_id);
-    let service = &permit.destination().service;
+    let destination = permit.destination();
+    let service = &destination.service;
+    let (choice, cookie) = affinity::choice(&permit, &parts, &facts);
     if !edit_request(&mut parts, &facts, &permit, Some(&view.cookies)) {
         return fail(&worker, UpstreamFault::Rewrite, service, &asker, entry);
     }
+    let is_http2 = destination.protocol == UpstreamProtocol::Http2;
+    let kind = Kind {
+        upgrades: client.is_some(),
+        is_grpc: asker.is_grpc(),
+        needs_copy: permit.retries().is_some_and(|retries| {
+            retries.attempts > 0 && retry::needs_copy(&retries.on, is_http2, asker.is_grpc())
+        }),
+    };
     let upload = (!body.is_end_stream()).then(|| Rc::new(Cell::new(Upload::Running)));
-    let request = outgoing(parts, body, upload.clone(), client.is_some(), &worker);
+    let (request, tape) = outgoing(parts, body, upload.as_ref(), kind, &permit, &worker);
+    if client.is_none() {
+        mirror::send(&worker.pool, &permit, &request, tape.as_ref());
+    }
 
     let upstream_time = Stopwatch::start();
-    let mut unsent = Some(request);
-    let answered = {
-        let mut exchange = std::pin::pin!(exchange(&worker.pool, &permit, &mut unsent));
-        match &mut deadline {
-            None => exchange.as_mut().await,
-            Some(deadline) => tokio::select! {
+    let cluster = worker.pool.cluster(destination);
+    let shard = &worker.recorder.shard;
+    let retries = permit.retries();
+    let mut exchange = Exchange::new(cluster, retries, choice, kind, request, tape, shard);
+    let answered = match &mut deadline {
+        None => exchange.run().await,
+        Some(deadline) => {
+            let ended = tokio::select! {
                 biased;
-                answered = exchange.as_mut() => answered,
-                () = deadline.as_mut() => Err(UpstreamFault::Timeout),
-            },
+                answered = exchange.run() => Some(answered),
+                () = deadline.as_mut() => None,
+            };
+            ended.unwrap_or_else(|| {
+                exchange.timed_out();
+                Err(UpstreamFault::Timeout)
+            })
         }
     };
     entry.upstream = Some(upstream_time.elapsed());
     let answered = match answered {
         Ok(answered) => answered,
         Err(fault) => {
-            if let Some((unsent, pulse)) = unsent.zip(pulse).filter(|_| !held_back) {
+            if let Some((unsent, pulse)) = exchange.into_unsent().zip(pulse).filter(|_| !held_back)
+            {
                 unsent.into_body().discard(Busy::hold(&pulse));
             }
             let fault = match upload.map(|upload| upload.get()) {
@@ -129,23 +169,32 @@ pub(crate) async fn forward(
     };
     let Answered {
         mut response,
-        upstream,
-        sender,
+        connection,
+        in_flight,
     } = answered;
     if response.status() == StatusCode::SWITCHING_PROTOCOLS {
         return match client {
-            Some(client) => tunnel::open(client, response, &permit, entry),
+            Some(client) => {
+                tunnel::open(client, response, &permit, facts.extended, in_flight, entry)
+            }
             // Nobody asked for it, so nobody could follow.
             None => fail(&worker, UpstreamFault::BrokeOff, service, &asker, entry),
         };
+    }
+    if facts.extended && response.status().is_success() {
+        // To a client of HTTP/2 it would say that the tunnel stands (RFC 8441 §5).
+        return fail(&worker, UpstreamFault::Garbled, service, &asker, entry);
     }
     facts::strip_answer(response.headers_mut());
     for wanted in permit.response_headers() {
         edits::apply(response.headers_mut(), wanted);
     }
+    if let Some(cookie) = cookie {
+        response.headers_mut().append(SET_COOKIE, cookie);
+    }
     entry.status = response.status().as_u16();
     response.map(|incoming| {
-        let lease = Some(Lease::new(upstream, sender, upload));
+        let lease = Some(Lease::new(connection, in_flight, upload));
         Body::new(
             Content::Upstream(Download {
                 incoming,
@@ -157,132 +206,52 @@ pub(crate) async fn forward(
     })
 }
 
-/// The request as the upstream gets it.
+/// The request as an upstream of HTTP/1.1 gets it, and its body on tape when that may be needed
+/// again.
 fn outgoing(
     parts: Parts,
     body: Incoming,
-    upload: Option<Rc<Cell<Upload>>>,
-    websocket: bool,
+    upload: Option<&Rc<Cell<Upload>>>,
+    kind: Kind,
+    permit: &Permit,
     worker: &Worker,
-) -> Request<ClientBody> {
+) -> (Request<ClientBody>, Option<Tape>) {
     let Parts {
         method,
         uri,
         mut headers,
         ..
     } = parts;
+    let mut tape = None;
     let body = match upload {
-        None => ClientBody::empty(),
+        None => ClientBody::Empty,
         Some(upload) => {
             // Said outright: with some methods hyper takes silence for "no body".
             if !headers.contains_key(CONTENT_LENGTH) {
                 headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
             }
-            ClientBody::streaming(body, worker.limits().body, upload)
+            let limits = worker.limits();
+            let streaming = Streaming::new(body, limits.body, Rc::clone(upload));
+            let is_copied = permit.mirrors().next().is_some();
+            if kind.needs_copy || is_copied || method.is_idempotent() {
+                let recorded = Tape::new(streaming, limits.replay);
+                let played = recorded.play();
+                tape = Some(recorded);
+                played.unwrap_or(ClientBody::Empty)
+            } else {
+                ClientBody::Streaming(streaming)
+            }
         }
     };
-    if websocket {
+    if kind.upgrades {
         headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
     }
-    head_of(method, uri, headers, body)
-}
-
-fn head_of(method: Method, uri: Uri, headers: HeaderMap, body: ClientBody) -> Request<ClientBody> {
     let mut request = Request::new(body);
     *request.method_mut() = method;
     *request.uri_mut() = uri;
     *request.version_mut() = Version::HTTP_11;
     *request.headers_mut() = headers;
-    request
-}
-
-/// A request without body, to be sent again should the first connection turn out to be dead. Nearly
-/// every one is dropped unused, so its headers are a list: a copied map would copy its index too.
-struct Spare {
-    method: Method,
-    uri: Uri,
-    headers: Vec<(HeaderName, HeaderValue)>,
-}
-
-impl Spare {
-    fn of(request: &Request<ClientBody>) -> Self {
-        let headers = request.headers().iter();
-        Self {
-            method: request.method().clone(),
-            uri: request.uri().clone(),
-            headers: headers
-                .map(|(name, value)| (name.clone(), value.clone()))
-                .collect(),
-        }
-    }
-
-    fn request(self) -> Request<ClientBody> {
-        let Self {
-            method,
-            uri,
-            headers: list,
-        } = self;
-        let mut headers = HeaderMap::with_capacity(list.len());
-        for (name, value) in list {
-            headers.append(name, value);
-        }
-        head_of(method, uri, headers, ClientBody::empty())
-    }
-}
-
-/// Sends a request and waits for the head of the answer. A connection that was used before may have
-/// died in the meantime: then the request is sent once more over a new one, as long as nothing of it
-/// was sent, or sending it twice does no harm (RFC 9110 §9.2.2). What is not sent stays in `unsent`.
-async fn exchange(
-    pool: &Pool,
-    permit: &Permit,
-    unsent: &mut Option<Request<ClientBody>>,
-) -> Result<Answered, UpstreamFault> {
-    let destination = permit.destination();
-    let upstreams = match pool.at_hand(destination) {
-        Some(upstreams) => upstreams,
-        None => Box::pin(pool.look_up(destination)).await?,
-    };
-    if let Some((upstream, mut sender)) = upstreams.take_idle() {
-        let Some(request) = unsent.take() else {
-            return Err(UpstreamFault::BrokeOff);
-        };
-        let bodiless = request.body().is_end_stream();
-        let spare = (bodiless && request.method().is_idempotent()).then(|| Spare::of(&request));
-        match sender.try_send_request(request).await {
-            Ok(response) => {
-                return Ok(Answered {
-                    response,
-                    upstream,
-                    sender,
-                });
-            }
-            Err(mut error) => {
-                let died = !error.error().is_parse() && !error.error().is_user();
-                *unsent = error
-                    .take_message()
-                    .or_else(|| Some(spare.filter(|_| died)?.request()));
-            }
-        }
-    }
-    if unsent.is_none() {
-        return Err(UpstreamFault::BrokeOff);
-    }
-    let (upstream, mut sender) = Box::pin(pool.connect(&upstreams)).await?;
-    let Some(request) = unsent.take() else {
-        return Err(UpstreamFault::BrokeOff);
-    };
-    match sender.send_request(request).await {
-        Ok(response) => Ok(Answered {
-            response,
-            upstream,
-            sender,
-        }),
-        Err(error) => {
-            tracing::debug!(%error, service = %destination.service, "an upstream broke off");
-            Err(UpstreamFault::BrokeOff)
-        }
-    }
+    (request, tape)
 }
 
 fn fail(

@@ -1,9 +1,10 @@
-//! Where a Service lives: a `--resolve` rule, else cluster DNS.
+//! Where a Service lives: a `--resolve` rule, else the places that the manifests name, else cluster
+//! DNS.
 
 use std::net::{IpAddr, SocketAddr};
 
 use model::names::Duration;
-use model::snapshot::Destination;
+use model::snapshot::{Destination, Endpoints};
 
 use crate::settings::ResolveRule;
 
@@ -22,13 +23,7 @@ pub(super) enum Endpoint {
 }
 
 impl Endpoint {
-    /// The most specific rule, or the Service's own name.
-    pub(super) fn of(destination: &Destination, rules: &[ResolveRule]) -> Self {
-        let port = destination.service.port;
-        let (host, port) = match ResolveRule::choose(rules, destination) {
-            Some(target) => (&*target.host, target.port.unwrap_or(port)),
-            None => (&*destination.host, port),
-        };
+    fn new(host: &str, port: u16) -> Self {
         match host.parse::<IpAddr>() {
             Ok(address) => Self::Address(SocketAddr::new(address, port)),
             Err(_) => Self::Name {
@@ -36,6 +31,21 @@ impl Endpoint {
                 port,
             },
         }
+    }
+}
+
+/// The endpoints of a destination, and their shares.
+pub(super) fn endpoints(destination: &Destination, rules: &[ResolveRule]) -> Vec<(Endpoint, u32)> {
+    let port = destination.service.port;
+    if let Some(target) = ResolveRule::choose(rules, destination) {
+        return vec![(Endpoint::new(&target.host, target.port.unwrap_or(port)), 1)];
+    }
+    match &destination.endpoints {
+        Endpoints::ByHost => vec![(Endpoint::new(&destination.host, port), 1)],
+        Endpoints::At(places) => places
+            .iter()
+            .map(|place| (Endpoint::new(&place.host, place.port), place.weight))
+            .collect(),
     }
 }
 

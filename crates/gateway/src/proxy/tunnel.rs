@@ -4,7 +4,7 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use http::header::{CONNECTION, HeaderValue, UPGRADE};
+use http::header::{CONNECTION, CONTENT_LENGTH, HeaderValue, SEC_WEBSOCKET_ACCEPT, UPGRADE};
 use http::{Response, StatusCode};
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
@@ -13,21 +13,30 @@ use policy::Permit;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::edits;
+use super::pool::InFlight;
 use crate::body::Body;
 use crate::facts;
 use crate::record::Entry;
 
-/// Passes the upstream's 101 on and joins the two connections once both have switched. The request
-/// is recorded when the tunnel ends.
+/// Passes the upstream's 101 on and joins the two connections once both have switched; a client of
+/// HTTP/2 is told 200 instead (RFC 8441 §5). The request is recorded when the tunnel ends.
 pub(super) fn open(
     client: OnUpgrade,
     mut answer: Response<Incoming>,
     permit: &Permit,
+    extended: bool,
+    in_flight: InFlight,
     mut entry: Box<Entry>,
 ) -> Response<Body> {
     let upstream = hyper::upgrade::on(&mut answer);
-    entry.status = StatusCode::SWITCHING_PROTOCOLS.as_u16();
+    let status = if extended {
+        StatusCode::OK
+    } else {
+        StatusCode::SWITCHING_PROTOCOLS
+    };
+    entry.status = status.as_u16();
     tokio::task::spawn_local(async move {
+        let _in_flight = in_flight;
         let switched = tokio::try_join!(client, upstream);
         if let Ok((client, upstream)) = switched {
             let mut client = Counted {
@@ -47,12 +56,15 @@ pub(super) fn open(
     for wanted in permit.response_headers() {
         edits::apply(answer.headers_mut(), wanted);
     }
-    answer
-        .headers_mut()
-        .insert(CONNECTION, HeaderValue::from_static("upgrade"));
-    answer
-        .headers_mut()
-        .insert(UPGRADE, HeaderValue::from_static("websocket"));
+    let headers = answer.headers_mut();
+    if extended {
+        headers.remove(SEC_WEBSOCKET_ACCEPT);
+        headers.remove(CONTENT_LENGTH);
+    } else {
+        headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+        headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+    }
+    *answer.status_mut() = status;
     answer.map(|_| Body::unrecorded())
 }
 

@@ -37,16 +37,55 @@ pub(crate) enum UpstreamFailure {
     BrokeOff,
     /// The route's timeout passed.
     Timeout,
+    /// TLS failed.
+    Untrusted,
+    /// Its limits were reached.
+    Overflow,
+    /// All its places are left out.
+    NoneHealthy,
 }
 
 impl UpstreamFailure {
-    const ALL: [Self; 3] = [Self::Unreachable, Self::BrokeOff, Self::Timeout];
+    const ALL: [Self; 6] = [
+        Self::Unreachable,
+        Self::BrokeOff,
+        Self::Timeout,
+        Self::Untrusted,
+        Self::Overflow,
+        Self::NoneHealthy,
+    ];
 
     fn as_str(self) -> &'static str {
         match self {
             Self::Unreachable => "unreachable",
             Self::BrokeOff => "broke_off",
             Self::Timeout => "timeout",
+            Self::Untrusted => "untrusted",
+            Self::Overflow => "overflow",
+            Self::NoneHealthy => "none_healthy",
+        }
+    }
+}
+
+/// What became of a copy of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum MirrorFate {
+    /// It was answered, and the answer thrown away.
+    Sent,
+    /// It was not answered.
+    Failed,
+    /// It was not sent: the body was too long or broke off, or too many were on their way.
+    Dropped,
+}
+
+impl MirrorFate {
+    const ALL: [Self; 3] = [Self::Sent, Self::Failed, Self::Dropped];
+
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Sent => "sent",
+            Self::Failed => "failed",
+            Self::Dropped => "dropped",
         }
     }
 }
@@ -63,6 +102,11 @@ pub(crate) struct Shard {
     handshakes_failed: AtomicU64,
     upstream_connections: AtomicU64,
     upstream_failures: [AtomicU64; UpstreamFailure::ALL.len()],
+    in_flight: AtomicU64,
+    retries: AtomicU64,
+    retries_refused: AtomicU64,
+    mirrors: [AtomicU64; MirrorFate::ALL.len()],
+    ejections: AtomicU64,
     lines_lost: AtomicU64,
 }
 
@@ -118,6 +162,41 @@ impl Shard {
         add(&self.upstream_failures[failure as usize], 1);
     }
 
+    /// A request has come.
+    pub(super) fn begin(&self) {
+        add(&self.in_flight, 1);
+    }
+
+    /// A request is over.
+    pub(super) fn end(&self) {
+        add(&self.in_flight, u64::MAX);
+    }
+
+    /// Requests that are being answered.
+    pub(crate) fn in_flight(&self) -> u64 {
+        self.in_flight.load(Relaxed)
+    }
+
+    /// A request was sent again, as its route says.
+    pub(crate) fn retried(&self) {
+        add(&self.retries, 1);
+    }
+
+    /// A request was not sent again: too many were being sent again already.
+    pub(crate) fn retry_refused(&self) {
+        add(&self.retries_refused, 1);
+    }
+
+    /// A copy of a request has ended.
+    pub(crate) fn mirrored(&self, fate: MirrorFate) {
+        add(&self.mirrors[fate as usize], 1);
+    }
+
+    /// A place of an upstream was left out for a while.
+    pub(crate) fn ejected(&self) {
+        add(&self.ejections, 1);
+    }
+
     /// Log lines were dropped.
     pub(super) fn lost(&self, lines: u64) {
         add(&self.lines_lost, lines);
@@ -152,6 +231,11 @@ impl Metrics {
             .iter()
             .map(|shard| pick(shard).load(Relaxed))
             .sum()
+    }
+
+    /// Requests that are being answered.
+    pub(crate) fn in_flight(&self) -> u64 {
+        self.sum(|shard| &shard.in_flight)
     }
 
     /// All counters in the Prometheus text format, version 0.0.4.
@@ -217,6 +301,13 @@ impl Metrics {
             "Client connections that are open.",
         );
         put(text, "connections", "", accepted.saturating_sub(closed));
+        head(
+            text,
+            "requests_in_flight",
+            "gauge",
+            "Requests that are being answered.",
+        );
+        put(text, "requests_in_flight", "", self.in_flight());
         for (name, help, value) in [
             (
                 "connections_total",
@@ -239,6 +330,21 @@ impl Metrics {
                 self.sum(|shard| &shard.upstream_connections),
             ),
             (
+                "upstream_retries_total",
+                "Requests sent to an upstream again.",
+                self.sum(|shard| &shard.retries),
+            ),
+            (
+                "upstream_retries_refused_total",
+                "Requests not sent again because too many already were.",
+                self.sum(|shard| &shard.retries_refused),
+            ),
+            (
+                "upstream_ejections_total",
+                "Places of upstreams left out for a while because they failed.",
+                self.sum(|shard| &shard.ejections),
+            ),
+            (
                 "log_lines_dropped_total",
                 "Access log lines dropped because the writer could not keep up.",
                 self.sum(|shard| &shard.lines_lost),
@@ -257,6 +363,22 @@ impl Metrics {
             let value = self.sum(|shard| &shard.upstream_failures[failure as usize]);
             let labels = format!("{{reason=\"{}\"}}", failure.as_str());
             put(text, "upstream_failures_total", &labels, value);
+        }
+        let name = "mirrored_requests_total";
+        head(
+            text,
+            name,
+            "counter",
+            "Copies of requests, by what became of them.",
+        );
+        for fate in MirrorFate::ALL {
+            let value = self.sum(|shard| &shard.mirrors[fate as usize]);
+            put(
+                text,
+                name,
+                &format!("{{fate=\"{}\"}}", fate.as_str()),
+                value,
+            );
         }
     }
 }

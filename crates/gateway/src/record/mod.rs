@@ -19,7 +19,7 @@ use policy::Reason;
 pub use log::LogSink;
 pub(crate) use log::{Lines, Writer};
 pub use metrics::Metrics;
-pub(crate) use metrics::{Shard, UpstreamFailure};
+pub(crate) use metrics::{MirrorFate, Shard, UpstreamFailure};
 
 use crate::listen::Busy;
 
@@ -58,17 +58,20 @@ pub(crate) enum Became {
     Refuse,
     /// It could not mean anything.
     Malformed,
+    /// It was turned away: there was too much to do.
+    Shed,
 }
 
 impl Became {
     /// Every one, in the order of the discriminants.
-    pub(crate) const ALL: [Self; 6] = [
+    pub(crate) const ALL: [Self; 7] = [
         Self::Forward,
         Self::SignIn,
         Self::Redirect,
         Self::Serve,
         Self::Refuse,
         Self::Malformed,
+        Self::Shed,
     ];
 
     /// A stable word.
@@ -80,6 +83,7 @@ impl Became {
             Self::Serve => "serve",
             Self::Refuse => "refuse",
             Self::Malformed => "malformed",
+            Self::Shed => "shed",
         }
     }
 }
@@ -126,6 +130,7 @@ impl Entry {
         method: Method,
         client: IpAddr,
     ) -> Box<Self> {
+        recorder.shard.begin();
         Box::new(Self {
             started: Stopwatch::start(),
             recorder: Rc::clone(recorder),
@@ -158,6 +163,12 @@ impl Entry {
             .shard
             .request(self.became, self.status, duration);
         self.recorder.lines.write(&self, duration, complete);
+    }
+}
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        self.recorder.shard.end();
     }
 }
 
