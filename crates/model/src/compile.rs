@@ -3,6 +3,7 @@
 mod authorizers;
 mod check;
 mod delegates;
+mod destination_rules;
 mod destinations;
 mod guards;
 mod host_tables;
@@ -16,6 +17,8 @@ mod sign_in;
 #[cfg(test)]
 mod tests;
 mod unread;
+mod upstream_tls;
+mod workload_guards;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -31,10 +34,12 @@ use crate::manifest::virtual_service::VirtualService;
 use crate::objects::ObjectSet;
 use crate::snapshot::{Closure, Listener, PlayedBy, Snapshot};
 use crate::world::{Key, World};
+use destination_rules::Rules;
 use destinations::Destinations;
 use listeners::{Builder, Seated};
 use policies::Policies;
 use ports::Ports;
+use upstream_tls::Certificates;
 
 /// What came of an object set.
 #[derive(Clone, Debug, PartialEq)]
@@ -120,7 +125,23 @@ pub fn compile(objects: &ObjectSet) -> Compiled {
         certificates(&world, &tls_servers, &identity, &mut findings);
 
     let mut unread = unread::all(&world, &routes);
-    let mut destinations = Destinations::new(&world, &policies, played, mesh.retries.clone());
+    let rules = Rules::new(
+        &world.destination_rules,
+        &identity.namespace,
+        &mesh.root_namespace,
+    );
+    let upstream_certificates = Certificates {
+        world: &world,
+        namespace: Arc::clone(&identity.namespace),
+        pod,
+    };
+    let mut destinations = Destinations::new(
+        &world,
+        &policies,
+        played,
+        mesh.retries.clone(),
+        (rules, upstream_certificates),
+    );
     let listeners: BTreeMap<u16, Listener> = {
         let mut builder = Builder {
             world: &world,

@@ -5,9 +5,12 @@ use std::sync::Arc;
 
 use crate::finding::{Finding, Severity, codes};
 use crate::manifest::config_map::ConfigMap;
+use crate::manifest::destination_rule::DestinationRule;
+use crate::manifest::endpoints::ServiceEndpoints;
 use crate::manifest::namespace::Namespace;
 use crate::manifest::secret::SecretData;
 use crate::manifest::service::Service;
+use crate::manifest::service_entry::ServiceEntry;
 use crate::manifest::workload::Workload;
 use crate::objects::{self, Broken, Object, ObjectSet, placeholders};
 use crate::snapshot::Closure;
@@ -26,13 +29,17 @@ pub(crate) struct World {
     pub(crate) config_maps: BTreeMap<Key, ConfigMap>,
     pub(crate) secrets: BTreeMap<Key, SecretData>,
     pub(crate) services: BTreeMap<Key, Service>,
+    /// `EndpointSlice`s and `Endpoints`, by their Service.
+    pub(crate) endpoints: BTreeMap<Key, Vec<ServiceEndpoints>>,
+    pub(crate) service_entries: Vec<ServiceEntry>,
+    pub(crate) destination_rules: Vec<DestinationRule>,
     pub(crate) namespaces: BTreeMap<Arc<str>, Namespace>,
     /// Deployments and StatefulSets.
     pub(crate) workloads: Vec<Workload>,
 }
 
 /// Kinds that are read: kind, API group, versions with one schema.
-const READ: [(&str, &str, &[&str]); 17] = [
+const READ: &[(&str, &str, &[&str])] = &[
     ("ConfigMap", "", &["v1"]),
     ("Secret", "", &["v1"]),
     ("Service", "", &["v1"]),
@@ -49,6 +56,18 @@ const READ: [(&str, &str, &[&str]); 17] = [
         "networking.istio.io",
         &["v1", "v1beta1", "v1alpha3"],
     ),
+    (
+        "DestinationRule",
+        "networking.istio.io",
+        &["v1", "v1beta1", "v1alpha3"],
+    ),
+    (
+        "ServiceEntry",
+        "networking.istio.io",
+        &["v1", "v1beta1", "v1alpha3"],
+    ),
+    ("EndpointSlice", "discovery.k8s.io", &["v1", "v1beta1"]),
+    ("Endpoints", "", &["v1"]),
     (
         "AuthorizationPolicy",
         "security.istio.io",
@@ -104,6 +123,9 @@ impl World {
             config_maps: BTreeMap::new(),
             secrets: BTreeMap::new(),
             services: BTreeMap::new(),
+            endpoints: BTreeMap::new(),
+            service_entries: Vec::new(),
+            destination_rules: Vec::new(),
             namespaces: BTreeMap::new(),
             workloads: Vec::new(),
         };
@@ -115,6 +137,17 @@ impl World {
         self.config_maps = self.keyed("ConfigMap", |object| ConfigMap::read(object, findings));
         self.secrets = self.keyed("Secret", |object| SecretData::read(object, findings));
         self.services = self.keyed("Service", |object| Some(Service::read(object, findings)));
+        self.endpoints = self.read_endpoints(findings);
+        self.service_entries = self
+            .of_kind("ServiceEntry")
+            .iter()
+            .map(|object| ServiceEntry::read(object, findings))
+            .collect();
+        self.destination_rules = self
+            .of_kind("DestinationRule")
+            .iter()
+            .map(|object| DestinationRule::read(object, findings))
+            .collect();
         self.namespaces = self.injection();
         let workloads = ["Deployment", "StatefulSet"]
             .iter()
@@ -122,6 +155,21 @@ impl World {
         self.workloads = workloads
             .map(|object| Workload::read(object, findings))
             .collect();
+    }
+
+    /// `Endpoints` are the older form: where there are slices, they say the same once more.
+    fn read_endpoints(&self, findings: &mut Vec<Finding>) -> BTreeMap<Key, Vec<ServiceEndpoints>> {
+        let mut all: BTreeMap<Key, Vec<ServiceEndpoints>> = BTreeMap::new();
+        for object in self.of_kind("EndpointSlice") {
+            if let Some(slice) = ServiceEndpoints::of_slice(object, findings) {
+                all.entry(slice.service.clone()).or_default().push(slice);
+            }
+        }
+        for object in self.of_kind("Endpoints") {
+            let older = ServiceEndpoints::of_endpoints(object, findings);
+            all.entry(older.service.clone()).or_insert(vec![older]);
+        }
+        all
     }
 
     /// Which namespaces get sidecars. Where that cannot be read, policies are enforced; and the

@@ -5,9 +5,7 @@ use std::sync::Arc;
 
 use crate::finding::{Finding, Severity, codes};
 use crate::manifest::http_route::{EntryAction, EntryDelegate};
-use crate::manifest::virtual_service::{
-    EntryMatch, HttpEntry, VirtualService, Visibility, http_entry,
-};
+use crate::manifest::virtual_service::{EntryMatch, HttpEntry, VirtualService, http_entry};
 use crate::objects::{Field, Node, Value};
 use crate::snapshot::{Closure, HeaderMatch, HeaderTest, RouteInfo, RouteMatch, TextMatch};
 use crate::world::Key;
@@ -121,11 +119,7 @@ fn usable<'a>(
         );
     }
     let from = root.object.namespace();
-    let visible = match &target.visibility {
-        Visibility::Everywhere => true,
-        Visibility::Only(namespaces) => namespaces.contains(from),
-    };
-    if !visible {
+    if !target.visibility.covers(from) {
         return no(
             format!("the delegate `{namespace}/{name}` is not exported to `{from}`"),
             format!("add `{from}` to its `exportTo`"),

@@ -1,28 +1,39 @@
 //! Services behind routes: who answers, on which port, guarded by which policies.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+mod places;
+mod spoken;
+mod subsets;
+mod told;
+
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use super::destination_rules::Rules;
 use super::policies::Policies;
-use crate::finding::{Code, Finding, Severity, codes};
-use crate::manifest::http_route::{EntryDelegate, EntryDestination};
+use super::upstream_tls::Certificates;
+use super::workload_guards::{self, Labels};
+use crate::finding::{Finding, codes};
+use crate::manifest::http_route::EntryDestination;
 use crate::manifest::service::{Service, ServicePort, TargetPort};
+use crate::manifest::service_entry::ServiceEntry;
+use crate::manifest::traffic_policy::Shared;
 use crate::names::Place;
-use crate::objects::{Object, closest};
+use crate::objects::Object;
 use crate::snapshot::{
-    Authentication, Closure, Destination, Endpoints, PlayedBy, Policy, PolicySet, Retries,
-    ServiceRef, UpstreamProtocol,
+    Authentication, Closure, Destination, Endpoints, PlayedBy, PolicySet, Retries, ServiceRef,
+    UpstreamProtocol,
 };
 use crate::world::{Key, World};
-
-type Labels = BTreeMap<Arc<str>, Arc<str>>;
+use places::entry_endpoints;
+use spoken::Spoken;
+use told::port_remedy;
 
 const CLUSTER_DOMAIN: &str = ".svc.cluster.local";
 
 /// The demo application that is built in.
 const WHOAMI: (&str, &str) = ("doorward", "whoami");
 
-/// Resolves destinations, each Service and port once.
+/// Resolves destinations, each Service, port and subset once.
 pub(super) struct Destinations<'a> {
     pub(super) world: &'a World,
     pub(super) policies: &'a Policies,
@@ -30,7 +41,10 @@ pub(super) struct Destinations<'a> {
     pub(super) played: HashMap<Key, PlayedBy>,
     /// Retries of a route that says nothing of them.
     pub(super) retries: Option<Arc<Retries>>,
-    resolved: HashMap<(Arc<str>, u16), Arc<Destination>>,
+    pub(super) rules: Rules<'a>,
+    pub(super) certificates: Certificates<'a>,
+    shared: Shared,
+    resolved: HashMap<(Arc<str>, u16, Option<Arc<str>>), Arc<Destination>>,
     said: HashSet<(Place, String)>,
     pub(super) findings: Vec<Finding>,
 }
@@ -41,6 +55,7 @@ impl<'a> Destinations<'a> {
         policies: &'a Policies,
         mut played: HashMap<Key, PlayedBy>,
         retries: Option<Arc<Retries>>,
+        (rules, certificates): (Rules<'a>, Certificates<'a>),
     ) -> Self {
         let (namespace, name) = WHOAMI;
         played.insert((namespace.into(), name.into()), PlayedBy::Whoami);
@@ -49,6 +64,9 @@ impl<'a> Destinations<'a> {
             policies,
             played,
             retries,
+            rules,
+            certificates,
+            shared: Shared::default(),
             resolved: HashMap::new(),
             said: HashSet::new(),
             findings: Vec::new(),
@@ -69,117 +87,185 @@ impl<'a> Destinations<'a> {
             .as_ref()
             .and_then(|(namespace, name)| world.service(namespace, name));
         let played = key.as_ref().and_then(|key| self.played.get(key)).cloned();
-        let Some(service) = service else {
-            let port = entry.port.unwrap_or(listener_port);
-            if let Some(played_by) = played {
-                return self.without_service(&host, key, port, played_by);
-            }
-            let fault = format!(
-                "`{host}` is no Service in the manifests, so nobody answers on port {port}"
-            );
-            let remedy = self.near_service(&host);
-            let closure = self.say(object, entry, "host", codes::UNKNOWN_SERVICE, fault, remedy);
-            return nobody(&host, key, port, closure);
-        };
-        let port = entry.port.unwrap_or(match service.ports.as_slice() {
-            [only] => only.number,
-            _ => listener_port,
-        });
-        if let Some(closure) = &service.closed {
-            return nobody(&host, key, port, Arc::clone(closure));
+        if let Some(service) = service {
+            return self.of_service(object, entry, listener_port, (host, service), played);
         }
-        let Some(service_port) = service.port(port) else {
+        if let Some(played_by) = played {
+            let port = entry.port.unwrap_or(listener_port);
+            return self.without_service(&host, key, port, played_by);
+        }
+        let namespace = &self.certificates.namespace;
+        let mut entries = world.service_entries.iter();
+        let found =
+            entries.find(|one| one.hosts.contains(&host) && one.visibility.covers(namespace));
+        if let Some(found) = found {
+            return self.of_entry(object, entry, listener_port, (host, found));
+        }
+        let port = entry.port.unwrap_or(listener_port);
+        let fault =
+            format!("`{host}` is no Service in the manifests, so nobody answers on port {port}");
+        let remedy = self.near_service(&host);
+        let closure = self.say(object, entry, "host", codes::UNKNOWN_SERVICE, fault, remedy);
+        nobody(&host, key, port, closure)
+    }
+
+    fn of_service(
+        &mut self,
+        object: &Object,
+        entry: &EntryDestination,
+        listener_port: u16,
+        (host, service): (Arc<str>, &'a Service),
+        played: Option<PlayedBy>,
+    ) -> Arc<Destination> {
+        let key = Some((Arc::clone(&service.namespace), Arc::clone(&service.name)));
+        let number = port_of(entry, &service.ports, listener_port);
+        if let Some(closure) = &service.closed {
+            return nobody(&host, key, number, Arc::clone(closure));
+        }
+        // A name outside has the ports that it has, listed or not.
+        let anywhere = service.external_name.is_some() && service.ports.is_empty();
+        let unlisted = anywhere.then(|| ServicePort::plain(number));
+        let Some(port) = service.port(number).cloned().or(unlisted) else {
             let fault = format!(
-                "the Service `{}` has no port {port}",
+                "the Service `{}` has no port {number}",
                 service.object.reference
             );
-            let remedy = port_remedy(service);
-            let closure = self.say(
-                object,
-                entry,
-                "port.number",
-                codes::PORT_ABSENT,
-                fault,
-                remedy,
-            );
-            return nobody(&host, key, port, closure);
+            let remedy = port_remedy(&service.ports);
+            let code = codes::PORT_ABSENT;
+            let closure = self.say(object, entry, "port.number", code, fault, remedy);
+            return nobody(&host, key, number, closure);
         };
-        if let Some(subset) = &entry.subset {
-            let fault = format!("the subset `{subset}` of `{host}` is not known");
-            let remedy = "give the subset its own Service".to_owned();
-            let closure = self.say(object, entry, "subset", codes::SUBSET, fault, remedy);
-            return nobody(&host, key, port, closure);
-        }
-        let cached = (Arc::clone(&host), port);
+        let cached = (Arc::clone(&host), number, entry.subset.clone());
         if let Some(destination) = self.resolved.get(&cached) {
             return Arc::clone(destination);
         }
-        let (policies, authentication) = self.guards(service);
         let played_by = played.unwrap_or(PlayedBy::Upstream);
-        self.check_refusal(object, entry, service, &policies, &played_by);
-        let destination = Arc::new(Destination {
-            service: ServiceRef {
-                namespace: Arc::clone(&service.namespace),
-                name: Arc::clone(&service.name),
-                port,
-            },
-            host,
-            target_port: self.target_port(service, service_port),
-            played_by,
-            protocol: UpstreamProtocol::default(),
-            tls: None,
-            endpoints: Endpoints::default(),
-            traffic: Arc::default(),
-            policies,
-            authentication,
-        });
+        let built = if played_by == PlayedBy::Upstream {
+            self.upstream((object, entry), &host, (service, port))
+        } else {
+            // What is played here is asked without a connection.
+            let plain = bare(&host, key.clone(), number, played_by);
+            Ok(self.guarded(plain, service, &port))
+        };
+        let destination = match built {
+            Ok(destination) => destination,
+            Err(closure) => return nobody(&host, key, number, closure),
+        };
+        self.check_refusal(object, entry, service, &destination);
+        let destination = Arc::new(destination);
         self.resolved.insert(cached, Arc::clone(&destination));
         destination
     }
 
-    /// The door that a delegate closes which nobody could put in its place.
-    pub(super) fn undelegated(
+    /// A destination that is connected to. A subset with a Service of its own is asked there.
+    fn upstream(
         &mut self,
-        object: &Object,
-        delegate: &EntryDelegate,
-    ) -> Arc<Closure> {
-        let finding = object.finding(
-            codes::DELEGATE,
-            Severity::Error,
-            delegate.line,
-            delegate.path.clone(),
-            format!("`{}` leads nowhere", delegate.path),
-            "name a `VirtualService` without `hosts`",
+        (object, entry): (&Object, &EntryDestination),
+        host: &str,
+        (service, port): (&'a Service, ServicePort),
+    ) -> Result<Destination, Arc<Closure>> {
+        let rule = self.rules.of(host, &service.namespace);
+        let subset = self.subset(object, entry, rule.as_ref(), host)?;
+        let Spoken {
+            protocol,
+            tls,
+            traffic,
+        } = self.spoken((object, entry), rule.as_ref(), subset, &port)?;
+        let (service, port) = self.place_of(object, entry, (service, port), subset)?;
+        let key = (Arc::clone(&service.namespace), Arc::clone(&service.name));
+        let place = bare(
+            &service_host(service),
+            Some(key),
+            port.number,
+            PlayedBy::Upstream,
         );
-        let closure = Arc::new(Closure::of(&finding));
-        self.findings.push(finding);
-        closure
+        Ok(Destination {
+            protocol,
+            tls,
+            traffic,
+            endpoints: self.endpoints(service, &port)?,
+            ..self.guarded(place, service, &port)
+        })
     }
 
-    /// Policies of the workloads behind a Service. Where several different ones stand behind it, a
-    /// request has to pass what any of them asks.
-    fn guards(&self, service: &Service) -> (PolicySet, Authentication) {
-        let none = Labels::new();
-        let mut pods: Vec<(Labels, &Labels)> = Vec::new();
-        for workload in self.world.workloads_of(service) {
-            let mut labels = service.selector.clone();
-            labels.extend(
-                workload
-                    .labels
-                    .iter()
-                    .map(|(key, value)| (Arc::clone(key), Arc::clone(value))),
-            );
-            pods.push((labels, &workload.annotations));
+    /// The destination with the rules of its workloads.
+    fn guarded(&self, place: Destination, service: &Service, port: &ServicePort) -> Destination {
+        let (policies, authentication) =
+            workload_guards::of_service(self.world, self.policies, service);
+        Destination {
+            policies,
+            authentication,
+            target_port: self.target_port(service, port),
+            ..place
         }
-        if pods.is_empty() {
-            pods.push((service.selector.clone(), &none));
+    }
+
+    fn of_entry(
+        &mut self,
+        object: &Object,
+        entry: &EntryDestination,
+        listener_port: u16,
+        (host, found): (Arc<str>, &'a ServiceEntry),
+    ) -> Arc<Destination> {
+        let number = port_of(entry, &found.ports, listener_port);
+        if let Some(closure) = &found.closed {
+            return nobody(&host, None, number, Arc::clone(closure));
         }
-        let namespace = &*service.namespace;
-        let guarded = pods
-            .iter()
-            .filter(|(labels, annotations)| self.world.in_mesh(namespace, labels, annotations))
-            .map(|(labels, _)| self.policies.of(namespace, labels));
-        guarded.reduce(strictest).unwrap_or_default()
+        let mut ports = found.ports.iter();
+        let Some(port) = ports.find(|port| port.number == number) else {
+            let fault = format!("`{}` has no port {number}", found.object.reference);
+            let remedy = port_remedy(&found.ports);
+            let code = codes::PORT_ABSENT;
+            let closure = self.say(object, entry, "port.number", code, fault, remedy);
+            return nobody(&host, None, number, closure);
+        };
+        let cached = (Arc::clone(&host), number, entry.subset.clone());
+        if let Some(destination) = self.resolved.get(&cached) {
+            return Arc::clone(destination);
+        }
+        let rule = self.rules.of(&host, found.object.namespace());
+        let result = self
+            .subset(object, entry, rule.as_ref(), &host)
+            .and_then(|subset| {
+                let spoken = self.spoken((object, entry), rule.as_ref(), subset, port)?;
+                let none = Labels::new();
+                let labels = subset.map_or(&none, |subset| &subset.labels);
+                match entry_endpoints(found, port, labels, &host) {
+                    Some(endpoints) => Ok((spoken, endpoints)),
+                    None => {
+                        let fault = format!("no endpoint of `{host}` has the labels of the subset");
+                        let remedy = "give the endpoints of the `ServiceEntry` these labels";
+                        let code = codes::SUBSET;
+                        Err(self.say(object, entry, "subset", code, fault, remedy.to_owned()))
+                    }
+                }
+            });
+        let (spoken, endpoints) = match result {
+            Ok(found) => found,
+            Err(closure) => return nobody(&host, None, number, closure),
+        };
+        let (policies, authentication) =
+            workload_guards::of_entry(self.world, self.policies, found);
+        let Spoken {
+            protocol,
+            tls,
+            traffic,
+        } = spoken;
+        let destination = Arc::new(Destination {
+            target_port: match port.target {
+                TargetPort::Number(target) => target,
+                TargetPort::Name(_) => number,
+            },
+            protocol,
+            tls,
+            traffic,
+            endpoints,
+            policies,
+            authentication,
+            ..bare(&host, None, number, PlayedBy::Upstream)
+        });
+        self.resolved.insert(cached, Arc::clone(&destination));
+        destination
     }
 
     fn target_port(&self, service: &Service, port: &ServicePort) -> u16 {
@@ -213,126 +299,6 @@ impl<'a> Destinations<'a> {
         }
         Arc::new(destination)
     }
-
-    /// Records an error once per place and returns the door that it closes.
-    fn say(
-        &mut self,
-        object: &Object,
-        entry: &EntryDestination,
-        field: &str,
-        code: Code,
-        fault: String,
-        remedy: String,
-    ) -> Arc<Closure> {
-        let path = format!("{}.{field}", entry.path);
-        let finding = object.finding(code, Severity::Error, entry.line, path, fault, remedy);
-        let closure = Arc::new(Closure::of(&finding));
-        if self
-            .said
-            .insert((object.at(entry.line), finding.field.clone()))
-        {
-            self.findings.push(finding);
-        }
-        closure
-    }
-
-    /// ALLOW policies apply and none of them lets anything in.
-    fn check_refusal(
-        &mut self,
-        object: &Object,
-        entry: &EntryDestination,
-        service: &Service,
-        policies: &PolicySet,
-        played_by: &PlayedBy,
-    ) {
-        let empty = |policy: &Arc<Policy>| policy.rules.is_empty();
-        let refuses = !policies.allow.is_empty() && policies.allow.iter().all(empty);
-        if !refuses || *played_by != PlayedBy::Upstream {
-            return;
-        }
-        let by = &policies.allow[0].info.object;
-        let remedy = if self.world.workloads_of(service).next().is_some() {
-            format!(
-                "add an ALLOW `AuthorizationPolicy` in `{}`",
-                service.namespace
-            )
-        } else {
-            "add its Deployment to the manifests if it has no sidecar; else add an ALLOW policy"
-                .to_owned()
-        };
-        let path = format!("{}.host", entry.path);
-        if self.said.insert((object.at(entry.line), path.clone())) {
-            self.findings.push(object.finding(
-                codes::DESTINATION_REFUSES,
-                Severity::Warning,
-                entry.line,
-                path,
-                format!(
-                    "`{}` refuses every request: `{by}` allows nothing",
-                    service.object.reference
-                ),
-                remedy,
-            ));
-        }
-    }
-
-    fn near_service(&self, host: &str) -> String {
-        let services = self.world.services.values();
-        let short = |service: &Service| format!("{}.{}", service.name, service.namespace);
-        let wanted = host.strip_suffix(CLUSTER_DOMAIN).unwrap_or(host);
-        let name = wanted.split('.').next().unwrap_or(wanted);
-        let same_name = services
-            .clone()
-            .find(|service| *service.name == *name)
-            .map(short);
-        let names: Vec<String> = services.map(short).collect();
-        let closest = || closest(wanted, names.iter().map(String::as_str)).map(str::to_owned);
-        match same_name.or_else(closest) {
-            Some(near) => format!("did you mean `{near}{CLUSTER_DOMAIN}`?"),
-            None => "add the Service to the manifests, or mend the name".to_owned(),
-        }
-    }
-}
-
-/// The stricter of two sets: everything that refuses, and only what both allow.
-fn strictest(
-    (mut a, mut tokens): (PolicySet, Authentication),
-    (b, more): (PolicySet, Authentication),
-) -> (PolicySet, Authentication) {
-    let join = |list: &mut Vec<Arc<Policy>>, other: Vec<Arc<Policy>>| {
-        for policy in other {
-            if !list.contains(&policy) {
-                list.push(policy);
-            }
-        }
-    };
-    join(&mut a.custom, b.custom);
-    join(&mut a.audit, b.audit);
-    join(&mut a.deny, b.deny);
-    let nothing = a.allow.first().or(b.allow.first()).map(|policy| {
-        // No policy lets the request into both, so it is let into neither.
-        Arc::new(Policy {
-            rules: Vec::new(),
-            ..(**policy).clone()
-        })
-    });
-    if !b.allow.is_empty() {
-        if a.allow.is_empty() {
-            a.allow = b.allow;
-        } else {
-            a.allow.retain(|policy| b.allow.contains(policy));
-            if a.allow.is_empty() {
-                a.allow.extend(nothing);
-            }
-        }
-    }
-    for rule in more.rules {
-        if !tokens.rules.contains(&rule) {
-            tokens.rules.push(rule);
-        }
-    }
-    tokens.rules.sort_by(|a, b| a.issuer.cmp(&b.issuer));
-    (a, tokens)
 }
 
 /// A short name is one of the namespace of the route.
@@ -350,15 +316,16 @@ pub(super) fn service_key(host: &str) -> Option<Key> {
     (!namespace.contains('.')).then(|| (namespace.into(), name.into()))
 }
 
-fn port_remedy(service: &Service) -> String {
-    match service.ports.as_slice() {
-        [] => "give the Service a port".to_owned(),
-        [only] => format!("write {}, its only port", only.number),
-        many => {
-            let numbers: Vec<String> = many.iter().map(|port| port.number.to_string()).collect();
-            format!("it has the ports {}", numbers.join(", "))
-        }
-    }
+/// The port that a route means: the one it names, else the only one, else the listener's.
+fn port_of(entry: &EntryDestination, ports: &[ServicePort], listener_port: u16) -> u16 {
+    entry.port.unwrap_or(match ports {
+        [only] => only.number,
+        _ => listener_port,
+    })
+}
+
+fn service_host(service: &Service) -> Arc<str> {
+    format!("{}.{}{CLUSTER_DOMAIN}", service.name, service.namespace).into()
 }
 
 fn nobody(host: &Arc<str>, key: Option<Key>, port: u16, closure: Arc<Closure>) -> Arc<Destination> {

@@ -3,7 +3,9 @@
 pub(crate) mod authorization_policy;
 pub(crate) mod certificate;
 pub(crate) mod config_map;
+pub(crate) mod destination_rule;
 pub(crate) mod dex;
+pub(crate) mod endpoints;
 pub(crate) mod environment;
 pub(crate) mod gateway;
 pub(crate) mod header_edits;
@@ -24,5 +26,8 @@ pub(crate) mod request_authentication;
 pub(crate) mod secret;
 pub(crate) mod selection;
 pub(crate) mod service;
+pub(crate) mod service_entry;
+pub(crate) mod traffic_policy;
 pub(crate) mod virtual_service;
+pub(crate) mod visibility;
 pub(crate) mod workload;

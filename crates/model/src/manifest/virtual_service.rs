@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::http_match;
 use super::http_route::{self, EntryAction};
+use super::visibility::Visibility;
 use crate::finding::{Finding, Severity, codes};
 use crate::names::HostPattern;
 use crate::objects::{Fault, Field, Node, Object};
@@ -26,14 +27,6 @@ pub(crate) struct VirtualService {
     pub(crate) http: Vec<HttpEntry>,
     /// Set when a field beside the routes cannot be read: its part of its hosts is closed.
     pub(crate) closed: Option<Arc<Closure>>,
-}
-
-/// `exportTo`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Visibility {
-    Everywhere,
-    /// These namespaces; none for `~`.
-    Only(Vec<Arc<str>>),
 }
 
 /// One of `spec.http`.
@@ -98,7 +91,7 @@ impl VirtualService {
         self.gateways_unreadable = gateways.is_err();
         hosts.and(gateways)?;
         let export_to = spec.texts("exportTo")?;
-        self.visibility = visibility(&export_to, namespace);
+        self.visibility = Visibility::of(&export_to, namespace);
         for (index, entry) in spec.child_items("http")?.iter().enumerate() {
             let matches = entry_matches(entry, namespace, findings);
             self.http
@@ -175,19 +168,6 @@ impl VirtualService {
 
 fn items<'a>(node: &'a Node, list: &str) -> &'a [Node] {
     node.field(list).and_then(Node::items).unwrap_or_default()
-}
-
-fn visibility(export_to: &[Arc<str>], own: &Arc<str>) -> Visibility {
-    if export_to.is_empty() || export_to.iter().any(|name| &**name == "*") {
-        return Visibility::Everywhere;
-    }
-    let names = export_to.iter().filter(|name| &***name != "~");
-    Visibility::Only(
-        names
-            .map(|name| if &**name == "." { own } else { name })
-            .cloned()
-            .collect(),
-    )
 }
 
 /// `ns/name`, `name`, or the legacy `name.ns.svc…`; `None` for `mesh`.

@@ -21,7 +21,12 @@ pub struct ServiceRef {
 
 impl fmt::Display for ServiceRef {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.{}:{}", self.name, self.namespace, self.port)
+        if self.namespace.is_empty() {
+            // A host outside the cluster.
+            write!(f, "{}:{}", self.name, self.port)
+        } else {
+            write!(f, "{}.{}:{}", self.name, self.namespace, self.port)
+        }
     }
 }
 

@@ -7,6 +7,7 @@ mod policies;
 mod routes;
 mod sign_in;
 mod stock;
+mod traffic;
 mod unread;
 
 use std::sync::Arc;

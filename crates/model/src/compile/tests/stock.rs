@@ -32,6 +32,10 @@ fn stock_kubeflow_compiles_with_these_findings() {
     assert_eq!(
         ours(&compiled),
         [
+            "warning DW0319 20-istio-networking.yaml:66 DestinationRule kubeflow/jupyter-web-app",
+            "warning DW0319 20-istio-networking.yaml:135 DestinationRule kubeflow/ml-pipeline-ui",
+            "warning DW0319 20-istio-networking.yaml:164 DestinationRule kubeflow/tensorboards-web-app",
+            "warning DW0319 20-istio-networking.yaml:178 DestinationRule kubeflow/volumes-web-app",
             "warning DW0201 20-istio-networking.yaml:227 Gateway kubeflow/kubeflow-gateway",
             "warning DW0310 20-istio-networking.yaml:351 VirtualService kubeflow/metadata-grpc",
             "warning DW0408 30-istio-security.yaml:51 AuthorizationPolicy istio-system/istio-ingressgateway-oauth2-proxy",

@@ -1,0 +1,102 @@
+//! The policies of the workloads behind a destination.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::policies::Policies;
+use crate::manifest::service::Service;
+use crate::manifest::service_entry::ServiceEntry;
+use crate::snapshot::{Authentication, Policy, PolicySet};
+use crate::world::World;
+
+pub(super) type Labels = BTreeMap<Arc<str>, Arc<str>>;
+
+/// Policies of the workloads behind a Service. Where several different ones stand behind it, a
+/// request has to pass what any of them asks.
+pub(super) fn of_service(
+    world: &World,
+    policies: &Policies,
+    service: &Service,
+) -> (PolicySet, Authentication) {
+    let none = Labels::new();
+    let mut pods: Vec<(Labels, &Labels)> = Vec::new();
+    for workload in world.workloads_of(service) {
+        let mut labels = service.selector.clone();
+        labels.extend(
+            workload
+                .labels
+                .iter()
+                .map(|(key, value)| (Arc::clone(key), Arc::clone(value))),
+        );
+        pods.push((labels, &workload.annotations));
+    }
+    if pods.is_empty() {
+        pods.push((service.selector.clone(), &none));
+    }
+    let namespace = &*service.namespace;
+    let guarded = pods
+        .iter()
+        .filter(|(labels, annotations)| world.in_mesh(namespace, labels, annotations))
+        .map(|(labels, _)| policies.of(namespace, labels));
+    guarded.reduce(strictest).unwrap_or_default()
+}
+
+/// Policies of the endpoints of a ServiceEntry; none where they are outside the mesh.
+pub(super) fn of_entry(
+    world: &World,
+    policies: &Policies,
+    entry: &ServiceEntry,
+) -> (PolicySet, Authentication) {
+    let namespace = &**entry.object.namespace();
+    let none = Labels::new();
+    let mut labels: Vec<&Labels> = entry.endpoints.iter().map(|one| &one.labels).collect();
+    if labels.is_empty() {
+        labels.push(&none);
+    }
+    let guarded = labels
+        .into_iter()
+        .filter(|labels| entry.in_mesh && world.in_mesh(namespace, labels, &none))
+        .map(|labels| policies.of(namespace, labels));
+    guarded.reduce(strictest).unwrap_or_default()
+}
+
+/// The stricter of two sets: everything that refuses, and only what both allow.
+fn strictest(
+    (mut a, mut tokens): (PolicySet, Authentication),
+    (b, more): (PolicySet, Authentication),
+) -> (PolicySet, Authentication) {
+    let join = |list: &mut Vec<Arc<Policy>>, other: Vec<Arc<Policy>>| {
+        for policy in other {
+            if !list.contains(&policy) {
+                list.push(policy);
+            }
+        }
+    };
+    join(&mut a.custom, b.custom);
+    join(&mut a.audit, b.audit);
+    join(&mut a.deny, b.deny);
+    let nothing = a.allow.first().or(b.allow.first()).map(|policy| {
+        // No policy lets the request into both, so it is let into neither.
+        Arc::new(Policy {
+            rules: Vec::new(),
+            ..(**policy).clone()
+        })
+    });
+    if !b.allow.is_empty() {
+        if a.allow.is_empty() {
+            a.allow = b.allow;
+        } else {
+            a.allow.retain(|policy| b.allow.contains(policy));
+            if a.allow.is_empty() {
+                a.allow.extend(nothing);
+            }
+        }
+    }
+    for rule in more.rules {
+        if !tokens.rules.contains(&rule) {
+            tokens.rules.push(rule);
+        }
+    }
+    tokens.rules.sort_by(|a, b| a.issuer.cmp(&b.issuer));
+    (a, tokens)
+}
