@@ -359,8 +359,8 @@ impl Compare<'_> {
             self.same("status", status, seen.status);
         }
         for (name, wanted) in &expect.answer_headers {
-            let got = seen.header(name);
-            self.same(&format!("answer header `{name}`"), wanted.as_deref(), got);
+            let got = seen.joined(name);
+            self.same(&format!("answer header `{name}`"), wanted.clone(), got);
         }
         match &expect.outcome {
             ExpectedOutcome::Forward => {

@@ -20,6 +20,13 @@ impl Seen {
             .map(|(_, value)| &**value)
     }
 
+    /// All values of a header, joined.
+    pub(super) fn joined(&self, name: &str) -> Option<String> {
+        let named = self.headers.iter().filter(|(other, _)| other == name);
+        let values: Vec<&str> = named.map(|(_, value)| &**value).collect();
+        (!values.is_empty()).then(|| values.join(","))
+    }
+
     fn read(answer: &str) -> Self {
         let (head, text) = answer.split_once("\r\n\r\n").expect("a whole head");
         let mut lines = head.split("\r\n");
