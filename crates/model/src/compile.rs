@@ -12,6 +12,7 @@ mod identity_headers;
 mod listeners;
 mod policies;
 mod ports;
+mod route_traps;
 mod routes;
 mod sign_in;
 #[cfg(test)]
@@ -162,6 +163,8 @@ pub fn compile(objects: &ObjectSet) -> Compiled {
             .collect()
     };
     findings.append(&mut destinations.findings);
+    route_traps::rewrites(&routes, &mut findings);
+    route_traps::virtual_hosts(&listeners, &mut findings);
     unread.iter().for_each(|one| one.tell(&mut findings));
 
     let is_served = |host: &str| {

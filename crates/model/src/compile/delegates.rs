@@ -325,7 +325,7 @@ fn fits(root: Option<&TextMatch>, leaf: Option<&TextMatch>) -> bool {
 }
 
 /// Whether every text that `leaf` takes is one that `root` takes, as far as Istio looks.
-fn text_contains(root: &TextMatch, leaf: &TextMatch) -> bool {
+pub(super) fn text_contains(root: &TextMatch, leaf: &TextMatch) -> bool {
     match (root, leaf) {
         (TextMatch::Exact(root), TextMatch::Exact(leaf)) => root == leaf,
         (TextMatch::Prefix(root), TextMatch::Exact(leaf) | TextMatch::Prefix(leaf)) => {

@@ -8,6 +8,7 @@ mod routes;
 mod sign_in;
 mod stock;
 mod traffic;
+mod traps;
 mod unread;
 
 use std::sync::Arc;
