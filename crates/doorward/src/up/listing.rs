@@ -3,8 +3,9 @@
 
 use model::names::Place;
 use model::snapshot::{
-    Chain, ClientAuth, Destination, Forward, Listener, ListenerProtocol, PathRewrite, PlayedBy,
-    Policy, PolicySet, Route, RouteAction, Serves, StreamRoute, TextMatch,
+    Abort, Balance, Chain, ClientAuth, Destination, Endpoints, Forward, Listener, ListenerProtocol,
+    OriginMatch, PathRewrite, PlayedBy, Policy, PolicySet, Route, RouteAction, Serves, StreamRoute,
+    TextMatch, Trust, UpstreamProtocol,
 };
 use model::{Finding, Snapshot};
 use serde_json::{Value, json};
@@ -131,8 +132,20 @@ fn route(route: &Route) -> Value {
         "name": &*route.info.name,
         "place": place(&route.info.place),
         "paths": paths.collect::<Vec<_>>(),
+        "claims": route.matches.iter().flat_map(|one| &one.claims).map(|test| test.path.join(".")).collect::<Vec<_>>(),
+        "cors": route.cors.as_ref().map(|cors| cors.origins.iter().map(origin).collect::<Vec<_>>()),
         "action": action(&route.action),
     })
+}
+
+fn origin(listed: &OriginMatch) -> String {
+    match listed {
+        OriginMatch::Any => "*".to_owned(),
+        OriginMatch::Text(TextMatch::Exact(text)) => text.to_string(),
+        OriginMatch::Text(TextMatch::Prefix(text)) => format!("prefix {text}"),
+        OriginMatch::Text(TextMatch::Regex(regex)) => format!("regex {}", regex.source()),
+        OriginMatch::Wildcard { scheme, suffix } => format!("{scheme}*{suffix}"),
+    }
 }
 
 fn action(action: &RouteAction) -> Value {
@@ -140,10 +153,21 @@ fn action(action: &RouteAction) -> Value {
         RouteAction::Forward(Forward {
             destinations,
             timeout,
+            retries,
+            mirrors,
+            fault,
             ..
         }) => json!({
             "forward": destinations.iter().map(|weighted| destination(&weighted.destination)).collect::<Vec<_>>(),
+            "weights": destinations.iter().map(|weighted| weighted.weight).collect::<Vec<_>>(),
             "timeoutSeconds": timeout.map(|span| span.as_secs_f64()),
+            "retries": retries.as_ref().map_or(0, |retries| retries.attempts),
+            "mirrors": mirrors.iter().map(|mirror| mirror.destination.service.to_string()).collect::<Vec<_>>(),
+            "delaySeconds": fault.as_ref().and_then(|fault| fault.delay).map(|(delay, _)| delay.as_secs_f64()),
+            "abort": fault.as_ref().and_then(|fault| fault.abort).map(|(abort, _)| match abort {
+                Abort::Http(status) => json!({ "http": status }),
+                Abort::Grpc(status) => json!({ "grpc": status }),
+            }),
         }),
         RouteAction::Redirect(redirect) => {
             json!({ "redirect": redirect.code, "path": redirect.path.as_ref().map(rewritten) })
@@ -173,6 +197,25 @@ fn destination(destination: &Destination) -> Value {
             PlayedBy::Provider(_) => "provider",
             PlayedBy::Whoami => "whoami",
             PlayedBy::Nobody(_) => "nobody",
+        },
+        "protocol": match destination.protocol {
+            UpstreamProtocol::Http1 => "HTTP/1.1",
+            UpstreamProtocol::Http2 => "HTTP/2",
+        },
+        "tls": destination.tls.as_ref().map(|tls| json!({
+            "serverName": tls.server_name,
+            "verified": tls.trust != Trust::Anybody,
+            "clientCertificate": tls.client.is_some(),
+        })),
+        "places": match &destination.endpoints {
+            Endpoints::ByHost => vec![destination.host.to_string()],
+            Endpoints::At(places) => places.iter().map(|place| format!("{}:{}", place.host, place.port)).collect(),
+        },
+        "balance": match &destination.traffic.balance {
+            Balance::LeastRequest => "least request",
+            Balance::RoundRobin => "round robin",
+            Balance::Random => "random",
+            Balance::Consistent(_) => "consistent",
         },
         "policies": policies(&destination.policies),
     })

@@ -33,6 +33,9 @@ const CLUSTER_DOMAIN: &str = ".svc.cluster.local";
 /// The demo application that is built in.
 const WHOAMI: (&str, &str) = ("doorward", "whoami");
 
+/// Host, port and subset.
+type Asked = (Arc<str>, u16, Option<Arc<str>>);
+
 /// Resolves destinations, each Service, port and subset once.
 pub(super) struct Destinations<'a> {
     pub(super) world: &'a World,
@@ -44,7 +47,7 @@ pub(super) struct Destinations<'a> {
     pub(super) rules: Rules<'a>,
     pub(super) certificates: Certificates<'a>,
     shared: Shared,
-    resolved: HashMap<(Arc<str>, u16, Option<Arc<str>>), Arc<Destination>>,
+    resolved: HashMap<Asked, Arc<Destination>>,
     said: HashSet<(Place, String)>,
     pub(super) findings: Vec<Finding>,
 }

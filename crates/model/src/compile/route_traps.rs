@@ -1,6 +1,6 @@
 //! Routes that are served as written and probably not as meant.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use super::delegates::text_contains;
@@ -9,7 +9,9 @@ use crate::finding::{Finding, Severity, codes};
 use crate::manifest::http_route::EntryAction;
 use crate::manifest::virtual_service::VirtualService;
 use crate::names::{HostPattern, Place};
-use crate::snapshot::{Listener, PathRewrite, Route, RouteAction, RouteMatch, TextMatch, UriMatch};
+use crate::snapshot::{
+    Listener, PathRewrite, Route, RouteAction, RouteInfo, RouteMatch, TextMatch, UriMatch,
+};
 
 /// Rewrites that make two slashes of one.
 pub(super) fn rewrites(services: &[VirtualService], findings: &mut Vec<Finding>) {
@@ -45,18 +47,20 @@ pub(super) fn rewrites(services: &[VirtualService], findings: &mut Vec<Finding>)
 /// Routes of the virtual hosts that no request reaches, or that miss some.
 pub(super) fn virtual_hosts(listeners: &BTreeMap<u16, Listener>, findings: &mut Vec<Finding>) {
     let mut said: HashSet<(Place, &str)> = HashSet::new();
-    for listener in listeners.values() {
-        let hosts: Vec<(HostPattern, &Arc<[Arc<Route>]>)> = listener.virtual_hosts.iter().collect();
+    for tables in listeners.values().flat_map(Listener::virtual_hosts) {
+        let hosts: Vec<(HostPattern, &Arc<[Arc<Route>]>)> = tables.iter().collect();
         let everywhere = hosts.iter().find(|(host, _)| *host == HostPattern::Any);
         for (host, routes) in &hosts {
+            let hidden = hidden_routes(routes);
+            let paths = Paths::of(routes);
             for (index, route) in routes.iter().enumerate() {
                 let place = &route.info.place;
-                if let Some(earlier) = hiding(&routes[..index], route)
+                if let Some(earlier) = hidden.get(&index)
                     && said.insert((place.clone(), "hidden"))
                 {
-                    findings.push(hidden(route, earlier));
+                    findings.push(hidden_route(route, earlier));
                 }
-                if let Some(bare) = missed(routes, route)
+                if let Some(bare) = paths.missed(route)
                     && said.insert((place.clone(), "bare"))
                 {
                     findings.push(bare_path(route, bare));
@@ -98,22 +102,128 @@ fn takes_everything(route: &Route) -> bool {
     route.matches.is_empty() || route.matches.iter().any(any)
 }
 
-/// The earlier route that takes every request of this one.
-fn hiding<'r>(earlier: &'r [Arc<Route>], route: &Route) -> Option<&'r Arc<Route>> {
-    // What closes a door says so itself.
-    let closed = |route: &Route| matches!(route.action, RouteAction::Closed(_));
-    if closed(route) {
-        return None;
+type Match<'r> = (&'r Arc<Route>, &'r RouteMatch);
+
+/// Matches by their path, so that thousands are not compared each with each.
+#[derive(Default)]
+struct Paths<'r> {
+    exact: HashMap<&'r str, Vec<Match<'r>>>,
+    prefix: HashMap<&'r str, Vec<Match<'r>>>,
+    regex: HashMap<&'r str, Vec<Match<'r>>>,
+    /// Without a condition on the path.
+    any: Vec<Match<'r>>,
+    /// Without any condition.
+    everything: Option<&'r Arc<Route>>,
+}
+
+impl<'r> Paths<'r> {
+    fn of(routes: &'r [Arc<Route>]) -> Self {
+        let mut paths = Self::default();
+        routes.iter().for_each(|route| paths.add(route));
+        paths
     }
-    let open = |other: &&Arc<Route>| !closed(other);
-    earlier.iter().filter(open).find(|other| {
-        other.matches.is_empty()
-            || !route.matches.is_empty()
-                && route
-                    .matches
-                    .iter()
-                    .all(|one| other.matches.iter().any(|over| covers(over, one)))
-    })
+
+    fn add(&mut self, route: &'r Arc<Route>) {
+        if route.matches.is_empty() {
+            self.everything.get_or_insert(route);
+        }
+        for one in &route.matches {
+            let list = match one.uri.as_ref().map(|uri| &uri.text) {
+                None => &mut self.any,
+                Some(TextMatch::Exact(text)) => self.exact.entry(&**text).or_default(),
+                Some(TextMatch::Prefix(text)) => self.prefix.entry(&**text).or_default(),
+                Some(TextMatch::Regex(regex)) => self.regex.entry(regex.source()).or_default(),
+            };
+            list.push((route, one));
+        }
+    }
+
+    /// Those whose prefix `path` begins with.
+    fn above(&self, path: &str) -> impl Iterator<Item = &Match<'r>> {
+        let ends = (0..=path.len()).filter(|end| path.is_char_boundary(*end));
+        let lists = ends.filter_map(|end| self.prefix.get(&path[..end]));
+        lists.flatten()
+    }
+
+    /// A route with a match that takes every request of `one`.
+    fn covering(&self, one: &RouteMatch) -> Option<&'r Arc<Route>> {
+        let hit = |list: Option<&Vec<Match<'r>>>| {
+            let mut list = list.into_iter().flatten();
+            list.find(|(_, over)| covers(over, one)).copied()
+        };
+        let above = |text| {
+            let mut above = self.above(text);
+            above.find(|(_, over)| covers(over, one)).copied()
+        };
+        let by_path = match one.uri.as_ref().map(|uri| &uri.text) {
+            None => hit(self.prefix.get("/")),
+            Some(TextMatch::Exact(text)) => above(text).or_else(|| hit(self.exact.get(&**text))),
+            Some(TextMatch::Prefix(text)) => above(text),
+            Some(TextMatch::Regex(regex)) => hit(self.regex.get(regex.source())),
+        };
+        let covering = by_path.or_else(|| hit(Some(&self.any)));
+        covering.map(|(route, _)| route).or(self.everything)
+    }
+
+    /// The path without its slash, when a prefix with one is all that leads there.
+    fn missed(&self, route: &'r Route) -> Option<&'r str> {
+        let prefixes = route
+            .matches
+            .iter()
+            .filter_map(|one| prefix(one.uri.as_ref()?));
+        let mut bare = prefixes.filter_map(|prefix| prefix.strip_suffix('/'));
+        bare.find(|bare| !bare.is_empty() && !self.takes(bare))
+    }
+
+    fn takes(&self, path: &str) -> bool {
+        let with_slash = format!("{path}/");
+        let by_segments = self.prefix.get(&*with_slash).into_iter().flatten();
+        self.everything.is_some()
+            || !self.any.is_empty()
+            || self.exact.contains_key(path)
+            || self.above(path).next().is_some()
+            || by_segments
+                .filter_map(|(_, one)| one.uri.as_ref())
+                .any(|uri| uri.whole_segments)
+            || self
+                .regex
+                .values()
+                .flatten()
+                .filter_map(|(_, one)| one.uri.as_ref())
+                .any(|uri| matches!(&uri.text, TextMatch::Regex(regex) if regex.is_match(path)))
+    }
+}
+
+/// Routes whose every request an earlier one takes: by number, with the earlier one.
+fn hidden_routes(routes: &[Arc<Route>]) -> HashMap<usize, &Arc<Route>> {
+    let mut earlier = Paths::default();
+    let mut hidden = HashMap::new();
+    // An entry may stand in several pieces; it is hidden when all of them are.
+    let mut open: HashSet<&RouteInfo> = HashSet::new();
+    for (index, route) in routes.iter().enumerate() {
+        // What closes a door says so itself.
+        if matches!(route.action, RouteAction::Closed(_)) {
+            continue;
+        }
+        let by = if route.matches.is_empty() {
+            earlier.covering(&RouteMatch::default())
+        } else {
+            let mut all = route.matches.iter().map(|one| earlier.covering(one));
+            all.try_fold(None, |first, by| Some(first.or(Some(by?))))
+                .flatten()
+        };
+        match by {
+            Some(by) => {
+                hidden.insert(index, by);
+            }
+            None => {
+                open.insert(&route.info);
+            }
+        }
+        earlier.add(route);
+    }
+    hidden.retain(|index, _| !open.contains(&*routes[*index].info));
+    hidden
 }
 
 /// Whether every request that `one` takes is one that `over` takes, as far as it can be told.
@@ -155,7 +265,7 @@ fn covers(over: &RouteMatch, one: &RouteMatch) -> bool {
         && (port.is_none() || *port == one.port)
 }
 
-fn hidden(route: &Route, by: &Route) -> Finding {
+fn hidden_route(route: &Route, by: &Route) -> Finding {
     let by = &by.info;
     Finding {
         code: codes::HIDDEN_ROUTE,
@@ -170,31 +280,6 @@ fn hidden(route: &Route, by: &Route) -> Finding {
         remedy: "VirtualServices are tried by age, then by name: move it into that one, in front, or remove it"
             .to_owned(),
     }
-}
-
-/// The path without its slash, when a prefix with one is all that leads there.
-fn missed<'r>(routes: &[Arc<Route>], route: &'r Route) -> Option<&'r str> {
-    let prefixes = route
-        .matches
-        .iter()
-        .filter_map(|one| prefix(one.uri.as_ref()?));
-    let mut bare = prefixes.filter_map(|prefix| prefix.strip_suffix('/'));
-    bare.find(|bare| !bare.is_empty() && !routes.iter().any(|other| takes_path(other, bare)))
-}
-
-fn takes_path(route: &Route, path: &str) -> bool {
-    let takes = |one: &RouteMatch| match &one.uri {
-        None => true,
-        Some(uri) => match &uri.text {
-            TextMatch::Exact(exact) => **exact == *path,
-            TextMatch::Prefix(prefix) => {
-                path.starts_with(&**prefix)
-                    || uri.whole_segments && prefix.trim_end_matches('/') == path
-            }
-            TextMatch::Regex(regex) => regex.is_match(path),
-        },
-    };
-    route.matches.is_empty() || route.matches.iter().any(takes)
 }
 
 fn bare_path(route: &Route, bare: &str) -> Finding {

@@ -18,12 +18,15 @@ pub(crate) struct ServiceEndpoints {
     pub(crate) closed: Option<Arc<Closure>>,
 }
 
+/// A port and its name, if it has one.
+type NamedPort = (Option<Arc<str>>, u16);
+
 /// Addresses and the ports that are open on each.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Group {
     addresses: Vec<Arc<str>>,
     /// Name, as the Service's port has it, and number.
-    ports: Vec<(Option<Arc<str>>, u16)>,
+    ports: Vec<NamedPort>,
 }
 
 impl ServiceEndpoints {
@@ -102,7 +105,7 @@ impl ServiceEndpoints {
     }
 }
 
-fn ports(field: &Field<'_>) -> Result<Vec<(Option<Arc<str>>, u16)>, Fault> {
+fn ports(field: &Field<'_>) -> Result<Vec<NamedPort>, Fault> {
     let mut ports = Vec::new();
     for one in field.child_items("ports")? {
         ports.push((one.child_text("name")?, one.required("port")?.port()?));

@@ -10,7 +10,7 @@ use super::text::TextMatch;
 use crate::names::{ObjectRef, Place};
 
 /// Which route, for reasons and logs.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct RouteInfo {
     /// The object.
     pub object: ObjectRef,
@@ -124,10 +124,6 @@ pub enum HeaderMatch {
 }
 
 /// What happens to a matching request.
-#[expect(
-    clippy::large_enum_variant,
-    reason = "nearly every route forwards; boxing it would cost each request a jump"
-)]
 #[derive(Clone, Debug, PartialEq)]
 pub enum RouteAction {
     /// It goes to a destination.

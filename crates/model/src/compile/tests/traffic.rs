@@ -130,7 +130,7 @@ fn the_nearest_namespace_and_the_closest_host_win() {
         "istio-system",
         &format!("host: '*.svc.cluster.local', {}", pool(2)),
     );
-    assert_eq!(of(&[root.clone()]), Some(2));
+    assert_eq!(of(std::slice::from_ref(&root)), Some(2));
     assert_eq!(of(&[root, service.clone()]), Some(1));
     // What is private to the gateway's namespace goes first, though its host is wider.
     let own = rule(
@@ -144,7 +144,7 @@ fn the_nearest_namespace_and_the_closest_host_win() {
         "apps",
         &format!("host: '*.apps.svc.cluster.local', {}", pool(4)),
     );
-    assert_eq!(of(&[wide.clone()]), Some(4));
+    assert_eq!(of(std::slice::from_ref(&wide)), Some(4));
     assert_eq!(of(&[wide, service]), Some(1));
     let elsewhere = rule(
         "e",
