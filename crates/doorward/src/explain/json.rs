@@ -157,7 +157,7 @@ pub(super) fn answer_headers(outcome: &Outcome) -> Vec<(String, Option<String>)>
         .iter()
         .map(|(name, value)| (name.to_string(), Some(shown(name.as_str(), value))));
     let mut told: Vec<_> = there.chain(gone).collect();
-    told.sort();
+    told.sort_by(|a, b| a.0.cmp(&b.0));
     told
 }
 
@@ -191,7 +191,8 @@ pub(super) fn received(permit: &Permit, headers: &HeaderMap) -> Vec<(String, Str
         .iter()
         .map(|(name, value)| (name.to_string(), shown(name.as_str(), value)))
         .collect();
-    shown.sort();
+    // Stable: the values of one name stay in their order.
+    shown.sort_by(|a, b| a.0.cmp(&b.0));
     shown
 }
 
