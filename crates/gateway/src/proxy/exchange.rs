@@ -268,7 +268,13 @@ impl<'a> Exchange<'a> {
         place: Rc<Place>,
         mut connection: Connection,
     ) -> Result<Answered, Missed> {
-        let in_flight = InFlight::begin(Rc::clone(&place)).map_err(Missed::For)?;
+        let in_flight = match InFlight::begin(Rc::clone(&place)) {
+            Ok(in_flight) => in_flight,
+            Err(fault) => {
+                place.keep(connection);
+                return Err(Missed::For(fault));
+            }
+        };
         let Some(request) = self.unsent.take() else {
             return Err(Missed::For(UpstreamFault::BrokeOff));
         };
