@@ -238,11 +238,15 @@ impl Door {
         .await
     }
 
-    /// A door with one worker, whose routes lead as `change` says.
+    /// A door with one worker, whose routes lead as `change` says; they try nothing again unless it
+    /// says so.
     pub(crate) async fn changed(change: impl Fn(&mut Forward) + 'static) -> Self {
         Self::open(Wanted {
             workers: 1,
-            change: Some(Box::new(change)),
+            change: Some(Box::new(move |forward| {
+                forward.retries = None;
+                change(forward);
+            })),
             ..Wanted::default()
         })
         .await

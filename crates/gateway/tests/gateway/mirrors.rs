@@ -49,11 +49,8 @@ async fn a_copy_has_the_same_head_and_body_and_its_answer_is_thrown_away() {
         }
     })
     .await;
-    let door = mirroring(
-        named("app").await,
-        &[(copy, Share::ALL), (copy, Share::NONE)],
-    )
-    .await;
+    let (app, _) = upstream::echo().await;
+    let door = mirroring(app, &[(copy, Share::ALL), (copy, Share::NONE)]).await;
     let mut client = door.client().await;
     for length in [0, 70_000] {
         let mut request = with_headers("/app/x?y", &[("x-it", "1")]);
