@@ -95,6 +95,39 @@ async fn more_connections_are_made_when_the_peer_takes_no_more_streams() {
 }
 
 #[tokio::test]
+async fn whoever_comes_while_the_connection_is_made_waits_for_nobody_else() {
+    let (go_on, wait) = watch::channel(false);
+    let arrived = Arc::new(AtomicUsize::new(0));
+    let arrivals = Arc::clone(&arrived);
+    let (app, connections) = http2(Http2::default(), move |_| {
+        let mut wait = wait.clone();
+        arrivals.fetch_add(1, Ordering::SeqCst);
+        async move {
+            wait.wait_for(|go_on| *go_on).await.unwrap();
+            Response::new(Full::<Bytes>::default())
+        }
+    })
+    .await;
+    let door = Door::changed(move |forward| lead_http2(forward, app)).await;
+    let mut waiting = Vec::new();
+    for _ in 0..6 {
+        let client = door.client2().await;
+        for _ in 0..15 {
+            let mut client = client.clone();
+            let ask = async move { client.send_request(get2("/app/")).await.unwrap().status() };
+            waiting.push(tokio::spawn(ask));
+        }
+    }
+    // None of them ends before all have arrived.
+    until(|| arrived.load(Ordering::SeqCst) == 90).await;
+    assert_eq!(connections.load(Ordering::SeqCst), 1);
+    go_on.send_replace(true);
+    for one in waiting {
+        assert_eq!(one.await.unwrap(), 200);
+    }
+}
+
+#[tokio::test]
 async fn a_connection_that_says_goodbye_is_replaced_without_a_failure() {
     let how = Http2 {
         goes_away: true,
