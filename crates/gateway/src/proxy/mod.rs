@@ -7,6 +7,7 @@ mod mirror;
 mod pool;
 mod resolve;
 mod retry;
+mod spare;
 mod tls;
 mod tunnel;
 

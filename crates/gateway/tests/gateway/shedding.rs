@@ -1,31 +1,40 @@
 //! More to do than can be done.
 
-use std::sync::Arc;
+use std::net::SocketAddr;
 
 use bytes::Bytes;
 use doorward_gateway::Limits;
 use http::Response;
 use http_body_util::Full;
-use tokio::sync::{Notify, watch};
+use hyper::client::conn::http2::SendRequest;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
 
 use crate::door::{Door, Wanted, get2, whole};
 use crate::peers::until;
 use crate::upstream;
 
-#[tokio::test]
-async fn requests_too_many_for_the_process_are_turned_away() {
-    let arrived = Arc::new(Notify::new());
+/// An upstream that answers when it is told to.
+async fn held() -> (SocketAddr, watch::Sender<bool>) {
     let (go_on, wait) = watch::channel(false);
-    let arrivals = Arc::clone(&arrived);
     let (app, _) = upstream::answering(move |_| {
-        let (arrived, mut wait) = (Arc::clone(&arrivals), wait.clone());
+        let mut wait = wait.clone();
         async move {
-            arrived.notify_one();
             wait.wait_for(|go_on| *go_on).await.unwrap();
             Response::new(Full::<Bytes>::from("done"))
         }
     })
     .await;
+    (app, go_on)
+}
+
+fn asking(mut client: SendRequest<Full<Bytes>>) -> JoinHandle<Response<Bytes>> {
+    tokio::spawn(async move { whole(client.send_request(get2("/app/")).await.unwrap()).await })
+}
+
+#[tokio::test]
+async fn requests_too_many_for_the_process_are_turned_away() {
+    let (app, go_on) = held().await;
     let door = Door::open(Wanted {
         app: Some(app),
         limits: Limits {
@@ -36,16 +45,8 @@ async fn requests_too_many_for_the_process_are_turned_away() {
     })
     .await;
     let client = door.client2().await;
-    let waiting: Vec<_> = (0..2)
-        .map(|_| {
-            let mut client = client.clone();
-            tokio::spawn(
-                async move { whole(client.send_request(get2("/app/")).await.unwrap()).await },
-            )
-        })
-        .collect();
+    let waiting: Vec<_> = (0..2).map(|_| asking(client.clone())).collect();
     until(|| door.metric("requests_in_flight") == 2).await;
-    arrived.notified().await;
     for _ in 0..3 {
         let refused = door.client().await.get("/app/").await;
         assert_eq!(refused.status(), 503);
@@ -63,10 +64,11 @@ async fn requests_too_many_for_the_process_are_turned_away() {
 }
 
 #[tokio::test]
-async fn requests_are_turned_away_before_memory_runs_out() {
-    let (app, _) = upstream::echo().await;
+async fn requests_are_turned_away_before_memory_runs_out_but_a_few_are_always_answered() {
+    let (app, go_on) = held().await;
     let door = Door::open(Wanted {
         app: Some(app),
+        workers: 1,
         limits: Limits {
             memory: Some(1),
             ..Limits::default()
@@ -74,11 +76,20 @@ async fn requests_are_turned_away_before_memory_runs_out() {
         ..Wanted::default()
     })
     .await;
-    let mut client = door.client().await;
-    let mut status = client.get("/app/").await.status();
-    while status == 200 {
+    let client = door.client2().await;
+    let waiting: Vec<_> = (0..16).map(|_| asking(client.clone())).collect();
+    until(|| door.metric("requests_in_flight") == 16).await;
+    let mut other = door.client().await;
+    let mut status = other.get("/teapot").await.status();
+    while status == 418 {
         tokio::task::yield_now().await;
-        status = client.get("/app/").await.status();
+        status = other.get("/teapot").await.status();
     }
     assert_eq!(status, 503);
+    go_on.send_replace(true);
+    for one in waiting {
+        assert_eq!(one.await.unwrap().body(), "done");
+    }
+    until(|| door.metric("requests_in_flight") == 0).await;
+    assert_eq!(other.get("/teapot").await.status(), 418);
 }
