@@ -1,56 +1,35 @@
 //! Failures made on purpose, as HTTP and as gRPC.
 
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use http::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use http::{Response, StatusCode};
 use model::snapshot::Abort;
 
-static GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
-static GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
+use super::grpc;
 
-/// What Envoy says, too; a percent sign would be an escape in `grpc-message`.
+/// What Envoy says, too.
 const SAID: &str = "fault filter abort";
 
 /// The answer to a request with these headers: a gRPC client reads its status in the head of an
 /// answer that is HTTP 200, everybody else an HTTP status.
 pub(super) fn answer(abort: Abort, asker: &HeaderMap) -> Response<Bytes> {
-    let (http, grpc) = match abort {
-        Abort::Http(status) => (status, grpc_of(status)),
-        Abort::Grpc(status) => (http_of(status), status),
+    let (http, code) = match abort {
+        Abort::Http(status) => (status, None),
+        Abort::Grpc(status) => (http_of(status), Some(status)),
     };
-    let is_grpc = asker
-        .get(CONTENT_TYPE)
-        .is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"));
-    if is_grpc {
-        let mut response = Response::new(Bytes::new());
-        let headers = response.headers_mut();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
-        headers.insert(&GRPC_STATUS, HeaderValue::from(u16::from(grpc)));
-        headers.insert(&GRPC_MESSAGE, HeaderValue::from_static(SAID));
-        return response;
+    let status = StatusCode::from_u16(http).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    if grpc::is_call(asker) {
+        let code = code.map_or_else(|| grpc::code(status), u16::from);
+        return grpc::answer_with(code, SAID);
     }
     let mut response = Response::new(Bytes::from_static(SAID.as_bytes()));
-    *response.status_mut() =
-        StatusCode::from_u16(http).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    *response.status_mut() = status;
     let plain = HeaderValue::from_static("text/plain");
     response.headers_mut().insert(CONTENT_TYPE, plain);
     response
 }
 
-/// <https://github.com/grpc/grpc/blob/master/doc/http-grpc-status-mapping.md>
-fn grpc_of(http: u16) -> u8 {
-    match http {
-        200 => 0,
-        400 => 13,
-        401 => 16,
-        403 => 7,
-        404 => 12,
-        429 | 502 | 503 | 504 => 14,
-        _ => 2,
-    }
-}
-
-/// The other way round, as Google's APIs answer over HTTP.
+/// The HTTP status of a gRPC one, as Google's APIs answer over HTTP.
 fn http_of(grpc: u8) -> u16 {
     match grpc {
         0 => 200,

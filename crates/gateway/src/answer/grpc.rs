@@ -19,10 +19,15 @@ pub(super) fn is_call(headers: &HeaderMap) -> bool {
 
 /// An answer without body in the form of gRPC, as Envoy makes it of an HTTP status and a text.
 pub(super) fn answer(status: StatusCode, text: &str) -> Response<Bytes> {
+    answer_with(code(status), text)
+}
+
+/// An answer without body that has this gRPC status.
+pub(super) fn answer_with(code: u16, text: &str) -> Response<Bytes> {
     let mut response = Response::new(Bytes::new());
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
-    headers.insert(STATUS, HeaderValue::from(code(status)));
+    headers.insert(STATUS, HeaderValue::from(code));
     if let Ok(message) = HeaderValue::try_from(escaped(text))
         && !message.is_empty()
     {
@@ -31,9 +36,11 @@ pub(super) fn answer(status: StatusCode, text: &str) -> Response<Bytes> {
     response
 }
 
-/// The gRPC status of an HTTP one.
-fn code(status: StatusCode) -> u16 {
+/// The gRPC status of an HTTP one:
+/// <https://github.com/grpc/grpc/blob/master/doc/http-grpc-status-mapping.md>
+pub(super) fn code(status: StatusCode) -> u16 {
     match status.as_u16() {
+        200 => 0,
         400 => 13,
         401 => 16,
         403 => 7,

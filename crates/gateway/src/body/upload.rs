@@ -96,7 +96,7 @@ impl HttpBody for ClientBody {
         match self {
             Self::Empty => SizeHint::with_exact(0),
             Self::Streaming(streaming) => streaming.incoming.size_hint(),
-            Self::Taped(player) => player.tape.borrow().hint.clone(),
+            Self::Taped(player) => player.tape.borrow().hint,
             Self::Copied(_, left) => SizeHint::with_exact(*left),
         }
     }

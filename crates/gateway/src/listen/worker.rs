@@ -27,6 +27,10 @@ use crate::record::{Recorder, Shard, Writer};
 use crate::settings::Limits;
 use crate::world::World;
 
+/// Requests of one worker that are answered however little memory there is. What the allocator does
+/// not give back would otherwise close the door for good.
+const SPARED: u64 = 16;
+
 /// What one worker is given.
 pub(super) struct Seat {
     pub(super) shared: Arc<Shared>,
@@ -93,7 +97,7 @@ impl Worker {
         let shared = &self.shared;
         let limit = shared.settings.limits.requests as u64;
         let here = self.recorder.shard.in_flight();
-        shared.pressure.is_high()
+        (here > SPARED && shared.pressure.is_high())
             || (here > limit / (2 * shared.workers as u64) && shared.metrics.in_flight() > limit)
     }
 

@@ -3,11 +3,13 @@
 use std::net::SocketAddr;
 use std::rc::Rc;
 
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Uri, Version};
+use http::{HeaderName, HeaderValue, Request, Response};
 use hyper::body::{Body as _, Incoming};
+use model::names::Duration;
 use model::snapshot::Retries;
 
 use super::pool::{Choice, Cluster, Connection, InFlight, Place, Places, Sign};
+use super::spare::Spare;
 use super::{UpstreamFault, retry};
 use crate::body::{ClientBody, Tape};
 use crate::record::Shard;
@@ -102,15 +104,18 @@ impl<'a> Exchange<'a> {
                 Box::pin(cluster.look_up()).await?
             }
         };
-        let Some(policy) = self.retries else {
-            return self.attempt(&places).await;
+        if self.retries.is_some() {
+            self.count_attempt(1);
+        }
+        let first = match self.retries.and_then(|policy| policy.attempt_timeout) {
+            None => self.attempt(&places).await,
+            Some(limit) => Box::pin(self.attempt_within(limit, &places)).await,
         };
-        self.count_attempt(1);
-        let first = self.limited(&places, policy).await;
-        let result = if self.is_due(policy, &first) {
-            Box::pin(self.go_on(&places, policy, first)).await
-        } else {
-            first
+        let result = match self.retries {
+            Some(policy) if self.is_due(policy, &first) => {
+                Box::pin(self.go_on(&places, policy, first)).await
+            }
+            _ => first,
         };
         if let Some(tape) = &self.tape {
             tape.forget();
@@ -149,7 +154,10 @@ impl<'a> Exchange<'a> {
             let pause = retry::pause(policy.back_off, number, self.choice.draw);
             tokio::time::sleep(pause).await;
             self.shard.retried();
-            last = self.limited(places, policy).await;
+            last = match policy.attempt_timeout {
+                None => self.attempt(places).await,
+                Some(limit) => self.attempt_within(limit, places).await,
+            };
         }
         last
     }
@@ -196,16 +204,12 @@ impl<'a> Exchange<'a> {
     }
 
     /// One attempt within its own time.
-    async fn limited(
+    async fn attempt_within(
         &mut self,
+        limit: Duration,
         places: &Places,
-        policy: &Retries,
     ) -> Result<Answered, UpstreamFault> {
-        let Some(limit) = policy.attempt_timeout else {
-            return self.attempt(places).await;
-        };
-        let limited = Box::pin(tokio::time::timeout(limit, self.attempt(places)));
-        match limited.await {
+        match tokio::time::timeout(limit, self.attempt(places)).await {
             Ok(result) => result,
             Err(_) => {
                 self.timed_out();
@@ -220,20 +224,23 @@ impl<'a> Exchange<'a> {
     async fn attempt(&mut self, places: &Places) -> Result<Answered, UpstreamFault> {
         let place = self.cluster.choose(places, &self.tried, self.choice)?;
         let mut dead = 0;
-        while dead < DEAD
-            && let Some(connection) = place.take(&self.cluster, self.kind.upgrades)
-        {
-            match self.send(Rc::clone(&place), connection).await {
+        // One place to wait for the answer in: this future is part of every request.
+        loop {
+            let kept = if dead < DEAD {
+                place.take(&self.cluster, self.kind.upgrades)
+            } else {
+                None
+            };
+            let (at, connection) = match kept {
+                Some(connection) => (Rc::clone(&place), connection),
+                None => Box::pin(self.open(places, Rc::clone(&place))).await?,
+            };
+            match self.send(at, connection).await {
                 Ok(answered) => return Ok(answered),
-                Err(Missed::Dead) => dead += 1,
+                Err(Missed::Dead) if dead <= DEAD => dead += 1,
+                Err(Missed::Dead) => return Err(UpstreamFault::BrokeOff),
                 Err(Missed::For(fault)) => return Err(fault),
             }
-        }
-        let (place, connection) = Box::pin(self.open(places, place)).await?;
-        match self.send(place, connection).await {
-            Ok(answered) => Ok(answered),
-            Err(Missed::Dead) => Err(UpstreamFault::BrokeOff),
-            Err(Missed::For(fault)) => Err(fault),
         }
     }
 
@@ -268,7 +275,13 @@ impl<'a> Exchange<'a> {
         place: Rc<Place>,
         mut connection: Connection,
     ) -> Result<Answered, Missed> {
-        let in_flight = InFlight::begin(Rc::clone(&place)).map_err(Missed::For)?;
+        let in_flight = match InFlight::begin(Rc::clone(&place)) {
+            Ok(in_flight) => in_flight,
+            Err(fault) => {
+                place.keep(connection);
+                return Err(Missed::For(fault));
+            }
+        };
         let Some(request) = self.unsent.take() else {
             return Err(Missed::For(UpstreamFault::BrokeOff));
         };
@@ -361,58 +374,5 @@ fn fault_of(error: &hyper::Error) -> Broken {
         Broken::Garbled
     } else {
         Broken::Off
-    }
-}
-
-/// A request to be sent again should that be due. Nearly every one is dropped unused, so its headers
-/// are a list: a copied map would copy its index too.
-pub(super) struct Spare {
-    method: Method,
-    uri: Uri,
-    version: Version,
-    headers: Vec<(HeaderName, HeaderValue)>,
-}
-
-impl Spare {
-    /// Of everything but the body.
-    pub(super) fn of<B>(request: &Request<B>) -> Self {
-        let headers = request.headers().iter();
-        Self {
-            method: request.method().clone(),
-            uri: request.uri().clone(),
-            version: request.version(),
-            headers: headers
-                .map(|(name, value)| (name.clone(), value.clone()))
-                .collect(),
-        }
-    }
-
-    /// The request with the body from its beginning.
-    fn request(self, tape: Option<&Tape>) -> Option<Request<ClientBody>> {
-        let body = match tape {
-            None => ClientBody::Empty,
-            Some(tape) => tape.play()?,
-        };
-        Some(self.with(body))
-    }
-
-    /// The request with this body.
-    pub(super) fn with(self, body: ClientBody) -> Request<ClientBody> {
-        let Self {
-            method,
-            uri,
-            version,
-            headers: list,
-        } = self;
-        let mut headers = HeaderMap::with_capacity(list.len());
-        for (name, value) in list {
-            headers.append(name, value);
-        }
-        let mut request = Request::new(body);
-        *request.method_mut() = method;
-        *request.uri_mut() = uri;
-        *request.version_mut() = version;
-        *request.headers_mut() = headers;
-        request
     }
 }

@@ -12,8 +12,9 @@ use model::snapshot::{Mirror, PlayedBy};
 use policy::Permit;
 use tokio::sync::oneshot;
 
-use super::exchange::{Answered, Exchange, Kind, Spare};
+use super::exchange::{Answered, Exchange, Kind};
 use super::pool::{Choice, Lease, Pool, Setup};
+use super::spare::Spare;
 use crate::body::{ClientBody, Tape};
 use crate::record::MirrorFate;
 

@@ -7,11 +7,15 @@ mod mirror;
 mod pool;
 mod resolve;
 mod retry;
+mod spare;
 mod tls;
 mod tunnel;
 
 use std::cell::Cell;
+use std::future::Future;
+use std::pin::pin;
 use std::rc::Rc;
+use std::task::Poll;
 
 use http::header::{CONNECTION, CONTENT_LENGTH, SET_COOKIE, TRANSFER_ENCODING};
 use http::request::Parts;
@@ -137,20 +141,21 @@ pub(crate) async fn forward(
     let shard = &worker.recorder.shard;
     let retries = permit.retries();
     let mut exchange = Exchange::new(cluster, retries, choice, kind, request, tape, shard);
-    let answered = match &mut deadline {
-        None => exchange.run().await,
-        Some(deadline) => {
-            let ended = tokio::select! {
-                biased;
-                answered = exchange.run() => Some(answered),
-                () = deadline.as_mut() => None,
-            };
-            ended.unwrap_or_else(|| {
-                exchange.timed_out();
-                Err(UpstreamFault::Timeout)
-            })
-        }
+    let answered = {
+        let mut running = pin!(exchange.run());
+        std::future::poll_fn(|cx| match running.as_mut().poll(cx) {
+            Poll::Ready(answered) => Poll::Ready(Some(answered)),
+            Poll::Pending => match &mut deadline {
+                Some(deadline) => deadline.as_mut().poll(cx).map(|()| None),
+                None => Poll::Pending,
+            },
+        })
+        .await
     };
+    let answered = answered.unwrap_or_else(|| {
+        exchange.timed_out();
+        Err(UpstreamFault::Timeout)
+    });
     entry.upstream = Some(upstream_time.elapsed());
     let answered = match answered {
         Ok(answered) => answered,

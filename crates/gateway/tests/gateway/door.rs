@@ -20,6 +20,7 @@ use model::Snapshot;
 use model::names::Timestamp;
 use model::objects::{File, ObjectSet};
 use model::seams::{Clock, Randomness};
+use model::snapshot::Forward;
 use policy::decision::{Served, SignIn};
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -190,7 +191,11 @@ pub(crate) struct Wanted {
     pub(crate) app: Option<SocketAddr>,
     pub(crate) workers: usize,
     pub(crate) log: bool,
+    /// Changes what the routes say.
+    pub(crate) change: Option<Change>,
 }
+
+pub(crate) type Change = Box<dyn Fn(&mut Forward)>;
 
 impl Default for Wanted {
     fn default() -> Self {
@@ -201,6 +206,7 @@ impl Default for Wanted {
             app: None,
             workers: 2,
             log: true,
+            change: None,
         }
     }
 }
@@ -227,6 +233,20 @@ impl Door {
     pub(crate) async fn to(app: SocketAddr) -> Self {
         Self::open(Wanted {
             app: Some(app),
+            ..Wanted::default()
+        })
+        .await
+    }
+
+    /// A door with one worker, whose routes lead as `change` says; they try nothing again unless it
+    /// says so.
+    pub(crate) async fn changed(change: impl Fn(&mut Forward) + 'static) -> Self {
+        Self::open(Wanted {
+            workers: 1,
+            change: Some(Box::new(move |forward| {
+                forward.retries = None;
+                change(forward);
+            })),
             ..Wanted::default()
         })
         .await
@@ -268,7 +288,12 @@ impl Door {
             ..free_ports()
         };
         let ground = Ground {
-            snapshot: compiled.snapshot,
+            snapshot: match wanted.change {
+                None => compiled.snapshot,
+                Some(change) => compiled
+                    .snapshot
+                    .with_forwards(|_, forward| change(forward)),
+            },
             local: Arc::new(Nobody),
             sessions: Arc::new(sessions),
             clock,
@@ -369,6 +394,17 @@ impl Door {
             .unwrap();
         tokio::spawn(connection);
         sender
+    }
+
+    /// The value of a metric; 0 when it was never counted.
+    pub(crate) fn metric(&self, name: &str) -> u64 {
+        let text = self.gateway.metrics().render();
+        let value = text.lines().find_map(|line| {
+            line.strip_prefix("doorward_")?
+                .strip_prefix(name)?
+                .strip_prefix(' ')
+        });
+        value.map_or(0, |value| value.parse().unwrap())
     }
 
     /// Sends bytes over TLS, returns everything that comes until the gateway closes.

@@ -5,7 +5,8 @@ use tokio::net::TcpListener;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 
-use crate::door::Door;
+use crate::door::{Door, get2};
+use crate::peers::{lead_http2, saying};
 
 async fn echo() -> std::net::SocketAddr {
     use futures_util::{SinkExt, StreamExt};
@@ -58,4 +59,85 @@ async fn a_websocket_echoes_through_the_proxy() {
     assert_eq!(lines.len(), 1);
     assert_eq!(lines[0]["status"], 101);
     assert!(lines[0]["bytes"].as_u64().unwrap() > 1 << 20);
+}
+
+/// A request for a WebSocket in the way of HTTP/2 (RFC 8441).
+fn extended(protocol: &'static str) -> http::Request<http_body_util::Full<bytes::Bytes>> {
+    let mut request = get2("/app/api/kernels");
+    *request.method_mut() = http::Method::CONNECT;
+    let protocol = hyper::ext::Protocol::from_static(protocol);
+    request.extensions_mut().insert(protocol);
+    let version = HeaderValue::from_static("13");
+    request
+        .headers_mut()
+        .insert("sec-websocket-version", version);
+    request
+}
+
+#[tokio::test]
+async fn a_websocket_over_http2_reaches_an_application_that_knows_http1_only() {
+    use futures_util::{SinkExt, StreamExt};
+    use tokio_tungstenite::tungstenite::protocol::Role;
+    let app = echo().await;
+    // What else the port speaks does not matter to a WebSocket.
+    for door in [
+        Door::to(app).await,
+        Door::changed(move |forward| lead_http2(forward, app)).await,
+    ] {
+        let mut client = door.client2().await;
+        let mut answer = client.send_request(extended("websocket")).await.unwrap();
+        assert_eq!(answer.status(), 200);
+        for gone in ["connection", "upgrade", "sec-websocket-accept"] {
+            assert!(!answer.headers().contains_key(gone), "{gone}");
+        }
+        let upgraded = hyper::upgrade::on(&mut answer).await.unwrap();
+        let stream = hyper_util::rt::TokioIo::new(upgraded);
+        let mut socket =
+            tokio_tungstenite::WebSocketStream::from_raw_socket(stream, Role::Client, None).await;
+        for text in ["hello", "again"] {
+            socket.send(Message::text(text)).await.unwrap();
+            assert_eq!(socket.next().await.unwrap().unwrap(), Message::text(text));
+        }
+        let big = Message::binary(vec![7; 1 << 20]);
+        socket.send(big.clone()).await.unwrap();
+        assert_eq!(socket.next().await.unwrap().unwrap(), big);
+        socket.close(None).await.unwrap();
+        while socket.next().await.is_some() {}
+        drop(socket);
+
+        let log = door.log.clone();
+        door.gateway.drain(std::time::Duration::from_secs(5)).await;
+        let lines = log.lines();
+        assert_eq!(lines[0]["status"], 200);
+        assert_eq!(lines[0]["method"], "GET");
+        assert!(lines[0]["bytes"].as_u64().unwrap() > 1 << 20);
+    }
+}
+
+#[tokio::test]
+async fn no_other_tunnel_is_opened_and_a_200_opens_none() {
+    let door = Door::to(echo().await).await;
+    let mut client = door.client2().await;
+    let refused = client.send_request(extended("connect-udp")).await.unwrap();
+    assert_eq!(refused.status(), 405);
+    let mut plain = get2("/app/");
+    *plain.method_mut() = http::Method::CONNECT;
+    *plain.uri_mut() = "kubeflow.example:443".parse().unwrap();
+    let refused = client.send_request(plain).await.unwrap();
+    assert_eq!(refused.status(), 405);
+    let mut local = extended("websocket");
+    *local.uri_mut() = "https://kubeflow.example/teapot".parse().unwrap();
+    let refused = client.send_request(local).await.unwrap();
+    assert_eq!(refused.status(), 405, "nothing here is a WebSocket");
+
+    let door = Door::to(saying("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await).await;
+    let mut client = door.client2().await;
+    let refused = client.send_request(extended("websocket")).await.unwrap();
+    assert_eq!(refused.status(), 502);
+    let door =
+        Door::to(saying("HTTP/1.1 403 Forbidden\r\ncontent-length: 2\r\n\r\nno").await).await;
+    let mut client = door.client2().await;
+    let refused = client.send_request(extended("websocket")).await.unwrap();
+    assert_eq!(refused.status(), 403);
+    assert_eq!(crate::door::whole(refused).await.body(), "no");
 }

@@ -110,6 +110,12 @@ impl Listener {
         self.chains.get(*self.by_name.any.as_ref()?)
     }
 
+    /// The chains, to be changed.
+    #[cfg(feature = "testing")]
+    pub(super) fn chains_mut(&mut self) -> &mut [Chain] {
+        &mut self.chains
+    }
+
     /// Every HTTP chain's virtual hosts.
     pub fn virtual_hosts(&self) -> impl Iterator<Item = &VirtualHosts> {
         self.chains.iter().filter_map(|chain| match &chain.serves {

@@ -14,6 +14,8 @@ mod policy;
 mod provider;
 mod route;
 mod stream;
+#[cfg(feature = "testing")]
+mod testing;
 mod text;
 mod tls;
 mod token;

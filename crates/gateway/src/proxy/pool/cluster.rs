@@ -284,10 +284,11 @@ impl Cluster {
     /// Closes what nobody used for too long; true when nothing is left.
     pub(super) fn tick(&self) -> bool {
         match &*self.known.borrow() {
-            Known::At(places, _) => places
-                .0
-                .iter()
-                .fold(true, |is_empty, place| place.tick() && is_empty),
+            Known::At(places, _) => {
+                // Every one has to look, whatever the others found.
+                let left = places.0.iter().filter(|place| !place.tick());
+                left.count() == 0
+            }
             Known::Nothing | Known::Nowhere(_) => true,
         }
     }

@@ -69,12 +69,14 @@ impl Setup {
     }
 }
 
+type Known = (Weak<Destination>, Rc<Cluster>);
+
 /// All upstream connections of one worker.
 pub(crate) struct Pool {
     /// What the clusters share.
     pub(super) setup: Rc<Setup>,
     // By the address of the destination, which the weak pointer keeps from being used again.
-    known: RefCell<HashMap<usize, (Weak<Destination>, Rc<Cluster>)>>,
+    known: RefCell<HashMap<usize, Known>>,
     // Equal destinations of different worlds share their connections.
     clusters: RefCell<HashMap<ServiceRef, Vec<Rc<Cluster>>>>,
 }

@@ -110,10 +110,11 @@ impl Place {
     /// A connection with room, unless others wait for one. `upgrades` says that the connection is to
     /// become something else than HTTP, which HTTP/1.1 alone can.
     pub(crate) fn take(&self, cluster: &Cluster, upgrades: bool) -> Option<Connection> {
-        if self.waiting.get() > 0 {
+        let speech = self.speech(cluster, upgrades);
+        if speech == Speech::Http1 && self.waiting.get() > 0 {
             return None;
         }
-        self.take_next(self.speech(cluster, upgrades))
+        self.take_next(speech)
     }
 
     fn take_next(&self, speech: Speech) -> Option<Connection> {
@@ -144,10 +145,11 @@ impl Place {
         let failures = self.failures.get();
         loop {
             let speech = self.speech(cluster, upgrades);
-            let is_next = has_waited || self.waiting.get() == 0;
+            // Who waits for a connection of its own is served in turn; a shared one has room for all
+            // who come while it is being made.
+            let is_next = has_waited || speech == Speech::Http2 || self.waiting.get() == 0;
             // An idle one was tried already.
-            if is_next
-                && (speech == Speech::Http2 || has_waited)
+            if (speech == Speech::Http2 || has_waited)
                 && let Some(connection) = self.take_next(speech)
             {
                 return Ok(connection);
@@ -228,7 +230,8 @@ impl Place {
         }
     }
 
-    fn keep(&self, connection: Connection) {
+    /// Takes a connection back that nobody uses any more.
+    pub(crate) fn keep(&self, connection: Connection) {
         match connection {
             Connection::One { sender, served } => {
                 let served = served.saturating_add(1);
