@@ -1,5 +1,6 @@
 //! `doorward.yaml`: the same settings as the flags. Unknown keys are errors with file and line.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::fs;
 use std::io;
@@ -23,6 +24,38 @@ pub(crate) struct FileConfig {
     pub(crate) https_upgrade: Option<Switch>,
     pub(crate) names: Vec<String>,
     pub(crate) workers: Option<usize>,
+    pub(crate) listen: BTreeMap<u16, Listen>,
+    pub(crate) hsts: Option<Hsts>,
+}
+
+/// Where a `Gateway` port is bound: an address, or more about it.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(untagged)]
+pub(crate) enum Listen {
+    /// `9000: 0.0.0.0:9000`
+    At(SocketAddr),
+    /// `9000: {address: 0.0.0.0:9000, proxyProtocol: on}`
+    More(ListenMore),
+}
+
+/// The long form.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub(crate) struct ListenMore {
+    #[serde(default)]
+    pub(crate) address: Option<SocketAddr>,
+    #[serde(default)]
+    pub(crate) proxy_protocol: Option<Switch>,
+}
+
+/// `hsts: on`, `hsts: off`, or for how many seconds.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(untagged)]
+pub(crate) enum Hsts {
+    /// For two years, or not at all.
+    Switch(Switch),
+    /// For so many seconds.
+    Seconds(u64),
 }
 
 /// Why the file cannot be used.
@@ -105,6 +138,33 @@ mod tests {
         assert_eq!(config.https_upgrade, Some(Switch::Off));
         assert_eq!(config.resolve, ["*=127.0.0.1:1"]);
         assert!(parse("# nothing yet\n").unwrap().https.is_none());
+    }
+
+    #[test]
+    fn further_ports_and_hsts_have_a_short_form_and_a_long_one() {
+        let config = parse(
+            "listen:\n  9000: 0.0.0.0:9000\n  9001: {address: '[::1]:9001', proxyProtocol: on}\n  443: {proxyProtocol: off}\nhsts: 300\n",
+        );
+        let config = config.unwrap();
+        assert_eq!(
+            config.listen[&9000],
+            Listen::At("0.0.0.0:9000".parse().unwrap())
+        );
+        let more = |address: Option<&str>, proxy_protocol| {
+            Listen::More(ListenMore {
+                address: address.map(|it| it.parse().unwrap()),
+                proxy_protocol: Some(proxy_protocol),
+            })
+        };
+        assert_eq!(config.listen[&9001], more(Some("[::1]:9001"), Switch::On));
+        assert_eq!(config.listen[&443], more(None, Switch::Off));
+        assert_eq!(config.hsts, Some(Hsts::Seconds(300)));
+        assert_eq!(
+            parse("hsts: off\n").unwrap().hsts,
+            Some(Hsts::Switch(Switch::Off))
+        );
+        assert!(parse("listen: {9000: {adress: '1.1.1.1:1'}}\n").is_err());
+        assert!(parse("hsts: never\n").is_err());
     }
 
     #[test]

@@ -24,5 +24,6 @@ pub(crate) mod request_authentication;
 pub(crate) mod secret;
 pub(crate) mod selection;
 pub(crate) mod service;
+pub(crate) mod stream_route;
 pub(crate) mod virtual_service;
 pub(crate) mod workload;

@@ -101,6 +101,22 @@ pub struct ClientTrust {
     pub certificates: Vec<[u8; 32]>,
 }
 
+/// What becomes of the header `x-forwarded-client-cert`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ForwardClientCert {
+    /// It is removed.
+    Sanitize,
+    /// What came is removed, and the certificate of this connection is told: Istio's gateways.
+    #[default]
+    SanitizeSet,
+    /// What came is passed on, if this connection showed a certificate.
+    ForwardOnly,
+    /// The same, and the certificate of this connection is added.
+    AppendForward,
+    /// What came is passed on from anybody.
+    AlwaysForwardOnly,
+}
+
 /// A version of TLS that is spoken here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum TlsVersion {
