@@ -7,7 +7,9 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use serde::Deserialize;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Error, MapAccess, Unexpected, Visitor};
+use serde::{Deserialize, Deserializer};
 
 use super::Switch;
 
@@ -28,34 +30,91 @@ pub(crate) struct FileConfig {
     pub(crate) hsts: Option<Hsts>,
 }
 
-/// Where a `Gateway` port is bound: an address, or more about it.
-#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
-#[serde(untagged)]
-pub(crate) enum Listen {
-    /// `9000: 0.0.0.0:9000`
-    At(SocketAddr),
-    /// `9000: {address: 0.0.0.0:9000, proxyProtocol: on}`
-    More(ListenMore),
-}
-
-/// The long form.
-#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
+/// Where a `Gateway` port is bound: `9000: 0.0.0.0:9000`, or more about it,
+/// `9000: {address: 0.0.0.0:9000, proxyProtocol: on}`.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
+#[serde(deny_unknown_fields, rename_all = "camelCase", default)]
 pub(crate) struct ListenMore {
-    #[serde(default)]
     pub(crate) address: Option<SocketAddr>,
-    #[serde(default)]
     pub(crate) proxy_protocol: Option<Switch>,
 }
 
+/// Either form.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Listen(pub(crate) ListenMore);
+
+impl<'de> Deserialize<'de> for Listen {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Form;
+        impl<'de> Visitor<'de> for Form {
+            type Value = Listen;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an address such as `0.0.0.0:9000`, or `address` and `proxyProtocol`")
+            }
+
+            fn visit_str<E: Error>(self, text: &str) -> Result<Listen, E> {
+                let address = text
+                    .parse()
+                    .map_err(|_| E::custom(format!("`{text}` is no address with a port")))?;
+                Ok(Listen(ListenMore {
+                    address: Some(address),
+                    proxy_protocol: None,
+                }))
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Listen, A::Error> {
+                ListenMore::deserialize(MapAccessDeserializer::new(map)).map(Listen)
+            }
+        }
+        deserializer.deserialize_any(Form)
+    }
+}
+
 /// `hsts: on`, `hsts: off`, or for how many seconds.
-#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
-#[serde(untagged)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Hsts {
     /// For two years, or not at all.
     Switch(Switch),
     /// For so many seconds.
     Seconds(u64),
+}
+
+impl<'de> Deserialize<'de> for Hsts {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Form;
+        impl Visitor<'_> for Form {
+            type Value = Hsts;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("`on`, `off`, or a number of seconds")
+            }
+
+            // YAML takes `on` and `off` for truth values.
+            fn visit_bool<E: Error>(self, is_on: bool) -> Result<Hsts, E> {
+                Ok(Hsts::Switch(if is_on { Switch::On } else { Switch::Off }))
+            }
+
+            fn visit_u64<E: Error>(self, seconds: u64) -> Result<Hsts, E> {
+                Ok(Hsts::Seconds(seconds))
+            }
+
+            fn visit_i64<E: Error>(self, seconds: i64) -> Result<Hsts, E> {
+                u64::try_from(seconds)
+                    .map(Hsts::Seconds)
+                    .map_err(|_| E::invalid_value(Unexpected::Signed(seconds), &self))
+            }
+
+            fn visit_str<E: Error>(self, text: &str) -> Result<Hsts, E> {
+                match text {
+                    "on" => Ok(Hsts::Switch(Switch::On)),
+                    "off" => Ok(Hsts::Switch(Switch::Off)),
+                    other => Err(E::invalid_value(Unexpected::Str(other), &self)),
+                }
+            }
+        }
+        deserializer.deserialize_any(Form)
+    }
 }
 
 /// Why the file cannot be used.
@@ -146,18 +205,18 @@ mod tests {
             "listen:\n  9000: 0.0.0.0:9000\n  9001: {address: '[::1]:9001', proxyProtocol: on}\n  443: {proxyProtocol: off}\nhsts: 300\n",
         );
         let config = config.unwrap();
-        assert_eq!(
-            config.listen[&9000],
-            Listen::At("0.0.0.0:9000".parse().unwrap())
-        );
         let more = |address: Option<&str>, proxy_protocol| {
-            Listen::More(ListenMore {
+            Listen(ListenMore {
                 address: address.map(|it| it.parse().unwrap()),
-                proxy_protocol: Some(proxy_protocol),
+                proxy_protocol,
             })
         };
-        assert_eq!(config.listen[&9001], more(Some("[::1]:9001"), Switch::On));
-        assert_eq!(config.listen[&443], more(None, Switch::Off));
+        assert_eq!(config.listen[&9000], more(Some("0.0.0.0:9000"), None));
+        assert_eq!(
+            config.listen[&9001],
+            more(Some("[::1]:9001"), Some(Switch::On))
+        );
+        assert_eq!(config.listen[&443], more(None, Some(Switch::Off)));
         assert_eq!(config.hsts, Some(Hsts::Seconds(300)));
         assert_eq!(
             parse("hsts: off\n").unwrap().hsts,

@@ -240,16 +240,10 @@ impl Settings {
 }
 
 fn listen_at(port: u16, listen: Listen) -> Result<ListenAt, SettingsFault> {
-    let ListenMore {
+    let Listen(ListenMore {
         address,
         proxy_protocol,
-    } = match listen {
-        Listen::More(more) => more,
-        Listen::At(address) => ListenMore {
-            address: Some(address),
-            proxy_protocol: None,
-        },
-    };
+    }) = listen;
     match (port, address) {
         (443 | 80, Some(_)) => Err(SettingsFault::ListenTwice(port)),
         (443 | 80, None) | (_, Some(_)) => Ok(ListenAt {

@@ -329,7 +329,6 @@ async fn drive_http2(worker: Rc<Worker>, wire: Wire, peer: Peer, switch: &Switch
         .max_concurrent_streams(worker.limits().streams)
         .max_pending_accept_reset_streams(Some(20))
         .max_local_error_reset_streams(Some(64))
-        .max_send_buf_size(256 * 1024)
         .max_header_list_size(head_bytes)
         .initial_stream_window_size(256 * 1024)
         .initial_connection_window_size(1024 * 1024);

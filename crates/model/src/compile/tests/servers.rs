@@ -1,6 +1,7 @@
 //! Servers of `Gateway`s: protocols, TLS modes, where certificates come from, and conflicts.
 
 use super::*;
+use crate::finding::codes;
 use crate::snapshot::{CipherSuite, ClientAuth, ListenerProtocol, ServerTls, TlsVersion};
 
 const PEM: &str = "-----BEGIN CERTIFICATE-----\\nAA==\\n-----END CERTIFICATE-----\\n";
