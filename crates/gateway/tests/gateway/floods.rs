@@ -45,15 +45,14 @@ async fn until_cut_off(door: &Door, make: impl Fn(u32) -> Vec<u8>) -> Option<u32
             break;
         }
     }
-    let cut = match cut {
+    match cut {
         Some(number) => Some(number),
         // All was taken into buffers before the end was noticed.
         None => {
             let ended = tokio::time::timeout(Duration::from_secs(20), reader).await;
             ended.ok().map(|_| 100_000)
         }
-    };
-    cut
+    }
 }
 
 async fn door() -> Door {
