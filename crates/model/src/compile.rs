@@ -12,6 +12,7 @@ mod listeners;
 mod policies;
 mod ports;
 mod routes;
+mod secured;
 mod sign_in;
 mod streams;
 #[cfg(test)]

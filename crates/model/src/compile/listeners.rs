@@ -8,18 +8,13 @@ use super::host_tables::HostTables;
 use super::identity::{key, workload_port};
 use super::ports::{ChainDraft, PortDraft, ServesDraft};
 use super::routes::{self, Placed, Rank, Seat};
-use super::streams;
 use super::unread::Unread;
 use crate::finding::{Finding, Severity, codes};
-use crate::manifest::certificate::client_trust;
-use crate::manifest::gateway::{
-    ClientSettings, Gateway, Inside, Server, ServerHost, Speaks, TrustSettings,
-};
+use crate::manifest::gateway::{Gateway, Inside, Server, ServerHost, Speaks};
 use crate::manifest::virtual_service::VirtualService;
 use crate::names::HostPattern;
 use crate::snapshot::{
-    ClientAuth, ClientTrust, Closure, Identity, ListenerProtocol, Route, RouteAction, RouteInfo,
-    ServerTls,
+    Closure, Identity, ListenerProtocol, Route, RouteAction, RouteInfo, ServerTls,
 };
 use crate::world::{Key, World};
 
@@ -137,134 +132,8 @@ impl Builder<'_, '_> {
         })
     }
 
-    /// A server without TLS has one table with all of its port. With TLS, one that has the very
-    /// host of an earlier one is never chosen.
-    fn hidden(&mut self, port: u16, servers: &[Seated<'_>], protocol: ListenerProtocol) {
-        let mut known: HashSet<&HostPattern> = HashSet::new();
-        for one in servers {
-            let hosts = one.server.hosts.iter().map(|host| &host.pattern);
-            let (new, old): (Vec<_>, Vec<_>) = hosts.partition(|host| !known.contains(host));
-            if let Some(host) = old.first().filter(|_| protocol == ListenerProtocol::Tls) {
-                let (object, server) = (&one.gateway.object, one.server);
-                self.findings.push(object.finding(
-                    codes::SERVER_HIDDEN,
-                    Severity::Error,
-                    server.line,
-                    server.path.clone(),
-                    format!("another server of port {port} takes every handshake for `{host}`"),
-                    "give one of them another host: a handshake has no namespace",
-                ));
-            }
-            known.extend(new);
-        }
-    }
-
-    /// The chain of a server with TLS.
-    fn tls(&mut self, port: u16, seated: &Seated<'_>) -> ChainDraft {
-        let server = seated.server;
-        let Speaks::Tls(settings) = &server.speaks else {
-            return self.stream(port, seated, None);
-        };
-        let trust = match &settings.client {
-            ClientSettings::None => Ok(ClientAuth::None),
-            ClientSettings::Optional(trust) => self.trust(trust, seated).map(ClientAuth::Optional),
-            ClientSettings::Required(trust) => self.trust(trust, seated).map(ClientAuth::Required),
-        };
-        let client = match trust {
-            Ok(client) => client,
-            Err(closure) => {
-                return ChainDraft {
-                    name: chain_name(port, std::slice::from_ref(seated), true),
-                    hosts: patterns(server),
-                    tls: None,
-                    serves: ServesDraft::Nothing(closure),
-                };
-            }
-        };
-        let tls = Arc::new(ServerTls {
-            client,
-            min: settings.min,
-            max: settings.max,
-            suites: settings.suites.clone(),
-        });
-        match (settings.inside, &server.closed) {
-            (Inside::Http, _) => self.http(port, std::slice::from_ref(seated), Some(tls)),
-            (Inside::Stream | Inside::Untouched, Some(closure)) => ChainDraft {
-                name: chain_name(port, std::slice::from_ref(seated), true),
-                hosts: patterns(server),
-                tls: None,
-                serves: ServesDraft::Nothing(Arc::clone(closure)),
-            },
-            (Inside::Stream, None) => self.stream(port, seated, Some(tls)),
-            (Inside::Untouched, None) => self.stream(port, seated, None),
-        }
-    }
-
-    fn trust(
-        &mut self,
-        settings: &TrustSettings,
-        seated: &Seated<'_>,
-    ) -> Result<Arc<ClientTrust>, Arc<Closure>> {
-        let Seated { gateway, server } = *seated;
-        // Whatever else is wrong with it is said already, and closes it.
-        if let Some(closure) = &server.closed {
-            return Err(Arc::clone(closure));
-        }
-        let place = (&gateway.object, server.line);
-        client_trust(self.world, settings, place, self.identity, self.findings)
-    }
-
-    /// The chain of a server whose bytes are passed on.
-    fn stream(
-        &mut self,
-        port: u16,
-        seated: &Seated<'_>,
-        tls: Option<Arc<ServerTls>>,
-    ) -> ChainDraft {
-        let Seated { gateway, server } = *seated;
-        let name = chain_name(port, std::slice::from_ref(seated), true);
-        if let Some(closure) = &server.closed {
-            return ChainDraft {
-                name,
-                hosts: patterns(server),
-                tls: None,
-                serves: ServesDraft::Nothing(Arc::clone(closure)),
-            };
-        }
-        let gateway_key = key(gateway);
-        let seat = Seat {
-            gateway: &gateway_key,
-            port,
-            identity: self.identity,
-        };
-        let mut routes = Vec::new();
-        for index in self.bound(&gateway_key, true) {
-            let service = &self.routes[index];
-            routes.extend(streams::build(service, server, &seat, self.destinations));
-        }
-        if routes.is_empty() {
-            self.findings.push(gateway.object.finding(
-                codes::STREAM_WITHOUT_ROUTE,
-                Severity::Warning,
-                server.line,
-                server.path.clone(),
-                format!(
-                    "no route leads on from `{}`, so its connections are closed",
-                    server.path
-                ),
-                "add a `VirtualService` with `tls` or `tcp` routes for its hosts",
-            ));
-        }
-        ChainDraft {
-            name,
-            hosts: patterns(server),
-            tls,
-            serves: ServesDraft::Stream(routes),
-        }
-    }
-
     /// The VirtualServices of a gateway in the order in which they are tried.
-    fn bound(&self, gateway: &Key, unread: bool) -> Vec<usize> {
+    pub(super) fn bound(&self, gateway: &Key, unread: bool) -> Vec<usize> {
         let mut bound: Vec<(u8, usize)> = self
             .routes
             .iter()
@@ -281,7 +150,7 @@ impl Builder<'_, '_> {
     }
 
     /// The chain of servers that share one table.
-    fn http(
+    pub(super) fn http(
         &mut self,
         port: u16,
         servers: &[Seated<'_>],
@@ -347,7 +216,7 @@ impl Builder<'_, '_> {
 }
 
 /// As Istio names route tables.
-fn chain_name(port: u16, servers: &[Seated<'_>], is_tls: bool) -> Arc<str> {
+pub(super) fn chain_name(port: u16, servers: &[Seated<'_>], is_tls: bool) -> Arc<str> {
     match servers {
         [Seated { gateway, server }] if is_tls => {
             let (name, namespace) = (gateway.object.name(), gateway.object.namespace());
@@ -363,7 +232,7 @@ fn chain_name(port: u16, servers: &[Seated<'_>], is_tls: bool) -> Arc<str> {
 }
 
 /// The hosts of a server, each once.
-fn patterns(server: &Server) -> Vec<HostPattern> {
+pub(super) fn patterns(server: &Server) -> Vec<HostPattern> {
     let mut hosts = Vec::new();
     for host in &server.hosts {
         add(&mut hosts, &host.pattern);

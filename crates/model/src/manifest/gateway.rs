@@ -1,6 +1,7 @@
 //! Istio `Gateway` (networking.istio.io): ports, hosts and TLS of an ingress workload.
 
 mod tls;
+mod versions;
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;

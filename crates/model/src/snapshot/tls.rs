@@ -35,7 +35,8 @@ pub struct WantedCertificate {
     pub duration: Duration,
 }
 
-/// How TLS is ended on a chain. Connections that were made under other settings do not reach it.
+/// How TLS is ended on a chain. A connection whose client was asked for another certificate, or for
+/// none, does not reach it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ServerTls {
     /// Whether clients show a certificate.
