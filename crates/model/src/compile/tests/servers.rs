@@ -167,9 +167,17 @@ fn the_authorities_of_clients_stand_where_istio_looks_for_them() {
         );
         let listener = compiled.snapshot.listener(443).unwrap();
         let tls = listener.chain("a.com").unwrap().tls.clone();
-        tls.map(|tls| match &tls.client {
-            ClientAuth::Required(trust) => (trust.object.name.to_string(), trust.revoked.is_some()),
-            other => panic!("{other:?}"),
+        tls.and_then(|tls| match &tls.client {
+            ClientAuth::Required(trust) => {
+                Some((trust.object.name.to_string(), trust.revoked.is_some()))
+            }
+            // Closed with a page that says so.
+            _ => {
+                let hosts = virtual_hosts(listener, "a.com");
+                let route = &hosts.routes("a.com").unwrap()[0];
+                assert!(matches!(route.action, RouteAction::Closed(_)));
+                None
+            }
         })
     };
     let own = |name: &str, entries: &str| secret(name, entries);
