@@ -17,6 +17,7 @@ use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::X509Certificate;
 use x509_parser::{nom, parse_x509_certificate};
 
+use crate::clients;
 use crate::names::Validity;
 
 /// A pair that serves.
@@ -59,7 +60,7 @@ enum Doubt {
 /// What is wrong with the key pairs of `snapshot` at `now`: what [`crate::Held::apply`] says of
 /// them, for a command that serves nothing.
 pub fn check(snapshot: &Snapshot, now: Timestamp) -> Vec<Finding> {
-    let mut findings = Vec::new();
+    let mut findings = clients::check(snapshot);
     for served in snapshot.certificates() {
         findings.extend(read(served, now).map_or_else(
             |broken| vec![broken.finding(served)],

@@ -12,6 +12,7 @@
 
 mod authority;
 mod brought;
+mod clients;
 mod held;
 mod names;
 mod plan;

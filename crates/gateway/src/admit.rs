@@ -3,8 +3,9 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
-use http::header::EXPECT;
+use http::header::{EXPECT, HOST, STRICT_TRANSPORT_SECURITY};
 use http::request::Parts;
+use http::uri::Authority;
 use http::{Request, Response};
 use hyper::body::{Body as _, Incoming};
 use model::names::Timestamp;
@@ -18,12 +19,43 @@ use crate::listen::{Busy, Peer, Pulse, Worker};
 use crate::record::{Became, Entry};
 use crate::{local, proxy};
 
-/// Answers one request.
+/// Answers one request, and tells browsers to stay on HTTPS.
 pub(crate) async fn answer(
     worker: Rc<Worker>,
     peer: Rc<Peer>,
     request: Request<Incoming>,
 ) -> Response<Body> {
+    let hsts = match worker.hsts() {
+        Some(hsts) if peer.secure && is_name(&request) => Some(hsts.clone()),
+        _ => None,
+    };
+    let mut response = decided(worker, peer, request).await;
+    if let Some(hsts) = hsts {
+        // Who answers may have its own opinion.
+        response
+            .headers_mut()
+            .entry(STRICT_TRANSPORT_SECURITY)
+            .or_insert(hsts);
+    }
+    response
+}
+
+/// Whether a request is for a name that is somebody's: browsers remember nothing for addresses, and
+/// `localhost` is everybody's.
+fn is_name(request: &Request<Incoming>) -> bool {
+    let host = request.headers().get(HOST);
+    let host = host.and_then(|host| host.to_str().ok());
+    let named = request.uri().authority().map(Authority::as_str);
+    let Some((host, _)) = host.or(named).map(facts::split_port) else {
+        return false;
+    };
+    let host = host.trim_end_matches('.');
+    let last = host.rsplit('.').next().unwrap_or_default();
+    let is_address = host.starts_with('[') || last.bytes().all(|byte| byte.is_ascii_digit());
+    !is_address && !last.eq_ignore_ascii_case("localhost")
+}
+
+async fn decided(worker: Rc<Worker>, peer: Rc<Peer>, request: Request<Incoming>) -> Response<Body> {
     let now = worker.now();
     let view = worker.view();
     let (mut parts, body) = request.into_parts();

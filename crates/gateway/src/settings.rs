@@ -1,5 +1,6 @@
 //! What the binary decides about the data plane.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
@@ -15,6 +16,11 @@ pub struct Settings {
     pub https: SocketAddr,
     /// Where Gateway port 80 is bound; port 0 picks a free one.
     pub http: Option<SocketAddr>,
+    /// Where further Gateway ports are bound, and what stands in front of any. A port that is not
+    /// here is not bound, except 443 and 80.
+    pub listen: BTreeMap<u16, ListenAt>,
+    /// For how long browsers are told to come over HTTPS only; `None` tells them nothing.
+    pub hsts: Option<Duration>,
     /// A plain-HTTP `Gateway` server is served over HTTPS too, and HTTP redirects there.
     pub https_upgrade: bool,
     /// Worker threads; 0 takes one per core.
@@ -23,6 +29,16 @@ pub struct Settings {
     pub limits: Limits,
     /// Where Services live; the most specific rule wins, the order does not matter.
     pub resolve: Vec<ResolveRule>,
+}
+
+/// How a Gateway port is bound.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ListenAt {
+    /// The address; port 0 picks a free one. Ports 443 and 80 have theirs in [`Settings::https`]
+    /// and [`Settings::http`].
+    pub address: Option<SocketAddr>,
+    /// Whether connections begin with a PROXY protocol header; `None` leaves it to the mesh.
+    pub proxy_protocol: Option<bool>,
 }
 
 /// Limits that protect the process from its clients.
@@ -38,6 +54,10 @@ pub struct Limits {
     pub idle: Duration,
     /// Time that a body may stand still because of the client.
     pub body: Duration,
+    /// Time that a stream whose bytes are passed on may stay silent.
+    pub stream_idle: Duration,
+    /// Requests that one HTTP/2 connection may have open.
+    pub streams: u32,
     /// Bytes of a request head.
     pub head_bytes: usize,
     /// Bytes of a request body that a local service reads.
@@ -65,6 +85,8 @@ impl Default for Limits {
             head: Duration::from_secs(30),
             idle: Duration::from_secs(180),
             body: Duration::from_secs(60),
+            stream_idle: Duration::from_secs(3600),
+            streams: 200,
             head_bytes: 60 * 1024,
             local_body: 1024 * 1024,
             connect: Duration::from_secs(10),

@@ -14,7 +14,9 @@ mod policies;
 mod ports;
 mod route_traps;
 mod routes;
+mod secured;
 mod sign_in;
+mod streams;
 #[cfg(test)]
 mod tests;
 mod unread;
@@ -27,7 +29,7 @@ use std::sync::Arc;
 use crate::finding::Finding;
 use crate::manifest::certificate::{TlsServer, certificates};
 use crate::manifest::dex::find_providers;
-use crate::manifest::gateway::{Gateway, Speaks};
+use crate::manifest::gateway::{Gateway, Inside, Speaks};
 use crate::manifest::mesh::mesh;
 use crate::manifest::oauth2_proxy::find_logins;
 use crate::manifest::service::is_subset;
@@ -150,6 +152,7 @@ pub fn compile(objects: &ObjectSet) -> Compiled {
             routes: &routes,
             unread: &mut unread,
             destinations: &mut destinations,
+            findings: &mut findings,
         };
         let mut drafts = Ports::new();
         for (port, servers) in &ports {
@@ -183,6 +186,8 @@ pub fn compile(objects: &ObjectSet) -> Compiled {
         trust_domains: mesh.trust_domains,
         normalization: mesh.normalization,
         trusted_hops: mesh.trusted_hops,
+        forward_client_cert: mesh.forward_client_cert,
+        proxy_protocol: mesh.proxy_protocol,
         listeners,
         gateway_policies,
         gateway_authentication,
@@ -222,17 +227,18 @@ fn play<T>(
 fn tls_servers(ports: &BTreeMap<u16, Vec<Seated<'_>>>) -> Vec<TlsServer> {
     let seated = ports.values().flatten();
     let servers = seated.filter_map(|Seated { gateway, server }| match &server.speaks {
-        Speaks::Tls(tls) if server.closed.is_none() => Some(TlsServer {
-            gateway: Arc::clone(&gateway.object),
-            line: server.line,
-            hosts: server
-                .hosts
-                .iter()
-                .map(|host| host.pattern.clone())
-                .collect(),
-            credential: tls.credential.clone(),
-            files: tls.files.clone(),
-        }),
+        Speaks::Tls(tls) if server.closed.is_none() && tls.inside != Inside::Untouched => {
+            Some(TlsServer {
+                gateway: Arc::clone(&gateway.object),
+                line: server.line,
+                hosts: server
+                    .hosts
+                    .iter()
+                    .map(|host| host.pattern.clone())
+                    .collect(),
+                pairs: tls.pairs.clone(),
+            })
+        }
         _ => None,
     });
     servers.collect()

@@ -122,6 +122,42 @@ pub(crate) fn consult(
     matched
 }
 
+/// Line of the rule of a CUSTOM `policy` that matches a connection whose bytes are passed on. Rules
+/// that look at anything of HTTP are about requests, and this is none.
+pub(crate) fn consult_stream(policy: &Policy, view: &View<'_>) -> Option<u32> {
+    let of_http = |tests: &Vec<Test>| tests.iter().any(|test| is_of_http(&test.attribute));
+    let mut rules = policy.rules.iter().filter(|rule| {
+        !of_http(&rule.when) && !rule.from.iter().any(of_http) && !rule.to.iter().any(of_http)
+    });
+    rules
+        .find(|rule| applies(rule, view, Effect::Restrains))
+        .map(|rule| rule.line)
+}
+
+/// Whether only requests have it.
+fn is_of_http(attribute: &Attribute) -> bool {
+    match attribute {
+        Attribute::RequestPrincipal
+        | Attribute::Host
+        | Attribute::Method
+        | Attribute::Path
+        | Attribute::Header(_)
+        | Attribute::Audiences
+        | Attribute::Presenter
+        | Attribute::Claim(_) => true,
+        Attribute::Principal
+        | Attribute::Namespace
+        | Attribute::ServiceAccount
+        | Attribute::TrustDomain
+        | Attribute::SourceIp
+        | Attribute::RemoteIp
+        | Attribute::Port
+        | Attribute::DestinationIp
+        | Attribute::Sni
+        | Attribute::Missing => false,
+    }
+}
+
 /// The reason that a rule of `policy` is.
 pub(crate) fn by(policy: &Policy, line: u32) -> Reason {
     Reason::Rule {
@@ -180,6 +216,9 @@ fn holds(test: &Test, view: &View<'_>, effect: Effect) -> bool {
 }
 
 fn ask(attribute: &Attribute, values: &Values, view: &View<'_>, quantifier: Quantifier) -> Answer {
+    if view.is_bytes() && is_of_http(attribute) {
+        return Answer::Unusable;
+    }
     match (attribute, values) {
         (Attribute::Missing, _) => Answer::Missing,
         (Attribute::SourceIp, Values::Networks(networks)) => match view.connection {

@@ -18,8 +18,10 @@ mod recorder;
 pub mod request;
 mod route;
 pub mod session;
+mod stream;
 
 pub use decide::{decide, decide_recording};
 pub use decision::{Decision, Outcome, Permit, Reason, Record, Refusal};
 pub use request::{Request, RequestHead, Unreadable};
 pub use session::{Bearer, Identified, NoSession, Person, Session, Token, TokenFault};
+pub use stream::{ConnectionHead, StreamDecision, StreamPermit, StreamRefusal, decide_connection};

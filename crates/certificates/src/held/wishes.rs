@@ -7,9 +7,11 @@ use model::finding::codes;
 use model::names::{Host, HostPattern, Timestamp};
 use model::snapshot::{Chain, ServedCertificate, Serves, WantedCertificate};
 use model::{Finding, Severity, Snapshot};
+use rustls::SignatureAlgorithm;
 
 use crate::authority::{Authority, Issued};
 use crate::brought::{self, day, distinct};
+use crate::clients;
 use crate::names::{LIFETIME, NameFault, Names, is_dns_name, wildcard_for};
 use crate::plan::{Action, plan};
 use crate::table::{Answer, Pair, Table};
@@ -22,6 +24,8 @@ pub(super) struct Wishes {
     /// Every host that a `Gateway` server names.
     pub(super) hosts: BTreeSet<HostPattern>,
     pub(super) own_names: Vec<String>,
+    /// What is wrong with the authorities of clients.
+    trusted: Vec<Finding>,
     ring: BTreeMap<Names, Issued>,
 }
 
@@ -46,6 +50,7 @@ impl Wishes {
             .flat_map(|chain| chain.hosts.iter().cloned())
             .collect();
         self.own_names = own_names.to_vec();
+        self.trusted = clients::check(snapshot);
     }
 
     /// The table for this moment, and what is wrong.
@@ -54,7 +59,7 @@ impl Wishes {
         authority: &Authority,
         now: Timestamp,
     ) -> (Table, Vec<Finding>) {
-        let mut findings = Vec::new();
+        let mut findings = self.trusted.clone();
         let brought = self.brought(now, &mut findings);
         let round = self.round(&brought, &mut findings);
         self.issue(&round, authority, now);
@@ -90,8 +95,12 @@ impl Wishes {
             }
         }
         for pairs in by_host.values_mut() {
-            // The sort is stable: among equals the order of the manifests decides.
-            pairs.sort_by_key(|pair| std::cmp::Reverse(pair.validity.not_after));
+            // ECDSA before RSA, which is there for clients that verify nothing else. The sort is
+            // stable: among equals the order of the manifests decides.
+            pairs.sort_by_key(|pair| {
+                let is_rsa = pair.key.key.algorithm() == SignatureAlgorithm::RSA;
+                (is_rsa, std::cmp::Reverse(pair.validity.not_after))
+            });
         }
         by_host
     }

@@ -1,12 +1,15 @@
 //! `doorward.yaml`: the same settings as the flags. Unknown keys are errors with file and line.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::fs;
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use serde::Deserialize;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Error, MapAccess, Unexpected, Visitor};
+use serde::{Deserialize, Deserializer};
 
 use super::Switch;
 
@@ -23,6 +26,95 @@ pub(crate) struct FileConfig {
     pub(crate) https_upgrade: Option<Switch>,
     pub(crate) names: Vec<String>,
     pub(crate) workers: Option<usize>,
+    pub(crate) listen: BTreeMap<u16, Listen>,
+    pub(crate) hsts: Option<Hsts>,
+}
+
+/// Where a `Gateway` port is bound: `9000: 0.0.0.0:9000`, or more about it,
+/// `9000: {address: 0.0.0.0:9000, proxyProtocol: on}`.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
+#[serde(deny_unknown_fields, rename_all = "camelCase", default)]
+pub(crate) struct ListenMore {
+    pub(crate) address: Option<SocketAddr>,
+    pub(crate) proxy_protocol: Option<Switch>,
+}
+
+/// Either form.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Listen(pub(crate) ListenMore);
+
+impl<'de> Deserialize<'de> for Listen {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Form;
+        impl<'de> Visitor<'de> for Form {
+            type Value = Listen;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an address such as `0.0.0.0:9000`, or `address` and `proxyProtocol`")
+            }
+
+            fn visit_str<E: Error>(self, text: &str) -> Result<Listen, E> {
+                let address = text
+                    .parse()
+                    .map_err(|_| E::custom(format!("`{text}` is no address with a port")))?;
+                Ok(Listen(ListenMore {
+                    address: Some(address),
+                    proxy_protocol: None,
+                }))
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Listen, A::Error> {
+                ListenMore::deserialize(MapAccessDeserializer::new(map)).map(Listen)
+            }
+        }
+        deserializer.deserialize_any(Form)
+    }
+}
+
+/// `hsts: on`, `hsts: off`, or for how many seconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Hsts {
+    /// For two years, or not at all.
+    Switch(Switch),
+    /// For so many seconds.
+    Seconds(u64),
+}
+
+impl<'de> Deserialize<'de> for Hsts {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Form;
+        impl Visitor<'_> for Form {
+            type Value = Hsts;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("`on`, `off`, or a number of seconds")
+            }
+
+            // YAML takes `on` and `off` for truth values.
+            fn visit_bool<E: Error>(self, is_on: bool) -> Result<Hsts, E> {
+                Ok(Hsts::Switch(if is_on { Switch::On } else { Switch::Off }))
+            }
+
+            fn visit_u64<E: Error>(self, seconds: u64) -> Result<Hsts, E> {
+                Ok(Hsts::Seconds(seconds))
+            }
+
+            fn visit_i64<E: Error>(self, seconds: i64) -> Result<Hsts, E> {
+                u64::try_from(seconds)
+                    .map(Hsts::Seconds)
+                    .map_err(|_| E::invalid_value(Unexpected::Signed(seconds), &self))
+            }
+
+            fn visit_str<E: Error>(self, text: &str) -> Result<Hsts, E> {
+                match text {
+                    "on" => Ok(Hsts::Switch(Switch::On)),
+                    "off" => Ok(Hsts::Switch(Switch::Off)),
+                    other => Err(E::invalid_value(Unexpected::Str(other), &self)),
+                }
+            }
+        }
+        deserializer.deserialize_any(Form)
+    }
 }
 
 /// Why the file cannot be used.
@@ -105,6 +197,33 @@ mod tests {
         assert_eq!(config.https_upgrade, Some(Switch::Off));
         assert_eq!(config.resolve, ["*=127.0.0.1:1"]);
         assert!(parse("# nothing yet\n").unwrap().https.is_none());
+    }
+
+    #[test]
+    fn further_ports_and_hsts_have_a_short_form_and_a_long_one() {
+        let config = parse(
+            "listen:\n  9000: 0.0.0.0:9000\n  9001: {address: '[::1]:9001', proxyProtocol: on}\n  443: {proxyProtocol: off}\nhsts: 300\n",
+        );
+        let config = config.unwrap();
+        let more = |address: Option<&str>, proxy_protocol| {
+            Listen(ListenMore {
+                address: address.map(|it| it.parse().unwrap()),
+                proxy_protocol,
+            })
+        };
+        assert_eq!(config.listen[&9000], more(Some("0.0.0.0:9000"), None));
+        assert_eq!(
+            config.listen[&9001],
+            more(Some("[::1]:9001"), Some(Switch::On))
+        );
+        assert_eq!(config.listen[&443], more(None, Some(Switch::Off)));
+        assert_eq!(config.hsts, Some(Hsts::Seconds(300)));
+        assert_eq!(
+            parse("hsts: off\n").unwrap().hsts,
+            Some(Hsts::Switch(Switch::Off))
+        );
+        assert!(parse("listen: {9000: {adress: '1.1.1.1:1'}}\n").is_err());
+        assert!(parse("hsts: never\n").is_err());
     }
 
     #[test]

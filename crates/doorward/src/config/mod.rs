@@ -2,15 +2,18 @@
 
 mod file;
 
+use std::collections::BTreeMap;
 use std::env;
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use clap::{Args, ValueEnum};
-use gateway::{ResolveRule, ResolveRuleFault};
+use gateway::{ListenAt, ResolveRule, ResolveRuleFault};
 
 pub(crate) use file::{FileConfig, FileFault};
+use file::{Hsts, Listen, ListenMore};
 
 /// Flags of `doorward up`. Each has an environment variable and a key in the configuration file.
 #[derive(Clone, Debug, Default, Args)]
@@ -101,8 +104,13 @@ pub(crate) struct Settings {
     pub(crate) https_upgrade: bool,
     pub(crate) names: Vec<String>,
     pub(crate) workers: usize,
+    pub(crate) listen: BTreeMap<u16, ListenAt>,
+    pub(crate) hsts: Option<Duration>,
     pub(crate) ready_file: Option<PathBuf>,
 }
+
+/// What Mozilla recommends: two years.
+const HSTS: Duration = Duration::from_secs(63_072_000);
 
 /// Why there are no settings. The operator is at fault.
 #[derive(Debug)]
@@ -115,6 +123,10 @@ pub(crate) enum SettingsFault {
     NoStateDirectory,
     /// `--workers 0`.
     NoWorkers,
+    /// `listen` has an address for a port that has one already.
+    ListenTwice(u16),
+    /// `listen` has no address for a port.
+    ListenNowhere(u16),
 }
 
 impl fmt::Display for SettingsFault {
@@ -126,6 +138,15 @@ impl fmt::Display for SettingsFault {
             }
             Self::NoStateDirectory => f.write_str(
                 "no directory for state is known: neither `XDG_STATE_HOME` nor `HOME` is set\nhelp: name one with `--state DIR`",
+            ),
+            Self::ListenTwice(port) => write!(
+                f,
+                "`listen` gives port {port} an address, which `{}` does\nhelp: keep `proxyProtocol` only",
+                if *port == 443 { "https" } else { "http" }
+            ),
+            Self::ListenNowhere(port) => write!(
+                f,
+                "`listen` gives port {port} no address\nhelp: add `address`, such as `0.0.0.0:{port}`"
             ),
             Self::NoWorkers => f.write_str("`--workers 0` serves nothing\nhelp: leave it out for one a core"),
         }
@@ -163,6 +184,8 @@ impl Settings {
             https_upgrade: file_upgrade,
             names: file_names,
             workers: file_workers,
+            listen,
+            hsts,
         } = file;
 
         let rules = if resolve.is_empty() {
@@ -201,8 +224,33 @@ impl Settings {
             https_upgrade: upgrade == Switch::On,
             names: if names.is_empty() { file_names } else { names },
             workers,
+            listen: listen
+                .into_iter()
+                .map(|(port, listen)| Ok((port, listen_at(port, listen)?)))
+                .collect::<Result<_, _>>()?,
+            hsts: match hsts.unwrap_or(Hsts::Switch(Switch::On)) {
+                Hsts::Switch(Switch::On) => Some(HSTS),
+                Hsts::Switch(Switch::Off) => None,
+                // Nought seconds make browsers forget.
+                Hsts::Seconds(seconds) => Some(Duration::from_secs(seconds)),
+            },
             ready_file,
         })
+    }
+}
+
+fn listen_at(port: u16, listen: Listen) -> Result<ListenAt, SettingsFault> {
+    let Listen(ListenMore {
+        address,
+        proxy_protocol,
+    }) = listen;
+    match (port, address) {
+        (443 | 80, Some(_)) => Err(SettingsFault::ListenTwice(port)),
+        (443 | 80, None) | (_, Some(_)) => Ok(ListenAt {
+            address,
+            proxy_protocol: proxy_protocol.map(|switch| switch == Switch::On),
+        }),
+        (_, None) => Err(SettingsFault::ListenNowhere(port)),
     }
 }
 

@@ -10,6 +10,7 @@ use certificates::Held;
 use gateway::World;
 use kubernetes::Watch;
 use login::{LoginProxy, Sessions};
+use model::finding::codes;
 use model::objects::ObjectSet;
 use model::seams::{Clock, Randomness};
 use model::{Compiled, Finding, Severity, Snapshot};
@@ -26,6 +27,8 @@ const UPKEEP: Duration = Duration::from_secs(30);
 /// Makes a world of an object set.
 pub(crate) struct Maker {
     pub(crate) names: Vec<String>,
+    /// `Gateway` ports that have an address.
+    pub(crate) bound: BTreeSet<u16>,
     pub(crate) held: Arc<Held>,
     pub(crate) transport: Arc<IssuerTransport>,
     pub(crate) sessions: Arc<Sessions>,
@@ -78,6 +81,7 @@ impl Maker {
         });
         let pages = Pages::new(logins.collect(), providers.clone(), Handle::current());
         findings.extend(self.held.apply(&snapshot, &self.names));
+        findings.extend(self.unbound(&snapshot));
         tell(&findings);
         Made {
             world: World {
@@ -90,6 +94,23 @@ impl Maker {
             },
             providers,
         }
+    }
+
+    /// `Gateway` ports that nobody can reach, because no setting gives them an address.
+    fn unbound(&self, snapshot: &Snapshot) -> Vec<Finding> {
+        let ports = snapshot.listeners().keys();
+        ports
+            .filter(|port| !self.bound.contains(port))
+            .map(|port| Finding {
+                code: codes::PORT_UNBOUND,
+                severity: Severity::Warning,
+                place: None,
+                object: None,
+                field: String::new(),
+                fault: format!("`Gateway` port {port} has no address, so nobody reaches it"),
+                remedy: format!("add `listen: {{{port}: \"0.0.0.0:{port}\"}}` to `doorward.yaml`"),
+            })
+            .collect()
     }
 
     fn provider(&self, settings: &Arc<model::snapshot::Provider>) -> Arc<Provider> {
@@ -145,6 +166,7 @@ impl Reload {
             let condition = self.condition.load();
             let mut findings = compiled.findings;
             findings.extend(self.maker.held.apply(&now.snapshot, &self.maker.names));
+            findings.extend(self.maker.unbound(&now.snapshot));
             if condition.findings != findings || condition.alarm.is_some() {
                 tell(&findings);
                 self.condition.store(Arc::new(Condition {

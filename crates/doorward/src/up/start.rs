@@ -1,5 +1,6 @@
 //! Opens everything in order, serves, and closes it again.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::fs;
 use std::io;
@@ -83,6 +84,8 @@ pub(crate) async fn serve(settings: Settings) -> Result<(), Fault> {
         https_upgrade,
         names,
         workers,
+        listen,
+        hsts,
         ready_file,
     } = settings;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
@@ -119,6 +122,10 @@ pub(crate) async fn serve(settings: Settings) -> Result<(), Fault> {
 
     let maker = Maker {
         names,
+        bound: [443, 80]
+            .into_iter()
+            .chain(listen.keys().copied())
+            .collect(),
         held: Arc::clone(&held),
         transport,
         sessions: Arc::clone(&sessions),
@@ -130,9 +137,16 @@ pub(crate) async fn serve(settings: Settings) -> Result<(), Fault> {
     let world = Arc::new(ArcSwap::from_pointee(made.world));
     let condition = Arc::new(ArcSwap::from_pointee(made.condition));
 
+    let further: Vec<u16> = listen
+        .keys()
+        .copied()
+        .filter(|port| ![443, 80].contains(port))
+        .collect();
     let gateway_settings = gateway::Settings {
         https,
         http: Some(http),
+        listen,
+        hsts,
         https_upgrade,
         workers,
         limits: gateway::Limits::default(),
@@ -170,6 +184,10 @@ pub(crate) async fn serve(settings: Settings) -> Result<(), Fault> {
     let addresses = Addresses {
         https: gateway.https_address(),
         http: gateway.http_address(),
+        further: further
+            .into_iter()
+            .filter_map(|port| Some((port, gateway.address(port)?)))
+            .collect(),
         admin: admin_address,
     };
     announce(
@@ -245,6 +263,8 @@ impl Source {
 struct Addresses {
     https: SocketAddr,
     http: Option<SocketAddr>,
+    /// Further `Gateway` ports: open while a `Gateway` has them.
+    further: BTreeMap<u16, SocketAddr>,
     admin: SocketAddr,
 }
 
@@ -254,6 +274,7 @@ impl Addresses {
         let body = json!({
             "https": self.https.to_string(),
             "http": self.http.map(|address| address.to_string()),
+            "listen": self.further.iter().map(|(port, address)| (port.to_string(), json!(address.to_string()))).collect::<serde_json::Map<_, _>>(),
             "admin": self.admin.to_string(),
             "ca": authority,
             "pid": std::process::id(),
@@ -266,11 +287,19 @@ impl Addresses {
 
 /// Tells a person where to go. Standard error, because the access log has standard output.
 fn announce(addresses: &Addresses, authority: &Path, demo: Option<&ShownDemo>) {
-    let Addresses { https, http, admin } = addresses;
+    let Addresses {
+        https,
+        http,
+        further,
+        admin,
+    } = addresses;
     anstream::eprintln!("doorward serves");
     anstream::eprintln!("  https://{https}/");
     if let Some(http) = http {
         anstream::eprintln!("  http://{http}/");
+    }
+    for (port, address) in further {
+        anstream::eprintln!("  Gateway port {port} at {address}, while a Gateway has it");
     }
     anstream::eprintln!("  admin  http://{admin}/readyz");
     anstream::eprintln!("  CA to trust  {}", authority.display());

@@ -89,6 +89,10 @@ pub(super) fn unclear(unclear: Unclear) -> Told {
             StatusCode::BAD_REQUEST,
             "the request's `transfer-encoding` is not `chunked`",
         ),
+        Unclear::Misdirected => (
+            StatusCode::MISDIRECTED_REQUEST,
+            "this connection was made for another host; ask on a new one",
+        ),
         Unclear::TooManyHeaders => (
             StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             "the request has too many headers",

@@ -100,8 +100,11 @@ mod tests {
         Peer {
             address: "10.0.0.9".parse().unwrap(),
             address_text: HeaderValue::from_static("10.0.0.9"),
+            port: 80,
             secure: false,
             server_name: None,
+            certificate: None,
+            tls: None,
             pulse: Arc::default(),
             memo: login::Memo::default(),
         }

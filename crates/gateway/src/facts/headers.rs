@@ -21,8 +21,11 @@ const HOP_BY_HOP: [&str; 7] = [
 
 /// Set by us under exactly this name; other spellings would reach applications that fold `_` and
 /// `-` together.
-const OURS: [&str; 5] = [
+const OURS: [&str; 8] = [
+    "client-cert",
+    "client-cert-chain",
     "traceparent",
+    "x-forwarded-client-cert",
     "x-forwarded-for",
     "x-forwarded-host",
     "x-forwarded-proto",

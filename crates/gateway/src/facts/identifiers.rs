@@ -37,8 +37,13 @@ impl Identifiers {
         }
     }
 
-    /// Gives a request the identifiers that it lacks; returns its id and a draw.
-    pub(super) fn identify(&mut self, headers: &mut HeaderMap) -> (HeaderValue, u32) {
+    /// A draw for a connection whose bytes are passed on.
+    pub(crate) fn draw(&mut self) -> u32 {
+        let random = self.random();
+        u32::from_ne_bytes([random[24], random[25], random[26], random[27]])
+    }
+
+    fn random(&mut self) -> [u8; NEEDED] {
         if self.used + NEEDED > self.drawn.len() {
             self.randomness.fill(&mut self.drawn);
             self.used = 0;
@@ -46,6 +51,12 @@ impl Identifiers {
         let mut random = [0; NEEDED];
         random.copy_from_slice(&self.drawn[self.used..self.used + NEEDED]);
         self.used += NEEDED;
+        random
+    }
+
+    /// Gives a request the identifiers that it lacks; returns its id and a draw.
+    pub(super) fn identify(&mut self, headers: &mut HeaderMap) -> (HeaderValue, u32) {
+        let mut random = self.random();
         let [id @ .., _, _, _, _, _, _, _, _, _, _, _, _] = &mut random;
         // RFC 9562 §5.4: version 4, variant 10.
         id[6] = id[6] & 0x0f | 0x40;

@@ -4,6 +4,7 @@
 //! The HTTP parser leaves these to its user: two `Host` headers, none at all, an absolute target
 //! that names another host, `CONNECT`, hop-by-hop headers, headers in look-alike spellings.
 
+mod certificate;
 mod cookies;
 mod forwarded;
 mod headers;
@@ -20,6 +21,7 @@ use hyper::ext::Protocol;
 use model::names::Timestamp;
 use policy::RequestHead;
 
+pub(crate) use certificate::Shown;
 pub(crate) use cookies::without_session_cookies;
 pub(crate) use headers::{CLIENT, strip_answer};
 pub(crate) use identifiers::Identifiers;
@@ -69,6 +71,8 @@ pub(crate) enum Unclear {
     Coding,
     /// More headers than anybody needs.
     TooManyHeaders,
+    /// The host asks for client certificates, and this connection was made without asking so.
+    Misdirected,
 }
 
 /// Reads the facts and puts `parts` into the form that is decided about and forwarded.
@@ -106,10 +110,18 @@ pub(crate) fn gather(
     let client = forwarded::client(&parts.headers, peer.address, trusted_hops);
     let (request_id, draw) = worker.identifiers.borrow_mut().identify(&mut parts.headers);
     forwarded::set(&mut parts.headers, peer, scheme, &authority, trusted_hops);
+    let mode = view.world.snapshot.forward_client_cert();
+    certificate::tell(&mut parts.headers, peer.certificate.as_deref(), mode);
     parts.headers.insert(HOST, authority.clone());
 
-    let upgrade = !peer.secure && worker.https_upgrade() && scheme == "http";
-    let entry = view.entry(peer.secure, authority.to_str().unwrap_or_default());
+    let upgrade = peer.port == 80 && !peer.secure && worker.https_upgrade() && scheme == "http";
+    let port = view
+        .entry(
+            peer.port,
+            authority.to_str().unwrap_or_default(),
+            peer.tls.as_ref(),
+        )
+        .ok_or(Unclear::Misdirected)?;
     Ok(Facts {
         authority,
         scheme,
@@ -119,7 +131,7 @@ pub(crate) fn gather(
         assertion: None,
         extended,
         draw,
-        port: entry.port,
+        port,
         upgrade,
     })
 }
@@ -225,7 +237,10 @@ impl Facts {
             port: self.port,
             peer: peer.address,
             client: self.client,
-            principal: None,
+            principal: peer
+                .certificate
+                .as_ref()
+                .and_then(|shown| shown.principal.as_deref()),
             sni: peer.server_name.as_deref(),
             now,
             draw: self.draw,

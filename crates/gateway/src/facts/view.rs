@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use model::snapshot::{Listener, ListenerProtocol};
+use model::snapshot::{Listener, ListenerProtocol, ServerTls};
 
 use super::headers::NameTable;
 use super::split_port;
@@ -18,44 +18,32 @@ pub(crate) struct View {
     /// Session cookies that no application may see.
     pub(crate) cookies: Vec<Box<str>>,
     // Gateway ports in the order in which they are asked, by socket.
-    behind_https: Vec<Entry>,
-    behind_http: Vec<Entry>,
-}
-
-/// A Gateway port that a socket may stand for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Entry {
-    /// The port.
-    pub(super) port: u16,
-    /// Whether TLS is terminated there as written.
-    pub(super) secure: bool,
+    behind_https: Vec<u16>,
+    behind_http: Vec<u16>,
 }
 
 impl View {
     /// Derives what requests need.
     pub(crate) fn new(world: Arc<World>, https_upgrade: bool) -> Self {
         let snapshot = &world.snapshot;
-        let entries = |protocol: ListenerProtocol, first: u16| {
-            let mut entries: Vec<Entry> = snapshot
-                .listeners()
-                .values()
-                .filter(|listener| listener.protocol == protocol)
-                .map(|listener| Entry {
-                    port: listener.port,
-                    secure: protocol == ListenerProtocol::Tls,
-                })
-                .collect();
-            entries.sort_by_key(|entry| (entry.port != first, entry.port));
-            entries
-        };
-        let secure = entries(ListenerProtocol::Tls, 443);
-        let plain = entries(ListenerProtocol::Http, 80);
-        let mut behind_https = secure.clone();
-        let mut behind_http = plain.clone();
+        let speaks = |port: u16| snapshot.listener(port).map(|listener| listener.protocol);
+        let mut behind_https = Vec::new();
+        let mut behind_http = Vec::new();
+        if speaks(443).is_some() {
+            behind_https.push(443);
+        }
+        if speaks(80).is_some() {
+            behind_http.push(80);
+        }
         if https_upgrade {
-            behind_https.extend(&plain);
-            // Only for requests that a trusted hop received over HTTPS; the others are redirected.
-            behind_http.extend(&secure);
+            if speaks(80) == Some(ListenerProtocol::Http) {
+                behind_https.push(80);
+            }
+            if speaks(443) == Some(ListenerProtocol::Tls) {
+                // Only for requests that a trusted hop received over HTTPS; the others are
+                // redirected.
+                behind_http.push(443);
+            }
         }
         Self {
             names: NameTable::new(snapshot.identity_headers()),
@@ -70,30 +58,52 @@ impl View {
         }
     }
 
-    /// The Gateway port that answers for `authority`; where none covers it, the one that would be
-    /// asked first, so that policies and the 404 that follows see a port.
-    pub(super) fn entry(&self, secure: bool, authority: &str) -> Entry {
-        let entries = if secure {
-            &self.behind_https
-        } else {
-            &self.behind_http
-        };
-        let fallback = Entry {
-            port: if secure { 443 } else { 80 },
-            secure,
-        };
-        match entries.as_slice() {
-            [] => fallback,
-            [only] => *only,
-            [first, ..] => {
-                let host = host_of(authority);
-                let covers = |entry: &&Entry| {
-                    self.listener(entry.port)
-                        .is_some_and(|listener| listener.covers(&host))
-                };
-                *entries.iter().find(covers).unwrap_or(first)
-            }
+    /// What is spoken on the socket of a Gateway port; `None` where no Gateway opens it.
+    pub(crate) fn speaks(&self, port: u16, https_upgrade: bool) -> Option<ListenerProtocol> {
+        let written = self.listener(port).map(|listener| listener.protocol);
+        match (port, written) {
+            // Whether or not a Gateway opens these, somebody is answered there.
+            (443, Some(ListenerProtocol::Http)) if https_upgrade => Some(ListenerProtocol::Tls),
+            (443, None) => Some(ListenerProtocol::Tls),
+            (80, None) => Some(ListenerProtocol::Http),
+            (_, written) => written,
         }
+    }
+
+    /// The Gateway port that answers for `authority` on the socket of `port`; where none covers it,
+    /// the one that would be asked first, so that policies and the 404 that follows see a port.
+    /// `None` when the host asks its clients for certificates and `tls`, under which the connection
+    /// was made, did not ask the same: then nothing that the connection says of its client counts.
+    pub(super) fn entry(
+        &self,
+        port: u16,
+        authority: &str,
+        tls: Option<&Arc<ServerTls>>,
+    ) -> Option<u16> {
+        let entries = match port {
+            443 => self.behind_https.as_slice(),
+            80 => self.behind_http.as_slice(),
+            _ => &[],
+        };
+        let host = host_of(authority);
+        let covers = |port: &&u16| {
+            self.listener(**port)
+                .is_some_and(|listener| listener.covers(&host))
+        };
+        let entry = match entries {
+            [] => port,
+            [only] => *only,
+            [first, ..] => *entries.iter().find(covers).unwrap_or(first),
+        };
+        let listener = self.listener(entry);
+        let asked = listener
+            .and_then(|listener| listener.chain(&host))
+            .and_then(|chain| chain.tls.as_ref())
+            .filter(|wanted| wanted.client.trust().is_some());
+        let fits = asked.is_none_or(|wanted| {
+            tls.is_some_and(|tls| Arc::ptr_eq(tls, wanted) || tls.client == wanted.client)
+        });
+        fits.then_some(entry)
     }
 
     fn listener(&self, port: u16) -> Option<&Listener> {

@@ -15,27 +15,26 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use login::Memo;
 use model::names::Duration;
+use model::snapshot::{Chain, ListenerProtocol, ServerTls, Serves};
 use socket2::{SockRef, TcpKeepalive};
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
-use tokio_rustls::TlsAcceptor;
+use tokio_rustls::StartHandshake;
 
+use super::hello::{self, Hello, NoHello};
+use super::proxy_header::{self, Named, NoHeader};
 use super::pulse::{Order, Pulse, Switch};
+use super::stream;
 use super::wire::{Line, Slot, Stream, Wire};
 use super::worker::Worker;
 use crate::admit;
-
-/// Which socket a connection came in on.
-#[derive(Clone)]
-pub(super) enum Entrance {
-    /// TLS.
-    Https(TlsAcceptor),
-    /// Plain HTTP.
-    Http,
-}
+use crate::facts::{Shown, View};
 
 /// What every request of one connection shares.
 pub(crate) struct Peer {
-    /// TCP peer, an IPv4 address in its own form.
+    /// Gateway port of the socket.
+    pub(crate) port: u16,
+    /// Who connects, after PROXY protocol; an IPv4 address in its own form.
     pub(crate) address: IpAddr,
     /// The same as a header value.
     pub(crate) address_text: HeaderValue,
@@ -43,6 +42,10 @@ pub(crate) struct Peer {
     pub(crate) secure: bool,
     /// Server name of the TLS handshake.
     pub(crate) server_name: Option<Box<str>>,
+    /// Certificate that the client showed, verified.
+    pub(crate) certificate: Option<Box<Shown>>,
+    /// The settings of the chain that the handshake chose; none where it chose none.
+    pub(crate) tls: Option<Arc<ServerTls>>,
     /// Signs of life.
     pub(crate) pulse: Arc<Pulse>,
     /// The session cookie that it showed last.
@@ -64,56 +67,240 @@ impl<F: Future + 'static> Executor<F> for OnThisThread {
 /// Serves a connection to its end.
 pub(super) async fn serve(
     worker: Rc<Worker>,
-    stream: TcpStream,
-    peer: SocketAddr,
-    entrance: Entrance,
+    mut stream: TcpStream,
+    mut peer: SocketAddr,
+    port: u16,
     slot: Slot,
 ) {
     // Finds peers that vanished while a tunnel or a slow answer waits.
     let keepalive = TcpKeepalive::new().with_time(Duration::from_secs(60));
     let _ = SockRef::from(&stream).set_tcp_keepalive(&keepalive);
 
-    let pulse = Arc::new(Pulse::default());
-    let line = Line::new(stream, Arc::clone(&pulse));
-    let address = peer.ip().to_canonical();
-    // An IP address is made of bytes that a header may have.
-    let Ok(address_text) = HeaderValue::try_from(address.to_string()) else {
+    let view = worker.view();
+    let Some(speaks) = view.speaks(port, worker.https_upgrade()) else {
         return;
     };
-    let mut peer = Peer {
-        address,
-        address_text,
-        secure: false,
-        server_name: None,
-        pulse: Arc::clone(&pulse),
-        memo: Memo::default(),
-    };
-    let switch = Switch::new(Arc::clone(&pulse));
-    worker.watch(&switch);
-    match entrance {
-        Entrance::Http => {
-            let wire = Wire::new(Stream::Plain(line), pulse, true, slot);
-            drive_http1(worker, wire, peer, &switch).await;
-        }
-        Entrance::Https(acceptor) => {
-            let handshake = Box::pin(acceptor.accept(line));
-            let limit = worker.limits().handshake;
-            let Ok(Ok(stream)) = tokio::time::timeout(limit, handshake).await else {
-                worker.recorder.shard.handshake_failed();
+    let mut local = stream.local_addr().unwrap_or(peer);
+    if worker.speaks_proxy(port, &view) {
+        let header = proxy_header::read(&mut stream);
+        match tokio::time::timeout(worker.limits().handshake, header).await {
+            Ok(Ok(Named::Client {
+                peer: named,
+                local: reached,
+            })) => (peer, local) = (named, reached),
+            Ok(Ok(Named::Itself)) => {}
+            Ok(Err(NoHeader)) | Err(_) => {
+                tracing::debug!(%peer, port, "a connection without PROXY protocol was closed");
+                worker.recorder.shard.proxy_header_missing();
                 return;
-            };
-            let tls = stream.get_ref().1;
-            let http2 = tls.alpn_protocol() == Some(b"h2");
-            peer.secure = true;
-            peer.server_name = tls.server_name().map(Into::into);
-            let wire = Wire::new(Stream::Tls(Box::new(stream)), pulse, !http2, slot);
-            if http2 {
-                drive_http2(worker, wire, peer, &switch).await;
-            } else {
-                drive_http1(worker, wire, peer, &switch).await;
             }
         }
     }
+    let arrival = Arrival { port, peer, local };
+    let pulse = Arc::new(Pulse::default());
+    let line = Line::new(stream, Arc::clone(&pulse));
+    match speaks {
+        ListenerProtocol::Tcp => {
+            drop(view);
+            let facts = arrival.stream(None, None);
+            stream::pass(&worker, facts, line, &[]).await;
+            drop(slot);
+        }
+        ListenerProtocol::Http => {
+            drop(view);
+            let Some(peer) = arrival.peer(&pulse) else {
+                return;
+            };
+            let switch = Switch::new(Arc::clone(&pulse));
+            worker.watch(&switch);
+            let wire = Wire::new(Stream::Plain(line), pulse, true, slot);
+            drive_http1(worker, wire, peer, &switch).await;
+        }
+        ListenerProtocol::Tls => secure(worker, view, arrival, line, pulse, slot).await,
+    }
+}
+
+/// Where a connection comes from and goes to.
+struct Arrival {
+    port: u16,
+    peer: SocketAddr,
+    local: SocketAddr,
+}
+
+impl Arrival {
+    fn peer(&self, pulse: &Arc<Pulse>) -> Option<Peer> {
+        let address = self.peer.ip().to_canonical();
+        Some(Peer {
+            port: self.port,
+            address,
+            // An IP address is made of bytes that a header may have.
+            address_text: HeaderValue::try_from(address.to_string()).ok()?,
+            secure: false,
+            server_name: None,
+            certificate: None,
+            tls: None,
+            pulse: Arc::clone(pulse),
+            memo: Memo::default(),
+        })
+    }
+
+    fn stream(&self, server_name: Option<Box<str>>, principal: Option<Box<str>>) -> stream::Facts {
+        stream::Facts {
+            port: self.port,
+            peer: self.peer,
+            local: self.local,
+            server_name,
+            principal,
+        }
+    }
+}
+
+/// What is done with a handshake.
+enum Answer {
+    /// It is ended here, under these settings of a chain, if one was chosen.
+    End {
+        tls: Option<Arc<ServerTls>>,
+        speaks_http: bool,
+    },
+    /// It is passed on.
+    Pass,
+    /// It is refused, with this alert.
+    Refuse(u8),
+}
+
+/// The chain that a handshake chooses says what is done with it.
+fn answer(view: &View, port: u16, hello: &Hello) -> Answer {
+    if hello.is_challenge {
+        // RFC 8737 §3: such a connection is a challenge and nothing else; none is open here.
+        return Answer::Refuse(hello::UNRECOGNIZED_NAME);
+    }
+    let listener = view.world.snapshot.listener(port);
+    let chain = listener
+        .filter(|listener| listener.protocol == ListenerProtocol::Tls)
+        .and_then(|listener| match &hello.server_name {
+            Some(name) => listener.chain(name),
+            None => listener.chain_without_name(),
+        });
+    // A client that names nobody that is known gets this machine's own certificate.
+    let Some(Chain { tls, serves, .. }) = chain else {
+        return Answer::End {
+            tls: None,
+            speaks_http: true,
+        };
+    };
+    let speaks_http = match serves {
+        Serves::Http(_) => true,
+        Serves::Stream(_) => false,
+        Serves::Nothing(_) => return Answer::Refuse(hello::HANDSHAKE_FAILURE),
+    };
+    match tls {
+        Some(tls) => Answer::End {
+            tls: Some(Arc::clone(tls)),
+            speaks_http,
+        },
+        None => Answer::Pass,
+    }
+}
+
+async fn secure(
+    worker: Rc<Worker>,
+    view: Rc<View>,
+    arrival: Arrival,
+    mut line: Line,
+    pulse: Arc<Pulse>,
+    slot: Slot,
+) {
+    let limit = tokio::time::sleep(worker.limits().handshake);
+    let mut limit = pin!(limit);
+    let hello = tokio::select! {
+        hello = hello::read(&mut line) => hello,
+        () = &mut limit => Err(NoHello::Gone),
+    };
+    let hello = match hello {
+        Ok(hello) => hello,
+        Err(refused) => {
+            worker.recorder.shard.handshake_failed();
+            if let NoHello::Bad(alert) = refused {
+                farewell(line, &alert).await;
+            }
+            return;
+        }
+    };
+    let answer = answer(&view, arrival.port, &hello);
+    drop(view);
+    let Hello {
+        accepted,
+        bytes,
+        server_name,
+        ..
+    } = hello;
+    let (tls, speaks_http) = match answer {
+        Answer::End { tls, speaks_http } => (tls, speaks_http),
+        Answer::Pass => {
+            let facts = arrival.stream(server_name, None);
+            stream::pass(&worker, facts, line, &bytes).await;
+            drop(slot);
+            return;
+        }
+        Answer::Refuse(alert) => {
+            worker.recorder.shard.handshake_failed();
+            farewell(line, &hello::alert(alert)).await;
+            return;
+        }
+    };
+    drop(bytes);
+    let config = match &tls {
+        Some(tls) => worker.tls().config(tls, speaks_http),
+        None => Some(worker.tls().usual()),
+    };
+    let Some(config) = config else {
+        worker.recorder.shard.handshake_failed();
+        farewell(line, &hello::alert(hello::HANDSHAKE_FAILURE)).await;
+        return;
+    };
+    let handshake = Box::pin(StartHandshake::from_parts(accepted, line).into_stream(config));
+    let stream = tokio::select! {
+        stream = handshake => stream.ok(),
+        () = &mut limit => None,
+    };
+    let Some(stream) = stream else {
+        worker.recorder.shard.handshake_failed();
+        return;
+    };
+    let session = stream.get_ref().1;
+    let http2 = session.alpn_protocol() == Some(b"h2");
+    let shown = session
+        .peer_certificates()
+        .and_then(|chain| Shown::read(chain.first()?));
+    if !speaks_http {
+        let principal = shown.and_then(|shown| shown.principal);
+        let facts = arrival.stream(server_name, principal);
+        stream::pass(&worker, facts, stream, &[]).await;
+        drop(slot);
+        return;
+    }
+    let Some(mut peer) = arrival.peer(&pulse) else {
+        return;
+    };
+    peer.secure = true;
+    peer.server_name = server_name;
+    peer.certificate = shown.map(Box::new);
+    peer.tls = tls;
+    let switch = Switch::new(Arc::clone(&pulse));
+    worker.watch(&switch);
+    let wire = Wire::new(Stream::Tls(Box::new(stream)), pulse, !http2, slot);
+    if http2 {
+        drive_http2(worker, wire, peer, &switch).await;
+    } else {
+        drive_http1(worker, wire, peer, &switch).await;
+    }
+}
+
+/// The last words of a handshake.
+async fn farewell(mut line: Line, alert: &[u8]) {
+    // A new socket's buffer takes these few bytes at once.
+    let _ = line.write_all(alert).await;
+    let _ = line.shutdown().await;
 }
 
 async fn drive_http1(worker: Rc<Worker>, wire: Wire, peer: Peer, switch: &Switch) {
@@ -136,8 +323,12 @@ async fn drive_http1(worker: Rc<Worker>, wire: Wire, peer: Peer, switch: &Switch
 async fn drive_http2(worker: Rc<Worker>, wire: Wire, peer: Peer, switch: &Switch) {
     let mut builder = http2::Builder::new(OnThisThread);
     let head_bytes = u32::try_from(worker.limits().head_bytes).unwrap_or(u32::MAX);
+    // Requests that are taken back wait nowhere: what is open, or was and is not noticed yet, counts.
     builder
         .enable_connect_protocol()
+        .max_concurrent_streams(worker.limits().streams)
+        .max_pending_accept_reset_streams(Some(20))
+        .max_local_error_reset_streams(Some(64))
         .max_header_list_size(head_bytes)
         .initial_stream_window_size(256 * 1024)
         .initial_connection_window_size(1024 * 1024);

@@ -1,13 +1,18 @@
 //! Sockets, workers and how they end.
 
 mod connection;
+mod frame_guard;
 mod head_guard;
+mod hello;
 mod pressure;
+mod proxy_header;
 mod pulse;
 mod socket;
+mod stream;
 mod wire;
 mod worker;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
@@ -31,7 +36,7 @@ use self::pressure::Pressure;
 use crate::proxy::TlsConfigs;
 use crate::record::{LogSink, Metrics};
 use crate::settings::Settings;
-use crate::tls;
+use crate::tls::Tls;
 use crate::world::World;
 
 /// Why the data plane did not start.
@@ -90,7 +95,9 @@ struct Shared {
     sessions: Arc<Sessions>,
     clock: Arc<dyn Clock>,
     randomness: Arc<dyn Randomness>,
-    tls: Arc<rustls::ServerConfig>,
+    /// Addresses of further Gateway ports.
+    further: BTreeMap<u16, SocketAddr>,
+    tls: Tls,
     open: Arc<AtomicUsize>,
     upstream_tls: Arc<TlsConfigs>,
     metrics: Arc<Metrics>,
@@ -104,6 +111,7 @@ struct Shared {
 pub struct Gateway {
     https: SocketAddr,
     http: Option<SocketAddr>,
+    further: BTreeMap<u16, SocketAddr>,
     metrics: Arc<Metrics>,
     stage: watch::Sender<Stage>,
     threads: Vec<JoinHandle<()>>,
@@ -137,7 +145,16 @@ impl Gateway {
             Some((address, sockets)) => (Some(address), sockets),
             None => (None, Vec::new()),
         };
-        let tls = tls::server_config(certificates).map_err(StartFault::Tls)?;
+        let mut further = BTreeMap::new();
+        for (port, at) in &settings.listen {
+            if let Some(address) = at.address.filter(|_| ![443, 80].contains(port)) {
+                // Opened when a Gateway has the port; now is the time to hear that it is taken.
+                let (address, _) = socket::bind(address, 0)
+                    .map_err(|source| StartFault::Bind { address, source })?;
+                further.insert(*port, address);
+            }
+        }
+        let tls = Tls::new(certificates).map_err(StartFault::Tls)?;
         let (writer, log_thread) = log.open().map_err(StartFault::Thread)?.unzip();
         let metrics = Arc::new(Metrics::new(workers));
         let (stage, stage_seen) = watch::channel(Stage::Serving);
@@ -150,7 +167,8 @@ impl Gateway {
             sessions,
             clock,
             randomness,
-            tls: Arc::new(tls),
+            further: further.clone(),
+            tls,
             open: Arc::default(),
             upstream_tls: Arc::default(),
             metrics: Arc::clone(&metrics),
@@ -185,6 +203,7 @@ impl Gateway {
         Ok(Self {
             https,
             http,
+            further,
             metrics,
             stage,
             threads,
@@ -199,6 +218,15 @@ impl Gateway {
     /// Where plain HTTP is served.
     pub fn http_address(&self) -> Option<SocketAddr> {
         self.http
+    }
+
+    /// Where a further Gateway port is served while a Gateway has it.
+    pub fn address(&self, port: u16) -> Option<SocketAddr> {
+        match port {
+            443 => Some(self.https),
+            80 => self.http,
+            port => self.further.get(&port).copied(),
+        }
     }
 
     /// The counters.

@@ -33,6 +33,11 @@ impl Pulse {
         }
     }
 
+    /// No head is being read.
+    pub(super) fn has_head(&self) {
+        self.reading_head.store(0, Relaxed);
+    }
+
     /// Bytes went out.
     pub(super) fn wrote(&self) {
         self.write_blocked.store(0, Relaxed);

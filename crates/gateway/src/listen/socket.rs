@@ -25,6 +25,11 @@ pub(super) fn bind(
     Ok((address, sockets))
 }
 
+/// One more socket on an address.
+pub(super) fn open_shared(address: SocketAddr) -> io::Result<TcpListener> {
+    open(address, true)
+}
+
 fn open(address: SocketAddr, shared: bool) -> io::Result<TcpListener> {
     let socket = Socket::new(
         Domain::for_address(address),

@@ -14,6 +14,7 @@ use tokio::net::TcpStream;
 use tokio::time::Sleep;
 use tokio_rustls::server::TlsStream;
 
+use super::frame_guard::{FrameGuard, Head};
 use super::head_guard::HeadGuard;
 use super::pulse::Pulse;
 use crate::record::Shard;
@@ -127,9 +128,18 @@ const LINGER: Duration = Duration::from_secs(5);
 pub(super) struct Wire {
     stream: Stream,
     pulse: Arc<Pulse>,
-    guard: Option<HeadGuard>,
+    guard: Guard,
+    written: u64,
     farewell: Farewell,
     _slot: Slot,
+}
+
+/// Watches what a client sends.
+enum Guard {
+    /// HTTP/1 heads.
+    Heads(HeadGuard),
+    /// HTTP/2 frames.
+    Frames(Box<FrameGuard>),
 }
 
 /// How far the end of a connection has come.
@@ -144,15 +154,27 @@ enum Farewell {
 }
 
 impl Wire {
-    /// `heads` says whether HTTP/1 heads are read off this stream.
+    /// `heads` says whether HTTP/1 heads are read off this stream, or HTTP/2 frames.
     pub(super) fn new(stream: Stream, pulse: Arc<Pulse>, heads: bool, slot: Slot) -> Self {
         Self {
             stream,
             pulse,
-            guard: heads.then(HeadGuard::default),
+            guard: if heads {
+                Guard::Heads(HeadGuard::default())
+            } else {
+                Guard::Frames(Box::default())
+            },
+            written: 0,
             farewell: Farewell::No,
             _slot: slot,
         }
+    }
+
+    fn count(&mut self, result: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        if let Poll::Ready(Ok(written)) = &result {
+            self.written += *written as u64;
+        }
+        result
     }
 
     /// Reads what the client still sends, until it hangs up too. A socket that is closed with
@@ -192,14 +214,18 @@ impl AsyncRead for Wire {
             Stream::Plain(stream) => Pin::new(stream).poll_read(cx, buffer),
             Stream::Tls(stream) => Pin::new(stream).poll_read(cx, buffer),
         })?;
-        if let Some(guard) = &mut this.guard
-            && this.pulse.in_flight() == 0
-        {
-            let fresh = &mut buffer.filled_mut()[before..];
-            if !fresh.is_empty() {
-                this.pulse.reads_head();
-                guard.inspect(fresh, this.pulse.requests());
+        let fresh = &mut buffer.filled_mut()[before..];
+        match &mut this.guard {
+            Guard::Heads(guard) => {
+                if this.pulse.in_flight() == 0 && !fresh.is_empty() {
+                    this.pulse.reads_head();
+                    guard.inspect(fresh, this.pulse.requests());
+                }
             }
+            Guard::Frames(guard) => match guard.inspect(fresh, this.written)? {
+                Head::Open => this.pulse.reads_head(),
+                Head::Whole => this.pulse.has_head(),
+            },
         }
         Poll::Ready(Ok(()))
     }
@@ -211,10 +237,11 @@ impl AsyncWrite for Wire {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        match &mut self.stream {
+        let result = match &mut self.stream {
             Stream::Plain(stream) => Pin::new(stream).poll_write(cx, bytes),
             Stream::Tls(stream) => Pin::new(stream).poll_write(cx, bytes),
-        }
+        };
+        self.count(result)
     }
 
     fn poll_write_vectored(
@@ -222,10 +249,11 @@ impl AsyncWrite for Wire {
         cx: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        match &mut self.stream {
+        let result = match &mut self.stream {
             Stream::Plain(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
             Stream::Tls(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
-        }
+        };
+        self.count(result)
     }
 
     fn is_write_vectored(&self) -> bool {

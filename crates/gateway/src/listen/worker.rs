@@ -2,6 +2,7 @@
 //! nothing with other workers but the world and the sessions.
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::io;
 use std::net::{SocketAddr, TcpListener as StdListener};
 use std::rc::{Rc, Weak};
@@ -9,15 +10,18 @@ use std::sync::{Arc, mpsc};
 
 use arc_swap::ArcSwap;
 use arc_swap::cache::Cache;
+use http::HeaderValue;
 use login::Sessions;
 use model::names::{Duration, Timestamp};
+use model::snapshot::ListenerProtocol;
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::{Builder, Handle, LocalOptions};
-use tokio_rustls::TlsAcceptor;
+use tokio::task::JoinHandle;
 
-use super::connection::{self, Entrance};
+use super::connection;
 use super::pulse::{Order, Switch, Ticks};
+use super::socket;
 use super::wire::Slot;
 use super::{Shared, Stage};
 use crate::assertions::Assertions;
@@ -25,6 +29,7 @@ use crate::facts::{Identifiers, View};
 use crate::proxy::Pool;
 use crate::record::{Recorder, Shard, Writer};
 use crate::settings::Limits;
+use crate::tls::Tls;
 use crate::world::World;
 
 /// Requests of one worker that are answered however little memory there is. What the allocator does
@@ -58,7 +63,10 @@ pub(crate) struct Worker {
     pub(crate) identifiers: RefCell<Identifiers>,
     /// Statements of who sent a request.
     pub(crate) assertions: Assertions,
+    hsts: Option<HeaderValue>,
     connections: RefCell<Vec<Weak<Switch>>>,
+    /// Acceptors of further Gateway ports.
+    further: RefCell<BTreeMap<u16, JoinHandle<()>>>,
 }
 
 impl Worker {
@@ -116,6 +124,23 @@ impl Worker {
         self.shared.https.port()
     }
 
+    /// For how long browsers are told to come over HTTPS only.
+    pub(crate) fn hsts(&self) -> Option<&HeaderValue> {
+        self.hsts.as_ref()
+    }
+
+    /// How TLS is ended.
+    pub(super) fn tls(&self) -> &Tls {
+        &self.shared.tls
+    }
+
+    /// Whether connections to a port begin with a PROXY protocol header.
+    pub(super) fn speaks_proxy(&self, port: u16, view: &View) -> bool {
+        let said = self.shared.settings.listen.get(&port);
+        said.and_then(|at| at.proxy_protocol)
+            .unwrap_or_else(|| view.world.snapshot.proxy_protocol())
+    }
+
     /// Port of the HTTP socket; 80 where there is none.
     pub(crate) fn http_port(&self) -> u16 {
         self.shared.http.map_or(80, |address| address.port())
@@ -162,7 +187,7 @@ pub(super) fn run(seat: Seat, ready: mpsc::Sender<io::Result<()>>) {
     });
 }
 
-type Listeners = Vec<(TcpListener, Entrance)>;
+type Listeners = Vec<(TcpListener, u16)>;
 
 fn begin(seat: Seat) -> io::Result<(Rc<Worker>, Listeners)> {
     let Seat {
@@ -172,10 +197,9 @@ fn begin(seat: Seat) -> io::Result<(Rc<Worker>, Listeners)> {
         https,
         http,
     } = seat;
-    let acceptor = TlsAcceptor::from(Arc::clone(&shared.tls));
-    let mut listeners = vec![(TcpListener::from_std(https)?, Entrance::Https(acceptor))];
+    let mut listeners = vec![(TcpListener::from_std(https)?, 443)];
     if let Some(http) = http {
-        listeners.push((TcpListener::from_std(http)?, Entrance::Http));
+        listeners.push((TcpListener::from_std(http)?, 80));
     }
     let mut cache = Cache::new(Arc::clone(&shared.world));
     let view = View::new(Arc::clone(cache.load()), shared.settings.https_upgrade);
@@ -194,30 +218,73 @@ fn begin(seat: Seat) -> io::Result<(Rc<Worker>, Listeners)> {
         recorder: Rc::new(Recorder::new(shard, writer)),
         identifiers: RefCell::new(Identifiers::new(Arc::clone(&shared.randomness))),
         assertions: Assertions::default(),
+        hsts: settings
+            .hsts
+            .and_then(|span| HeaderValue::try_from(format!("max-age={}", span.as_secs())).ok()),
         connections: RefCell::new(Vec::new()),
+        further: RefCell::default(),
         shared,
     };
-    Ok((Rc::new(worker), listeners))
+    let worker = Rc::new(worker);
+    open_further(&worker);
+    Ok((worker, listeners))
+}
+
+/// Opens what a Gateway has and closes what none has any more; connections go on.
+fn open_further(worker: &Rc<Worker>) {
+    let view = worker.view();
+    let wanted = |port: &u16| view.world.snapshot.listener(*port).is_some();
+    let mut further = worker.further.borrow_mut();
+    further.retain(|port, acceptor| {
+        let stays = wanted(port);
+        if !stays {
+            acceptor.abort();
+        }
+        stays
+    });
+    for (port, address) in worker
+        .shared
+        .further
+        .iter()
+        .filter(|(port, _)| wanted(port))
+    {
+        if further.contains_key(port) {
+            continue;
+        }
+        match socket::open_shared(*address).and_then(TcpListener::from_std) {
+            Ok(listener) => {
+                let acceptor = accept(Rc::clone(worker), listener, *port);
+                further.insert(*port, tokio::task::spawn_local(acceptor));
+            }
+            // Tried again with the next tick.
+            Err(error) => {
+                tracing::error!(%error, %address, port, "a Gateway port cannot be opened")
+            }
+        }
+    }
 }
 
 async fn serve(worker: Rc<Worker>, listeners: Listeners) {
     let mut stage = worker.shared.stage.clone();
     let acceptors: Vec<_> = listeners
         .into_iter()
-        .map(|(listener, entrance)| {
-            tokio::task::spawn_local(accept(Rc::clone(&worker), listener, entrance))
+        .map(|(listener, port)| {
+            tokio::task::spawn_local(accept(Rc::clone(&worker), listener, port))
         })
         .collect();
-    let sweeper = tokio::task::spawn_local(sweep(Rc::clone(&worker)));
+    let sweeper = tokio::task::spawn_local(sweep(Rc::clone(&worker), true));
 
     // A gateway that was dropped instead of drained stops at once.
     let served = stage
         .wait_for(|stage| *stage != Stage::Serving)
         .await
         .is_ok();
-    for acceptor in acceptors {
+    sweeper.abort();
+    let further = std::mem::take(&mut *worker.further.borrow_mut());
+    for acceptor in acceptors.into_iter().chain(further.into_values()) {
         acceptor.abort();
     }
+    let sweeper = tokio::task::spawn_local(sweep(Rc::clone(&worker), false));
     worker.each_connection(|switch| switch.give(Order::Drain));
     let stopped = stage.wait_for(|stage| *stage == Stage::Stopping);
     if served {
@@ -244,7 +311,7 @@ async fn emptied(worker: &Rc<Worker>) {
 }
 
 /// Ticks for every connection of this worker, and for what else grows old.
-async fn sweep(worker: Rc<Worker>) {
+async fn sweep(worker: Rc<Worker>, opens: bool) {
     let ticks = Ticks::new(worker.limits());
     let mut interval = tokio::time::interval(ticks.length);
     loop {
@@ -254,10 +321,13 @@ async fn sweep(worker: Rc<Worker>) {
         worker.shared.pressure.measure();
         worker.recorder.lines.hand_over();
         worker.assertions.tidy(worker.now());
+        if opens && !worker.shared.further.is_empty() {
+            open_further(&worker);
+        }
     }
 }
 
-async fn accept(worker: Rc<Worker>, listener: TcpListener, entrance: Entrance) {
+async fn accept(worker: Rc<Worker>, listener: TcpListener, port: u16) {
     loop {
         let (stream, peer) = match listener.accept().await {
             Ok(accepted) => accepted,
@@ -274,25 +344,28 @@ async fn accept(worker: Rc<Worker>, listener: TcpListener, entrance: Entrance) {
         let limit = shared.settings.limits.connections;
         match Slot::take(&shared.open, limit, &worker.recorder.shard) {
             Some(slot) => {
-                let task =
-                    connection::serve(Rc::clone(&worker), stream, peer, entrance.clone(), slot);
+                let task = connection::serve(Rc::clone(&worker), stream, peer, port, slot);
                 tokio::task::spawn_local(task);
             }
-            None => turn_away(stream, peer, &entrance).await,
+            None => {
+                let speaks = worker.view().speaks(port, worker.https_upgrade());
+                turn_away(stream, peer, speaks).await;
+            }
         }
     }
 }
 
 /// Tells one client too many to go away, as far as that costs nothing: a plain 503, or the TLS
 /// alert `internal_error` in place of a handshake.
-async fn turn_away(mut stream: TcpStream, peer: SocketAddr, entrance: &Entrance) {
+async fn turn_away(mut stream: TcpStream, peer: SocketAddr, speaks: Option<ListenerProtocol>) {
     const BUSY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\n\
         connection: close\r\ncontent-length: 0\r\n\r\n";
     const ALERT: &[u8] = &[21, 3, 1, 0, 2, 2, 80];
     tracing::debug!(%peer, "refused a connection: too many are open");
-    let farewell = match entrance {
-        Entrance::Http => BUSY,
-        Entrance::Https(_) => ALERT,
+    let farewell = match speaks {
+        Some(ListenerProtocol::Http) => BUSY,
+        Some(ListenerProtocol::Tls) => ALERT,
+        Some(ListenerProtocol::Tcp) | None => &[],
     };
     // A new socket's buffer takes these few bytes at once.
     let _ = stream.write_all(farewell).await;

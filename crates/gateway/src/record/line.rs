@@ -9,7 +9,7 @@ use http::HeaderValue;
 use model::names::{Duration, ObjectRef};
 use policy::Reason;
 
-use super::Entry;
+use super::{Entry, StreamLine};
 
 /// The name of a member, and what stands around it.
 macro_rules! member {
@@ -41,13 +41,8 @@ pub(super) fn write(
     if let Some(route) = &entry.route {
         line.object(member!("route"), &route.object);
     }
-    match &entry.reason {
-        Some(Reason::Rule { policy, line: at }) => {
-            line.object(member!("policy"), &policy.object);
-            line.place(member!("place"), &policy.place.file, *at);
-        }
-        Some(Reason::Default(reason)) => line.word(member!("reason"), reason.as_str()),
-        None => {}
+    if let Some(reason) = &entry.reason {
+        line.reason(reason);
     }
     if let Some(user) = &entry.user {
         line.text(member!("user"), &[user]);
@@ -63,6 +58,28 @@ pub(super) fn write(
     }
     line.text(member!("request_id"), &[visible(entry.request_id.as_ref())]);
     line.address(member!("client"), entry.client);
+    line.put("}");
+}
+
+/// The same for a connection whose bytes were passed on.
+pub(super) fn stream(out: &mut Vec<u8>, stream: &StreamLine<'_>, time: &str, duration: Duration) {
+    let mut line = Line(out);
+    line.put("{\"time\":\"");
+    line.put(time);
+    line.put("\",\"stream\":true");
+    line.number(member!("port"), u64::from(stream.port));
+    if let Some(name) = stream.server_name {
+        line.text(member!("server_name"), &[name]);
+    }
+    line.word(member!("outcome"), stream.outcome);
+    if let Some(route) = stream.route {
+        line.object(member!("route"), &route.object);
+    }
+    line.reason(stream.reason);
+    line.number(member!("duration_us"), micros(duration));
+    line.number(member!("received"), stream.received);
+    line.number(member!("sent"), stream.sent);
+    line.address(member!("client"), stream.client);
     line.put("}");
 }
 
@@ -82,6 +99,16 @@ struct Line<'o>(&'o mut Vec<u8>);
 impl Line<'_> {
     fn put(&mut self, text: &str) {
         self.0.extend_from_slice(text.as_bytes());
+    }
+
+    fn reason(&mut self, reason: &Reason) {
+        match reason {
+            Reason::Rule { policy, line: at } => {
+                self.object(member!("policy"), &policy.object);
+                self.place(member!("place"), &policy.place.file, *at);
+            }
+            Reason::Default(reason) => self.word(member!("reason"), reason.as_str()),
+        }
     }
 
     /// A word of our own: nothing in it needs escaping.

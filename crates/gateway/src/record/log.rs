@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{self, SyncSender};
 use std::thread::JoinHandle;
 
-use model::names::Duration;
+use model::names::{Duration, Timestamp};
 
 use super::{Entry, Shard, line};
 
@@ -65,15 +65,22 @@ pub(crate) struct Lines {
 impl Lines {
     /// Adds the line of `entry`.
     pub(super) fn write(&self, entry: &Entry, duration: Duration, complete: bool) {
+        self.add(entry.time, |out, time| {
+            line::write(out, entry, time, duration, complete);
+        });
+    }
+
+    /// Adds the line that `write` makes of the time as text.
+    pub(super) fn add(&self, time: Timestamp, write: impl FnOnce(&mut Vec<u8>, &str)) {
         if self.writer.is_none() {
             return;
         }
         let mut second = self.second.borrow_mut();
-        if second.0 != entry.time.seconds() {
-            *second = (entry.time.seconds(), rfc3339(entry.time.seconds()));
+        if second.0 != time.seconds() {
+            *second = (time.seconds(), rfc3339(time.seconds()));
         }
         let mut pending = self.pending.borrow_mut();
-        line::write(&mut pending, entry, &second.1, duration, complete);
+        write(&mut pending, &second.1);
         pending.push(b'\n');
         self.count.set(self.count.get() + 1);
         if pending.len() >= BATCH {

@@ -100,6 +100,10 @@ pub(crate) struct Shard {
     closed: AtomicU64,
     refused: AtomicU64,
     handshakes_failed: AtomicU64,
+    proxy_headers_missing: AtomicU64,
+    streams: AtomicU64,
+    streams_refused: AtomicU64,
+    stream_bytes: AtomicU64,
     upstream_connections: AtomicU64,
     upstream_failures: [AtomicU64; UpstreamFailure::ALL.len()],
     in_flight: AtomicU64,
@@ -150,6 +154,22 @@ impl Shard {
     /// A TLS handshake failed or took too long.
     pub(crate) fn handshake_failed(&self) {
         add(&self.handshakes_failed, 1);
+    }
+
+    /// A connection did not begin with the PROXY protocol header that it has to.
+    pub(crate) fn proxy_header_missing(&self) {
+        add(&self.proxy_headers_missing, 1);
+    }
+
+    /// A stream has ended, and was passed on or refused.
+    pub(super) fn stream(&self, passed: bool, bytes: u64) {
+        let counter = if passed {
+            &self.streams
+        } else {
+            &self.streams_refused
+        };
+        add(counter, 1);
+        add(&self.stream_bytes, bytes);
     }
 
     /// A connection to an upstream was made.
@@ -323,6 +343,26 @@ impl Metrics {
                 "tls_handshakes_failed_total",
                 "TLS handshakes that failed or took too long.",
                 self.sum(|shard| &shard.handshakes_failed),
+            ),
+            (
+                "proxy_headers_missing_total",
+                "Connections closed because they had no PROXY protocol header.",
+                self.sum(|shard| &shard.proxy_headers_missing),
+            ),
+            (
+                "streams_total",
+                "Connections whose bytes were passed on, ended.",
+                self.sum(|shard| &shard.streams),
+            ),
+            (
+                "streams_refused_total",
+                "Connections whose bytes were not passed on.",
+                self.sum(|shard| &shard.streams_refused),
+            ),
+            (
+                "stream_bytes_total",
+                "Bytes passed on, both ways.",
+                self.sum(|shard| &shard.stream_bytes),
             ),
             (
                 "upstream_connections_total",

@@ -172,6 +172,28 @@ impl Drop for Entry {
     }
 }
 
+/// What is known of a connection whose bytes were passed on, when it has ended.
+pub(crate) struct StreamLine<'a> {
+    /// When it came.
+    pub(crate) time: Timestamp,
+    /// `Gateway` port.
+    pub(crate) port: u16,
+    /// Server name of the handshake.
+    pub(crate) server_name: Option<&'a str>,
+    /// Who connected.
+    pub(crate) client: IpAddr,
+    /// The route.
+    pub(crate) route: Option<&'a RouteInfo>,
+    /// The rule that determined the outcome.
+    pub(crate) reason: &'a Reason,
+    /// What became of it: a stable word.
+    pub(crate) outcome: &'static str,
+    /// Bytes that the client sent.
+    pub(crate) received: u64,
+    /// Bytes that the client got.
+    pub(crate) sent: u64,
+}
+
 /// The records of one worker.
 pub(crate) struct Recorder {
     /// Counters.
@@ -191,5 +213,14 @@ impl Recorder {
             shard: Arc::clone(&shard),
         };
         Self { shard, lines }
+    }
+
+    /// One line and one metric for a connection whose bytes were passed on, or were not.
+    pub(crate) fn stream(&self, stream: &StreamLine<'_>, duration: Duration) {
+        let passed = ["forward", "broke_off", "idle"].contains(&stream.outcome);
+        self.shard.stream(passed, stream.received + stream.sent);
+        let time = stream.time;
+        self.lines
+            .add(time, |out, time| line::stream(out, stream, time, duration));
     }
 }

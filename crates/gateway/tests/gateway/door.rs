@@ -1,5 +1,6 @@
 //! A gateway to knock at, and the clients that do.
 
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::io::Write;
 use std::net::SocketAddr;
@@ -10,7 +11,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
-use doorward_gateway::{Gateway, Limits, Local, LogSink, ResolveRule, Settings, World};
+use doorward_gateway::{Gateway, Limits, ListenAt, Local, LogSink, ResolveRule, Settings, World};
 use http::request::Parts;
 use http::{Request, Response, Version};
 use http_body_util::{BodyExt, Full};
@@ -193,6 +194,8 @@ pub(crate) struct Wanted {
     pub(crate) log: bool,
     /// Changes what the routes say.
     pub(crate) change: Option<Change>,
+    pub(crate) listen: Vec<(u16, ListenAt)>,
+    pub(crate) hsts: Option<Duration>,
 }
 
 pub(crate) type Change = Box<dyn Fn(&mut Forward)>;
@@ -207,6 +210,8 @@ impl Default for Wanted {
             workers: 2,
             log: true,
             change: None,
+            listen: Vec::new(),
+            hsts: None,
         }
     }
 }
@@ -225,11 +230,23 @@ pub(crate) struct Ground {
 pub(crate) struct Door {
     pub(crate) gateway: Gateway,
     pub(crate) log: Log,
-    roots: Arc<rustls::RootCertStore>,
+    pub(crate) roots: Arc<rustls::RootCertStore>,
+    world: Arc<ArcSwap<World>>,
     _state: tempfile::TempDir,
 }
 
 impl Door {
+    /// Follows other manifests from now on.
+    pub(crate) fn follow(&self, manifests: &str) {
+        let files = vec![File {
+            name: "test.yaml".into(),
+            text: manifests.to_owned(),
+        }];
+        let snapshot = Arc::new(model::compile(&ObjectSet { files }).snapshot);
+        let local = Arc::clone(&self.world.load().local);
+        self.world.store(Arc::new(World { snapshot, local }));
+    }
+
     pub(crate) async fn to(app: SocketAddr) -> Self {
         Self::open(Wanted {
             app: Some(app),
@@ -283,6 +300,8 @@ impl Door {
         );
         let settings = Settings {
             https_upgrade: wanted.upgrade,
+            listen: wanted.listen.into_iter().collect(),
+            hsts: wanted.hsts,
             workers: wanted.workers,
             limits: wanted.limits,
             ..free_ports()
@@ -314,17 +333,17 @@ impl Door {
             state,
         } = ground;
         let (certificate, roots) = certificate();
-        let world = World {
+        let world = Arc::new(ArcSwap::from_pointee(World {
             snapshot: Arc::new(snapshot),
             local,
-        };
+        }));
         let log = Log::default();
         let gateway = Gateway::start(
             Settings {
                 resolve,
                 ..settings
             },
-            Arc::new(ArcSwap::from_pointee(world)),
+            Arc::clone(&world),
             sessions,
             Arc::new(OneCertificate(certificate)),
             clock,
@@ -340,6 +359,7 @@ impl Door {
             gateway,
             log,
             roots,
+            world,
             _state: state,
         }
     }
@@ -426,6 +446,8 @@ pub(crate) fn free_ports() -> Settings {
     Settings {
         https: "127.0.0.1:0".parse().unwrap(),
         http: Some("127.0.0.1:0".parse().unwrap()),
+        listen: BTreeMap::new(),
+        hsts: None,
         https_upgrade: true,
         workers: 1,
         limits: Limits::default(),

@@ -2,17 +2,22 @@
 
 mod balance;
 mod cases;
+mod clients;
 mod door;
 mod edges;
+mod floods;
 mod forwarding;
 mod http2_upstream;
 mod lifecycle;
 mod lying_upstream;
 mod mirrors;
 mod peers;
+mod ports;
 mod retries;
+mod secure;
 mod shedding;
 mod streaming;
+mod streams;
 mod tls_upstream;
 mod upstream;
 mod websocket;

@@ -10,13 +10,13 @@ use super::ports::{ChainDraft, PortDraft, ServesDraft};
 use super::routes::{self, Placed, Rank, Seat};
 use super::unread::Unread;
 use crate::finding::{Finding, Severity, codes};
-use crate::manifest::gateway::{Gateway, Server, ServerHost, Speaks};
+use crate::manifest::gateway::{Gateway, Inside, Server, ServerHost, Speaks};
 use crate::manifest::virtual_service::VirtualService;
 use crate::names::HostPattern;
 use crate::snapshot::{
     Closure, Identity, ListenerProtocol, Route, RouteAction, RouteInfo, ServerTls,
 };
-use crate::world::World;
+use crate::world::{Key, World};
 
 /// A server of a `Gateway` that this gateway serves.
 #[derive(Clone, Copy)]
@@ -97,25 +97,28 @@ pub(super) struct Builder<'a, 'd> {
     pub(super) routes: &'a [VirtualService],
     pub(super) unread: &'d mut [Unread<'a>],
     pub(super) destinations: &'d mut Destinations<'a>,
+    pub(super) findings: &'d mut Vec<Finding>,
 }
 
 impl Builder<'_, '_> {
-    /// One port; `None` where nothing that is served here speaks.
+    /// One port; `None` where no server speaks.
     pub(super) fn port(&mut self, port: u16, servers: &[Seated<'_>]) -> Option<PortDraft> {
         let protocol = match servers.first()?.server.speaks {
             Speaks::Http { .. } => ListenerProtocol::Http,
             Speaks::Tls(_) => ListenerProtocol::Tls,
-            Speaks::Stream => return None,
+            Speaks::Stream => ListenerProtocol::Tcp,
         };
         let chains = match protocol {
             // One table for all of them.
-            ListenerProtocol::Http => vec![self.chain(port, servers, None)],
+            ListenerProtocol::Http => vec![self.http(port, servers, None)],
             // A table for each: the server name chooses.
-            ListenerProtocol::Tls | ListenerProtocol::Tcp => servers
+            ListenerProtocol::Tls => servers.iter().map(|one| self.tls(port, one)).collect(),
+            ListenerProtocol::Tcp => servers
                 .iter()
-                .map(|one| self.chain(port, std::slice::from_ref(one), Some(Arc::default())))
+                .map(|one| self.stream(port, one, None))
                 .collect(),
         };
+        self.hidden(port, servers, protocol);
         let translates = servers.iter().all(|one| one.gateway.translates_ports);
         let workload_port = if translates {
             workload_port(self.world, self.identity, port)
@@ -129,8 +132,25 @@ impl Builder<'_, '_> {
         })
     }
 
+    /// The VirtualServices of a gateway in the order in which they are tried.
+    pub(super) fn bound(&self, gateway: &Key, unread: bool) -> Vec<usize> {
+        let mut bound: Vec<(u8, usize)> = self
+            .routes
+            .iter()
+            .enumerate()
+            .filter(|(_, service)| {
+                (unread || service.closed.is_none()) && service.binds_to(gateway)
+            })
+            .filter_map(|(index, service)| {
+                Some((service.rank_in(&self.identity.namespace)?, index))
+            })
+            .collect();
+        bound.sort_unstable();
+        bound.into_iter().map(|(_, index)| index).collect()
+    }
+
     /// The chain of servers that share one table.
-    fn chain(
+    pub(super) fn http(
         &mut self,
         port: u16,
         servers: &[Seated<'_>],
@@ -178,17 +198,7 @@ impl Builder<'_, '_> {
             port,
             identity: self.identity,
         };
-        let mut bound: Vec<(u8, usize)> = self
-            .routes
-            .iter()
-            .enumerate()
-            .filter(|(_, service)| service.closed.is_none() && service.binds_to(&gateway_key))
-            .filter_map(|(index, service)| {
-                Some((service.rank_in(&self.identity.namespace)?, index))
-            })
-            .collect();
-        bound.sort_unstable();
-        for (_, index) in bound {
+        for index in self.bound(&gateway_key, false) {
             let service = &self.routes[index];
             let patterns = common_hosts(service, &server.hosts);
             if patterns.is_empty() {
@@ -206,14 +216,28 @@ impl Builder<'_, '_> {
 }
 
 /// As Istio names route tables.
-fn chain_name(port: u16, servers: &[Seated<'_>], is_tls: bool) -> Arc<str> {
+pub(super) fn chain_name(port: u16, servers: &[Seated<'_>], is_tls: bool) -> Arc<str> {
     match servers {
         [Seated { gateway, server }] if is_tls => {
             let (name, namespace) = (gateway.object.name(), gateway.object.namespace());
-            format!("https.{port}.{}.{name}.{namespace}", server.port_name).into()
+            let kind = match &server.speaks {
+                Speaks::Stream => "tcp",
+                Speaks::Tls(tls) if tls.inside != Inside::Http => "tls",
+                _ => "https",
+            };
+            format!("{kind}.{port}.{}.{name}.{namespace}", server.port_name).into()
         }
         _ => format!("http.{port}").into(),
     }
+}
+
+/// The hosts of a server, each once.
+pub(super) fn patterns(server: &Server) -> Vec<HostPattern> {
+    let mut hosts = Vec::new();
+    for host in &server.hosts {
+        add(&mut hosts, &host.pattern);
+    }
+    hosts
 }
 
 fn add(list: &mut Vec<HostPattern>, pattern: &HostPattern) {

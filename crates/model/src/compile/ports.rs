@@ -57,7 +57,7 @@ impl ChainDraft {
             serves,
         } = self;
         let serves = match serves {
-            ServesDraft::Http(tables) => Serves::Http(tables.finish()),
+            ServesDraft::Http(tables) => Serves::Http(Box::new(tables.finish())),
             ServesDraft::Stream(routes) => Serves::Stream(routes),
             ServesDraft::Nothing(closure) => Serves::Nothing(closure),
         };

@@ -56,6 +56,16 @@ pub const OTHER_GATEWAY: Code = Code(206);
 pub const ASSUMED_IDENTITY: Code = Code(207);
 /// A `Gateway` cannot be read.
 pub const GATEWAY_INVALID: Code = Code(208);
+/// A server is never chosen: another one has the same host.
+pub const SERVER_HIDDEN: Code = Code(209);
+/// A TLS setting has no effect, or is weaker than what is done.
+pub const TLS_SETTING: Code = Code(210);
+/// A `tls` or `tcp` route cannot be served as written; connections that it takes are refused.
+pub const STREAM_CLOSED: Code = Code(211);
+/// A `Gateway` port has no address to listen on.
+pub const PORT_UNBOUND: Code = Code(212);
+/// Connections of a stream server match no route, so they are closed.
+pub const STREAM_WITHOUT_ROUTE: Code = Code(213);
 
 // Routes.
 
@@ -81,8 +91,6 @@ pub const UNREACHABLE_ROUTE: Code = Code(309);
 pub const DESTINATION_REFUSES: Code = Code(310);
 /// A `VirtualService` cannot be read; its part of its hosts is closed.
 pub const HOSTS_CLOSED: Code = Code(311);
-/// `tls` and `tcp` routes are not served here.
-pub const STREAM_ROUTES: Code = Code(312);
 /// A `VirtualService` is not exported to the namespace of the gateway.
 pub const NOT_EXPORTED: Code = Code(313);
 /// A delegate of a `VirtualService` cannot be used; the route is closed.
@@ -204,6 +212,14 @@ pub const CERTIFICATE_INVALID: Code = Code(804);
 pub const ISSUER_NOT_USED: Code = Code(805);
 /// A `Certificate` is not what a server should have.
 pub const CERTIFICATE_UNUSUAL: Code = Code(806);
+/// The authorities of client certificates are not in the manifests; handshakes fail.
+pub const CLIENT_AUTHORITY_ABSENT: Code = Code(807);
+/// The authorities of client certificates cannot be read; handshakes fail.
+pub const CLIENT_AUTHORITY_INVALID: Code = Code(808);
+/// The authorities of client certificates are named in a way that is not read; handshakes fail.
+pub const CLIENT_AUTHORITY_NAME: Code = Code(809);
+/// An authority or revocation list for client certificates cannot be read; handshakes fail.
+pub const CLIENT_AUTHORITY_UNREADABLE: Code = Code(810);
 
 // Certificates: what is served.
 

@@ -1,16 +1,19 @@
 //! Certificates of TLS servers: the Secrets that hold them, and the `Certificate`s of cert-manager
 //! for those that are not there yet.
 
+mod clients;
 mod wanted;
 
 use std::sync::Arc;
 
+use super::gateway::PairSource;
 use super::secret::SecretData;
 use crate::finding::{Finding, Severity, codes};
 use crate::names::{HostPattern, Secret};
 use crate::objects::Object;
 use crate::snapshot::{Identity, ServedCertificate, WantedCertificate};
 use crate::world::World;
+pub(crate) use clients::client_trust;
 use wanted::{asked_for, for_certificate, for_gateway};
 
 /// A TLS server of a `Gateway`.
@@ -19,10 +22,8 @@ pub(crate) struct TlsServer {
     /// Line of the server.
     pub(crate) line: u32,
     pub(crate) hosts: Vec<HostPattern>,
-    /// `credentialName`.
-    pub(crate) credential: Option<Arc<str>>,
-    /// `serverCertificate` and `privateKey`.
-    pub(crate) files: Option<(Arc<str>, Arc<str>)>,
+    /// Where its key pairs come from.
+    pub(crate) pairs: Vec<PairSource>,
 }
 
 /// Where the gateway's chart mounts a Secret for servers that name files.
@@ -40,27 +41,42 @@ pub(crate) fn certificates(
     let mut served: Vec<ServedCertificate> = Vec::new();
     let mut wanted: Vec<WantedCertificate> = Vec::new();
     for server in servers {
-        match pair(world, server, identity, findings) {
-            Pair::Served(pair) => match served.iter_mut().find(|other| other.object == pair.object)
-            {
-                Some(other) => add_hosts(&mut other.hosts, &server.hosts),
-                None => served.push(pair),
-            },
-            Pair::Wanted(name) => {
-                let seen = wanted.len();
-                let object = match name.and_then(|name| asked_for(world, identity, &name)) {
-                    Some(object) => object,
-                    None => {
+        let mut all: Vec<Pair> = server
+            .pairs
+            .iter()
+            .map(|source| pair(world, source, server, identity, findings))
+            .collect();
+        // One pair that can be had is enough; what is wrong with the other is said.
+        if all.iter().any(|pair| matches!(pair, Pair::Served(_))) {
+            all.retain(|pair| matches!(pair, Pair::Served(_)));
+        }
+        if all.is_empty() {
+            all.push(Pair::Wanted(None));
+        }
+        for pair in all {
+            match pair {
+                Pair::Served(pair) => {
+                    let known = served
+                        .iter_mut()
+                        .find(|other| other.object == pair.object && other.chain == pair.chain);
+                    match known {
+                        Some(other) => add_hosts(&mut other.hosts, &server.hosts),
+                        None => served.push(pair),
+                    }
+                }
+                Pair::Wanted(name) => {
+                    let object = name.and_then(|name| asked_for(world, identity, &name));
+                    let Some(object) = object else {
                         wanted.push(for_gateway(server));
                         continue;
+                    };
+                    let known = wanted
+                        .iter_mut()
+                        .find(|other| other.object == object.reference);
+                    match known {
+                        Some(other) => add_hosts(&mut other.hosts, &server.hosts),
+                        None => wanted.push(for_certificate(world, object, server, findings)),
                     }
-                };
-                let known = wanted[..seen]
-                    .iter_mut()
-                    .find(|other| other.object == object.reference);
-                match known {
-                    Some(other) => add_hosts(&mut other.hosts, &server.hosts),
-                    None => wanted.push(for_certificate(world, object, server, findings)),
                 }
             }
         }
@@ -84,6 +100,7 @@ enum Pair {
 
 fn pair(
     world: &World,
+    source: &PairSource,
     server: &TlsServer,
     identity: &Identity,
     findings: &mut Vec<Finding>,
@@ -97,15 +114,16 @@ fn pair(
         );
     };
     let keys: [(&str, &str); 2] = [("cert", "key"), ("tls.crt", "tls.key")];
-    let (name, keys): (Arc<str>, Vec<(&str, &str)>) = match (&server.credential, &server.files) {
-        (Some(credential), _) => match secret_name(credential, &identity.namespace) {
+    let (name, keys): (Arc<str>, Vec<(&str, &str)>) = match source {
+        PairSource::Credential(credential) => match secret_name(credential, &identity.namespace) {
             Ok(name) => (name.into(), keys.to_vec()),
             Err((fault, remedy)) => {
                 say(codes::CREDENTIAL_NAME, Severity::Error, fault, remedy);
                 return Pair::Wanted(None);
             }
         },
-        (None, Some((chain, key))) => match (chain.strip_prefix(MOUNT), key.strip_prefix(MOUNT)) {
+        PairSource::Files(chain, key) => match (chain.strip_prefix(MOUNT), key.strip_prefix(MOUNT))
+        {
             (Some(chain), Some(key)) => (MOUNTED.into(), vec![(chain, key)]),
             _ => {
                 let fault = format!("the certificate file `{chain}` is not read");
@@ -114,7 +132,6 @@ fn pair(
                 return Pair::Wanted(None);
             }
         },
-        (None, None) => return Pair::Wanted(None),
     };
     let Some(secret) = usable(world, &identity.namespace, &name) else {
         if asked_for(world, identity, &name).is_none() {
@@ -247,8 +264,15 @@ mod tests {
                     .iter()
                     .map(|host| HostPattern::parse(host).unwrap())
                     .collect(),
-                credential: server.credential.map(Arc::from),
-                files: server.files.map(|(chain, key)| (chain.into(), key.into())),
+                pairs: {
+                    let credential = server
+                        .credential
+                        .map(|name| PairSource::Credential(name.into()));
+                    let files = server.files;
+                    let files =
+                        files.map(|(chain, key)| PairSource::Files(chain.into(), key.into()));
+                    credential.or(files).into_iter().collect()
+                },
             })
             .collect();
         let identity = Identity {

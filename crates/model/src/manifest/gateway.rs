@@ -1,12 +1,19 @@
 //! Istio `Gateway` (networking.istio.io): ports, hosts and TLS of an ingress workload.
 
+mod tls;
+mod versions;
+
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
-use crate::finding::{Code, Finding, Severity, codes};
+use crate::finding::{Finding, Severity, codes};
 use crate::names::HostPattern;
 use crate::objects::{Fault, Field, Object, string_map};
 use crate::snapshot::Closure;
+use tls::coded;
+pub(crate) use tls::{
+    AuthoritySource, ClientSettings, Inside, PairSource, TlsSettings, TrustSettings,
+};
 
 /// A Gateway.
 #[derive(Clone, Debug)]
@@ -41,15 +48,6 @@ pub(crate) enum Speaks {
     Http { https_redirect: bool },
     Tls(TlsSettings),
     Stream,
-}
-
-/// Where the key pair of a TLS server comes from.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct TlsSettings {
-    /// `credentialName`.
-    pub(crate) credential: Option<Arc<str>>,
-    /// `serverCertificate` and `privateKey`.
-    pub(crate) files: Option<(Arc<str>, Arc<str>)>,
 }
 
 /// One of `hosts`: `[namespace/]name`.
@@ -197,41 +195,22 @@ fn speaks(
     let tls = field.child("tls");
     match protocol.as_str() {
         "HTTP" | "HTTP2" | "GRPC" | "GRPC-WEB" => plain(tls.as_ref()),
-        "HTTPS" => match &tls {
-            Some(tls) => terminated(tls, findings),
-            None => {
-                let fault = format!("`{}` is HTTPS and has no `tls`", field.path);
-                let fault = coded(
-                    codes::GATEWAY_INVALID,
-                    field.fault(fault, "add `tls` with a mode"),
-                );
-                (Speaks::Tls(TlsSettings::default()), Some(fault))
-            }
-        },
-        "TLS" | "TCP" | "MONGO" => {
-            let fault = format!(
-                "`{}` speaks {protocol}, which is not served here",
-                field.path
-            );
-            let fault = field.fault(fault, "route HTTP or HTTPS through doorward only");
-            let speaks = if protocol == "TLS" {
-                Speaks::Tls(TlsSettings::default())
-            } else {
-                Speaks::Stream
-            };
-            (speaks, Some(coded(codes::UNSUPPORTED_SERVER, fault)))
+        "HTTPS" => ended(field, tls.as_ref(), Inside::Http, findings),
+        "TLS" => ended(field, tls.as_ref(), Inside::Stream, findings),
+        "TCP" | "MONGO" => {
+            let fault = tls.map(|tls| {
+                let fault = format!("`{}` has no effect with `{protocol}`", tls.path);
+                let fault = tls.fault(fault, "write `TLS`, or remove `tls`");
+                coded(codes::GATEWAY_INVALID, fault)
+            });
+            (Speaks::Stream, fault)
         }
         _ => {
             let fault = format!("`{}.protocol` is no protocol: `{protocol}`", port.path);
-            let fault = port.fault(fault, "write `HTTP` or `HTTPS`");
+            let fault = port.fault(fault, "write `HTTP`, `HTTPS`, `TLS` or `TCP`");
             (Speaks::Stream, Some(coded(codes::GATEWAY_INVALID, fault)))
         }
     }
-}
-
-fn coded(code: Code, mut fault: Fault) -> Fault {
-    fault.code = code;
-    fault
 }
 
 fn plain(tls: Option<&Field<'_>>) -> (Speaks, Option<Fault>) {
@@ -246,62 +225,24 @@ fn plain(tls: Option<&Field<'_>>) -> (Speaks, Option<Fault>) {
     }
 }
 
-fn terminated(tls: &Field<'_>, findings: &mut Vec<Finding>) -> (Speaks, Option<Fault>) {
-    let text = |name: &str| {
-        tls.child(name)
-            .and_then(|field| field.text().ok())
-            .map(Arc::from)
-    };
-    let first = tls
-        .node
-        .field("credentialNames")
-        .and_then(|list| list.items()?.first()?.text());
-    let settings = TlsSettings {
-        credential: text("credentialName").or_else(|| first.map(Arc::from)),
-        files: text("serverCertificate").zip(text("privateKey")),
-    };
-    for ignored in ["minProtocolVersion", "maxProtocolVersion", "cipherSuites"] {
-        if let Some(field) = tls.child(ignored) {
-            findings.push(field.finding(
-                codes::FIELD,
-                Severity::Warning,
-                format!("`{}` has no effect here", field.path),
-                "doorward speaks TLS 1.2 and 1.3 with the strong suites of both",
-            ));
+/// A server with TLS.
+fn ended(
+    field: &Field<'_>,
+    tls: Option<&Field<'_>>,
+    inside: Inside,
+    findings: &mut Vec<Finding>,
+) -> (Speaks, Option<Fault>) {
+    let (settings, fault) = match tls {
+        Some(tls) => tls::read(tls, inside, findings),
+        None => {
+            let fault = format!("`{}` has no `tls`", field.path);
+            let fault = field.fault(fault, "add `tls` with a mode");
+            (TlsSettings::plain(inside), Some(fault))
         }
-    }
-    let mode = tls.child("mode");
-    let fault = match mode.as_ref().map(|mode| mode.text().unwrap_or_default()) {
-        Some("SIMPLE") => None,
-        Some("OPTIONAL_MUTUAL") => {
-            findings.push(tls.finding(
-                codes::UNSUPPORTED_SERVER,
-                Severity::Warning,
-                format!(
-                    "`{}.mode` asks for client certificates; doorward does not",
-                    tls.path
-                ),
-                "write `SIMPLE`",
-            ));
-            None
-        }
-        None => Some(coded(
-            codes::TLS_MODE,
-            tls.fault(
-                format!(
-                    "`{}.mode` is missing, which means PASSTHROUGH, not SIMPLE",
-                    tls.path
-                ),
-                "add `mode: SIMPLE`",
-            ),
-        )),
-        Some(mode) => Some(coded(
-            codes::UNSUPPORTED_SERVER,
-            tls.fault(
-                format!("`{}.mode` is `{mode}`, which is not served here", tls.path),
-                "write `SIMPLE`",
-            ),
-        )),
     };
+    let fault = fault.map(|fault| match fault.code {
+        codes::TLS_MODE | codes::UNSUPPORTED_SERVER => fault,
+        _ => coded(codes::GATEWAY_INVALID, fault),
+    });
     (Speaks::Tls(settings), fault)
 }

@@ -235,6 +235,25 @@ fn forward(field: &Field<'_>, findings: &mut Vec<Finding>) -> Result<EntryForwar
     })
 }
 
+/// The destinations of a route that has nothing but them.
+pub(super) fn destinations(field: &Field<'_>) -> Result<Vec<EntryDestination>, Fault> {
+    let list = field.required("route")?;
+    let items = list.items()?;
+    let mut destinations = Vec::new();
+    for item in &items {
+        item.only(&["destination", "weight"])?;
+        destinations.push(destination(item, items.len())?);
+    }
+    let weights = destinations.iter().map(|one| u64::from(one.weight));
+    if weights.sum::<u64>() == 0 {
+        return Err(list.fault(
+            format!("`{}` leads nowhere", list.path),
+            "add a destination with a weight",
+        ));
+    }
+    Ok(destinations)
+}
+
 fn destination(item: &Field<'_>, count: usize) -> Result<EntryDestination, Fault> {
     let weight = match item.child("weight") {
         // The only destination takes everything, whatever its weight says.

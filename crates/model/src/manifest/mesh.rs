@@ -10,7 +10,7 @@ use super::http_retries::{self, RetrySetting};
 use super::workload::Workload;
 use crate::finding::{Finding, Severity, codes};
 use crate::objects::{Fault, Field, Node, Object, parse};
-use crate::snapshot::{Closure, Normalization, Retries};
+use crate::snapshot::{Closure, ForwardClientCert, Normalization, Retries};
 use crate::world::World;
 pub(crate) use authorizer::AuthorizerEntry;
 
@@ -27,6 +27,10 @@ pub(crate) struct Mesh {
     pub(crate) trusted_hops: usize,
     /// `defaultHttpRetryPolicy`: retries of routes that say nothing of them.
     pub(crate) retries: Option<Arc<Retries>>,
+    /// `defaultConfig.gatewayTopology.forwardClientCertDetails`, with the same exception.
+    pub(crate) forward_client_cert: ForwardClientCert,
+    /// `defaultConfig.gatewayTopology.proxyProtocol`, with the same exception.
+    pub(crate) proxy_protocol: bool,
     /// External authorizers among `extensionProviders`.
     pub(crate) authorizers: Vec<AuthorizerEntry>,
     /// Set when a part that every decision rests on cannot be read.
@@ -42,6 +46,8 @@ impl Mesh {
             normalization: Normalization::Base,
             trusted_hops: 0,
             retries: Some(Arc::new(Retries::istio_default())),
+            forward_client_cert: ForwardClientCert::default(),
+            proxy_protocol: false,
             authorizers: Vec::new(),
             closed: None,
         }
@@ -57,8 +63,8 @@ impl Mesh {
             return;
         };
         let path = format!("spec.template.metadata.annotations[{ANNOTATION}]");
-        match annotated_hops(&gateway.object, node, path) {
-            Ok(hops) => self.trusted_hops = hops.unwrap_or(self.trusted_hops),
+        match annotated(&gateway.object, node, path) {
+            Ok(topology) => self.take(topology),
             Err(fault) => {
                 let finding = Finding {
                     code: codes::MESH_INVALID,
@@ -70,6 +76,25 @@ impl Mesh {
             }
         }
     }
+
+    fn take(&mut self, topology: Topology) {
+        let Topology {
+            trusted_hops,
+            forward_client_cert,
+            proxy_protocol,
+        } = topology;
+        self.trusted_hops = trusted_hops.unwrap_or(self.trusted_hops);
+        self.forward_client_cert = forward_client_cert.unwrap_or(self.forward_client_cert);
+        self.proxy_protocol = proxy_protocol.unwrap_or(self.proxy_protocol);
+    }
+}
+
+/// `gatewayTopology` of a proxy's configuration; what it does not say stays as it is.
+#[derive(Default)]
+struct Topology {
+    trusted_hops: Option<usize>,
+    forward_client_cert: Option<ForwardClientCert>,
+    proxy_protocol: Option<bool>,
 }
 
 /// Reads the mesh configuration; Istio's defaults when there is none.
@@ -179,22 +204,43 @@ fn fill(mesh: &mut Mesh, top: &Field<'_>) -> Result<(), Fault> {
         };
     }
     if let Some(config) = top.child("defaultConfig") {
-        mesh.trusted_hops = trusted_hops(&config)?.unwrap_or(mesh.trusted_hops);
+        mesh.take(topology(&config)?);
     }
     Ok(())
 }
 
-/// `gatewayTopology.numTrustedProxies` of a proxy's configuration.
-fn trusted_hops(config: &Field<'_>) -> Result<Option<usize>, Fault> {
-    let hops = config
-        .child("gatewayTopology")
-        .and_then(|topology| topology.child("numTrustedProxies"));
+fn topology(config: &Field<'_>) -> Result<Topology, Fault> {
+    let Some(field) = config.child("gatewayTopology") else {
+        return Ok(Topology::default());
+    };
+    let hops = field.child("numTrustedProxies");
     let hops = hops.map(|hops| hops.number()).transpose()?;
-    Ok(hops.map(|hops| usize::try_from(hops).unwrap_or(usize::MAX)))
+    let forward = field.child("forwardClientCertDetails");
+    Ok(Topology {
+        trusted_hops: hops.map(|hops| usize::try_from(hops).unwrap_or(usize::MAX)),
+        forward_client_cert: forward.as_ref().map(forwarding).transpose()?,
+        // The message has no fields: being there is what it says.
+        proxy_protocol: field.child("proxyProtocol").map(|_| true),
+    })
+}
+
+fn forwarding(field: &Field<'_>) -> Result<ForwardClientCert, Fault> {
+    Ok(match field.text()? {
+        // A gateway's own default.
+        "UNDEFINED" | "SANITIZE_SET" => ForwardClientCert::SanitizeSet,
+        "SANITIZE" => ForwardClientCert::Sanitize,
+        "FORWARD_ONLY" => ForwardClientCert::ForwardOnly,
+        "APPEND_FORWARD" => ForwardClientCert::AppendForward,
+        "ALWAYS_FORWARD_ONLY" => ForwardClientCert::AlwaysForwardOnly,
+        other => {
+            let fault = format!("`{other}` is no way to forward client certificates");
+            return Err(field.fault(fault, "write `SANITIZE_SET`, which is the usual one"));
+        }
+    })
 }
 
 /// The same of the YAML text in an annotation.
-fn annotated_hops(object: &Object, node: &Node, path: String) -> Result<Option<usize>, Fault> {
+fn annotated(object: &Object, node: &Node, path: String) -> Result<Topology, Fault> {
     let field = Field { object, node, path };
     let config = parse(field.text()?, node.line + 1).map_err(|fault| {
         field.fault(
@@ -203,8 +249,8 @@ fn annotated_hops(object: &Object, node: &Node, path: String) -> Result<Option<u
         )
     })?;
     match &config {
-        Some(node) => trusted_hops(&Field { node, ..field }),
-        None => Ok(None),
+        Some(node) => topology(&Field { node, ..field }),
+        None => Ok(Topology::default()),
     }
 }
 
@@ -286,9 +332,11 @@ mod tests {
     #[test]
     fn settings_beside_the_providers_are_read() {
         let (mesh, findings) = with(
-            "rootNamespace: ingress\ntrustDomain: td\ntrustDomainAliases: [old]\npathNormalization:\n  normalization: DECODE_AND_MERGE_SLASHES\ndefaultConfig:\n  gatewayTopology: {numTrustedProxies: 2}",
+            "rootNamespace: ingress\ntrustDomain: td\ntrustDomainAliases: [old]\npathNormalization:\n  normalization: DECODE_AND_MERGE_SLASHES\ndefaultConfig:\n  gatewayTopology: {numTrustedProxies: 2, forwardClientCertDetails: APPEND_FORWARD, proxyProtocol: {}}",
         );
         assert_eq!(findings, []);
+        assert_eq!(mesh.forward_client_cert, ForwardClientCert::AppendForward);
+        assert!(mesh.proxy_protocol);
         assert_eq!(&*mesh.root_namespace, "ingress");
         assert_eq!(mesh.trust_domains, ["td".into(), "old".into()]);
         assert_eq!(mesh.normalization, Normalization::DecodeAndMergeSlashes);

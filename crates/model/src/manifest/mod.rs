@@ -27,6 +27,7 @@ pub(crate) mod secret;
 pub(crate) mod selection;
 pub(crate) mod service;
 pub(crate) mod service_entry;
+pub(crate) mod stream_route;
 pub(crate) mod traffic_policy;
 pub(crate) mod virtual_service;
 pub(crate) mod visibility;

@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use super::http_match;
 use super::http_route::{self, EntryAction};
+use super::stream_route::{self, StreamEntry};
 use super::visibility::Visibility;
-use crate::finding::{Finding, Severity, codes};
+use crate::finding::{Finding, codes};
 use crate::names::HostPattern;
 use crate::objects::{Fault, Field, Node, Object};
 use crate::snapshot::{Closure, Cors, RouteInfo, RouteMatch, TextMatch};
@@ -25,6 +26,8 @@ pub(crate) struct VirtualService {
     pub(crate) gateways_unreadable: bool,
     pub(crate) visibility: Visibility,
     pub(crate) http: Vec<HttpEntry>,
+    /// `tls`, then `tcp`.
+    pub(crate) streams: Vec<StreamEntry>,
     /// Set when a field beside the routes cannot be read: its part of its hosts is closed.
     pub(crate) closed: Option<Arc<Closure>>,
 }
@@ -72,6 +75,7 @@ impl VirtualService {
             gateways_unreadable: false,
             visibility: Visibility::Everywhere,
             http: Vec::new(),
+            streams: Vec::new(),
             closed: None,
         };
         if let Err(mut fault) = service.fill(object, findings) {
@@ -97,16 +101,7 @@ impl VirtualService {
             self.http
                 .push(http_entry(object, entry, index, matches, findings));
         }
-        for streams in ["tls", "tcp"] {
-            if let Some(field) = spec.child(streams) {
-                findings.push(field.finding(
-                    codes::STREAM_ROUTES,
-                    Severity::Warning,
-                    format!("`{}` routes are not served here", field.path),
-                    "route HTTP through doorward only",
-                ));
-            }
-        }
+        self.streams = stream_route::read(&spec, &self.hosts, namespace, findings)?;
         Ok(())
     }
 

@@ -54,7 +54,7 @@ pub struct Chain {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Serves {
     /// HTTP, by host.
-    Http(VirtualHosts),
+    Http(Box<VirtualHosts>),
     /// Bytes, to the first route that fits. TLS that is not ended here is passed on as it came.
     Stream(Vec<Arc<StreamRoute>>),
     /// Nothing: a manifest is broken. Connections are refused.
@@ -119,7 +119,7 @@ impl Listener {
     /// Every HTTP chain's virtual hosts.
     pub fn virtual_hosts(&self) -> impl Iterator<Item = &VirtualHosts> {
         self.chains.iter().filter_map(|chain| match &chain.serves {
-            Serves::Http(hosts) => Some(hosts),
+            Serves::Http(hosts) => Some(&**hosts),
             Serves::Stream(_) | Serves::Nothing(_) => None,
         })
     }

@@ -48,8 +48,8 @@ pub use route::{
 pub use stream::{StreamDestination, StreamRoute};
 pub use text::{PathTemplate, Regex, TextMatch, TextPattern};
 pub use tls::{
-    CipherSuite, ClientAuth, ClientTrust, ServedCertificate, ServerTls, TlsVersion,
-    WantedCertificate,
+    CipherSuite, ClientAuth, ClientTrust, ForwardClientCert, ServedCertificate, ServerTls,
+    TlsVersion, WantedCertificate,
 };
 pub use token::{Authentication, ClaimHeader, JwtRule, KeySource, TokenLocation};
 pub use traffic::{Balance, HashKey, KeyPair, Outliers, Traffic, Trust, UpstreamTls};
@@ -62,6 +62,8 @@ pub struct Snapshot {
     pub(crate) trust_domains: Vec<Arc<str>>,
     pub(crate) normalization: Normalization,
     pub(crate) trusted_hops: usize,
+    pub(crate) forward_client_cert: ForwardClientCert,
+    pub(crate) proxy_protocol: bool,
     pub(crate) listeners: BTreeMap<u16, Listener>,
     pub(crate) gateway_policies: PolicySet,
     pub(crate) gateway_authentication: Authentication,
@@ -111,6 +113,17 @@ impl Snapshot {
     /// `proxy.istio.io/config` on the gateway's pods.
     pub fn trusted_hops(&self) -> usize {
         self.trusted_hops
+    }
+
+    /// `gatewayTopology.forwardClientCertDetails`, from the same places.
+    pub fn forward_client_cert(&self) -> ForwardClientCert {
+        self.forward_client_cert
+    }
+
+    /// `gatewayTopology.proxyProtocol`, from the same places: every connection begins with a PROXY
+    /// protocol header.
+    pub fn proxy_protocol(&self) -> bool {
+        self.proxy_protocol
     }
 
     /// Every port that a `Gateway` opens here, by its Service port number.

@@ -35,7 +35,8 @@ pub struct WantedCertificate {
     pub duration: Duration,
 }
 
-/// How TLS is ended on a chain. Connections that were made under other settings do not reach it.
+/// How TLS is ended on a chain. A connection whose client was asked for another certificate, or for
+/// none, does not reach it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ServerTls {
     /// Whether clients show a certificate.
@@ -99,6 +100,22 @@ pub struct ClientTrust {
     pub keys: Vec<[u8; 32]>,
     /// SHA-256 of the certificates of which it must be one; none asks for no certificate.
     pub certificates: Vec<[u8; 32]>,
+}
+
+/// What becomes of the header `x-forwarded-client-cert`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ForwardClientCert {
+    /// It is removed.
+    Sanitize,
+    /// What came is removed, and the certificate of this connection is told: Istio's gateways.
+    #[default]
+    SanitizeSet,
+    /// What came is passed on, if this connection showed a certificate.
+    ForwardOnly,
+    /// The same, and the certificate of this connection is added.
+    AppendForward,
+    /// What came is passed on from anybody.
+    AlwaysForwardOnly,
 }
 
 /// A version of TLS that is spoken here.

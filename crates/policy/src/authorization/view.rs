@@ -110,6 +110,15 @@ pub(crate) enum HeaderText<'a> {
 }
 
 impl<'a> View<'a> {
+    /// The method of a connection whose bytes are passed on: it has none, as it has no path, host,
+    /// header or token. A request always has one.
+    pub(crate) const BYTES: &'static str = "";
+
+    /// Whether it is such a connection.
+    pub(crate) fn is_bytes(&self) -> bool {
+        self.method == Self::BYTES
+    }
+
     /// A header, `Host` included, which HTTP/2 carries elsewhere.
     pub(crate) fn header(&self, name: &HeaderName) -> HeaderText<'a> {
         if *name == HOST {

@@ -16,6 +16,7 @@ use std::sync::{Arc, Weak};
 
 use model::names::Duration;
 use model::snapshot::{Destination, ServiceRef};
+use tokio::net::TcpStream;
 
 pub(super) use balance::Choice;
 pub(super) use cluster::{Cluster, Places};
@@ -25,8 +26,9 @@ pub(crate) use place::Lease;
 pub(super) use place::{InFlight, Place};
 
 use super::UpstreamFault;
+use super::resolve;
 use super::tls::TlsConfigs;
-use crate::record::Shard;
+use crate::record::{Shard, UpstreamFailure};
 use crate::settings::{Limits, ResolveRule};
 
 /// One complaint about a Service in this time.
@@ -150,6 +152,40 @@ impl Pool {
         let cluster = Rc::new(Cluster::new(destination, Rc::clone(&self.setup)));
         alike.push(Rc::clone(&cluster));
         cluster
+    }
+
+    /// A connection of its own for bytes that are passed on: to one of the addresses, the others
+    /// where that takes none.
+    pub(crate) async fn open_stream(
+        &self,
+        destination: &Destination,
+        draw: u32,
+    ) -> Option<TcpStream> {
+        let setup = &self.setup;
+        if destination.tls.is_some() {
+            // Plain bytes must not go where TLS is asked for.
+            tracing::warn!(service = %destination.service, "streams are not passed on over TLS");
+            return None;
+        }
+        let mut addresses = Vec::new();
+        for (endpoint, _) in resolve::endpoints(destination, &setup.rules) {
+            addresses.extend(resolve::addresses(&endpoint, setup.connect).await);
+        }
+        let first = usize::try_from(draw).unwrap_or(0) % addresses.len().max(1);
+        addresses.rotate_left(first);
+        let limit = destination.traffic.connect_timeout;
+        for address in addresses {
+            let stream = TcpStream::connect(address);
+            let limit = limit.unwrap_or(setup.connect);
+            if let Ok(Ok(stream)) = tokio::time::timeout(limit, stream).await {
+                // Nagle only ever delays; a socket that refuses the option still works.
+                let _ = stream.set_nodelay(true);
+                setup.shard.upstream_connected();
+                return Some(stream);
+            }
+        }
+        setup.shard.upstream_failed(UpstreamFailure::Unreachable);
+        None
     }
 
     /// Says once in a while that a Service does not answer, and how to help.

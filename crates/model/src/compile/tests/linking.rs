@@ -129,10 +129,13 @@ fn servers_that_contradict_an_earlier_one_are_left_out() {
         ListenerProtocol::Http
     );
     assert_eq!(
-        find(&compiled, codes::UNSUPPORTED_SERVER).field,
+        find(&compiled, codes::STREAM_WITHOUT_ROUTE).field,
         "spec.servers[1]"
     );
-    assert!(compiled.snapshot.listener(81).is_none());
+    assert_eq!(
+        compiled.snapshot.listener(81).unwrap().protocol,
+        ListenerProtocol::Tcp
+    );
     let twice = "  - {port: {number: 80, name: a, protocol: HTTP}, hosts: ['*']}\n  - {port: {number: 81, name: a, protocol: HTTP}, hosts: ['*']}";
     assert_eq!(
         find(&with(&gateway("z", twice)), codes::GATEWAY_INVALID).severity,

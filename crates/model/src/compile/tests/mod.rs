@@ -5,6 +5,7 @@ mod delegates;
 mod linking;
 mod policies;
 mod routes;
+mod servers;
 mod sign_in;
 mod stock;
 mod traffic;
