@@ -6,6 +6,8 @@
 
 mod cookies;
 mod forwarded;
+#[cfg(any(test, fuzzing))]
+mod fuzzing;
 mod headers;
 mod identifiers;
 mod view;
@@ -21,6 +23,8 @@ use model::names::Timestamp;
 use policy::RequestHead;
 
 pub(crate) use cookies::without_session_cookies;
+#[cfg(any(test, fuzzing))]
+pub(crate) use fuzzing::read_head;
 pub(crate) use headers::{CLIENT, strip_answer};
 pub(crate) use identifiers::Identifiers;
 pub(crate) use view::View;
