@@ -4,8 +4,6 @@
 export const OWN_REQUEST_HEADERS = new Set([
   // Made anew for each request, so they differ by nature.
   'x-request-id', 'traceparent',
-  // Envoy's to its own upstreams: which attempt this is.
-  'x-envoy-attempt-count',
   // For a client on loopback Envoy writes an address of the machine instead.
   'x-forwarded-for', 'x-envoy-external-address',
   // doorward tells applications the host that the browser used; Istio does so only on demand, and Envoy under a name of

@@ -90,6 +90,7 @@ async fn identity_headers_from_outside_never_arrive_in_any_spelling() {
         let ours = [
             "host",
             "traceparent",
+            "x-envoy-attempt-count",
             "x-forwarded-for",
             "x-forwarded-host",
             "x-forwarded-proto",
