@@ -15,6 +15,8 @@ mod answer;
 mod assertions;
 mod body;
 mod facts;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod listen;
 mod local;
 mod proxy;

@@ -15,6 +15,8 @@
 mod assertion;
 mod cookies;
 mod flow;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod issuer;
 mod keys;
 mod pages;

@@ -12,6 +12,8 @@
 
 pub mod compile;
 pub mod finding;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod manifest;
 pub mod names;
 pub mod objects;

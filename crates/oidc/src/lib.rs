@@ -8,6 +8,8 @@
 //! JOSE is done directly on `aws-lc-rs`, so that a key is parsed once and not for each signature.
 
 pub mod discovery;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 pub mod id_token;
 pub mod jose;
 pub mod pkce;

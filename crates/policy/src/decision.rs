@@ -128,6 +128,7 @@ pub struct Permit {
     pub(crate) draw: u32,
     pub(crate) path_and_query: Box<str>,
     pub(crate) is_verbatim: bool,
+    pub(crate) original_path: OriginalPath,
     pub(crate) authority: Option<Arc<str>>,
     pub(crate) identity: Vec<(HeaderName, HeaderValue)>,
     pub(crate) remove: Vec<HeaderName>,
@@ -153,6 +154,11 @@ impl Permit {
     /// Whether [`Self::path_and_query`] is the target exactly as it was received.
     pub fn is_verbatim(&self) -> bool {
         self.is_verbatim
+    }
+
+    /// The path before the route rewrote it.
+    pub fn original_path(&self) -> &OriginalPath {
+        &self.original_path
     }
 
     /// `Host` to send, when it changes.
@@ -249,6 +255,17 @@ impl Permit {
 pub(crate) fn delay(forward: &Forward, draw: u32) -> Option<Duration> {
     let (delay, share) = forward.fault.as_ref()?.delay?;
     share.includes(draw.rotate_right(8)).then_some(delay)
+}
+
+/// What `x-envoy-original-path` says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum OriginalPath {
+    /// Nothing: the path is not rewritten.
+    Kept,
+    /// The target as it was received.
+    Received,
+    /// This one: the target in normal form, without consumed tokens.
+    Normal(Box<str>),
 }
 
 /// Somebody must sign in.

@@ -14,6 +14,8 @@ mod authorization;
 mod decide;
 pub mod decision;
 mod door;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod recorder;
 pub mod request;
 mod route;

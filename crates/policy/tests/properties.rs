@@ -65,7 +65,7 @@ fn path() -> impl Strategy<Value = String> {
         Just("2"),
         Just("e"),
         Just("F"),
-        Just("é"),
+        Just("{"),
         Just("%c0"),
         Just("%ae"),
         Just("dex"),
@@ -98,7 +98,8 @@ proptest! {
             let request = Request::read(head(&path, &headers, &Method::GET), *mode).unwrap();
             prop_assert!(request.path().starts_with('/'));
             prop_assert!(!request.path().contains('\\'));
-            prop_assert!(!request.path().split('/').any(|segment| [".", ".."].contains(&segment)));
+            let mut names = request.path().split('/').map(|segment| segment.split(';').next());
+            prop_assert!(!names.any(|name| matches!(name, Some("." | ".."))));
             if *mode != Normalization::Base {
                 prop_assert!(!request.path().contains("//"));
             }

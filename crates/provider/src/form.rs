@@ -21,6 +21,9 @@ pub(crate) enum FormFault {
 /// Bodies above this are not looked at. No form of ours comes near.
 const LONGEST_BODY: usize = 64 * 1024;
 
+/// More parameters than any form or query of ours has; each is compared with those before it.
+const MOST_PARAMETERS: usize = 256;
+
 impl Form {
     /// Reads a query or a body.
     pub(crate) fn parse(text: &[u8]) -> Result<Self, FormFault> {
@@ -35,6 +38,9 @@ impl Form {
                 .unwrap_or(piece.len());
             let name = decode(&piece[..cut])?;
             let value = decode(piece.get(cut + 1..).unwrap_or_default())?;
+            if pairs.len() == MOST_PARAMETERS {
+                return Err(FormFault::NotAForm);
+            }
             if pairs.iter().any(|(known, _)| *known == name) {
                 return Err(FormFault::Repeated);
             }

@@ -20,6 +20,8 @@ mod endpoints;
 #[cfg(test)]
 mod fixture;
 mod form;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod keys;
 mod pages;
 mod passwords;

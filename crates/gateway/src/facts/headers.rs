@@ -36,12 +36,27 @@ const OURS: [&str; 8] = [
 pub(crate) const CLIENT: HeaderName = HeaderName::from_static("x-envoy-external-address");
 
 /// Instructions to the proxy itself and its own findings, never taken from outside.
-const CONTROL: [&str; 5] = [
+const CONTROL: [&str; 19] = [
+    "x-envoy-attempt-count",
     "x-envoy-decorator-operation",
+    "x-envoy-downstream-service-cluster",
+    "x-envoy-downstream-service-node",
+    "x-envoy-expected-rq-timeout-ms",
     "x-envoy-external-address",
+    "x-envoy-force-trace",
+    "x-envoy-hedge-on-per-try-timeout",
     "x-envoy-internal",
+    "x-envoy-ip-tags",
+    "x-envoy-max-retries",
+    "x-envoy-original-host",
     "x-envoy-original-path",
+    "x-envoy-original-url",
+    "x-envoy-retriable-header-names",
+    "x-envoy-retriable-status-codes",
+    "x-envoy-retry-grpc-on",
     "x-envoy-retry-on",
+    // What a client says of its certificate proves nothing.
+    "x-forwarded-client-cert",
 ];
 
 /// Names that do not pass.
@@ -69,7 +84,7 @@ impl NameTable {
         let text = name.as_str();
         self.refused.covers(name)
             || text.starts_with("proxy-")
-            || text.starts_with("x-envoy-upstream-rq-")
+            || text.starts_with("x-envoy-upstream-")
             || (self.ours.covers(name) && text.contains('_'))
     }
 }

@@ -7,6 +7,8 @@
 mod certificate;
 mod cookies;
 mod forwarded;
+#[cfg(any(test, fuzzing))]
+mod fuzzing;
 mod headers;
 mod identifiers;
 mod view;
@@ -23,6 +25,8 @@ use policy::RequestHead;
 
 pub(crate) use certificate::Shown;
 pub(crate) use cookies::without_session_cookies;
+#[cfg(any(test, fuzzing))]
+pub(crate) use fuzzing::read_head;
 pub(crate) use headers::{CLIENT, strip_answer};
 pub(crate) use identifiers::Identifiers;
 pub(crate) use view::View;

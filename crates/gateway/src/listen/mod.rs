@@ -29,6 +29,8 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 
 pub(crate) use connection::{OnThisThread, Peer};
+#[cfg(any(test, fuzzing))]
+pub(crate) use head_guard::HeadGuard;
 pub(crate) use pulse::{Busy, Pulse};
 pub(crate) use worker::Worker;
 

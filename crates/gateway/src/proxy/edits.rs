@@ -6,6 +6,7 @@ use http::uri::PathAndQuery;
 use http::{HeaderName as Name, Uri};
 use model::snapshot::HeaderEdits;
 use policy::Permit;
+use policy::decision::OriginalPath;
 
 use crate::facts::{Facts, without_session_cookies};
 
@@ -24,12 +25,13 @@ pub(crate) fn edit_request(
         let Ok(target) = PathAndQuery::try_from(permit.path_and_query()) else {
             return false;
         };
-        let original = parts
-            .uri
-            .path_and_query()
-            .map(PathAndQuery::as_str)
-            .unwrap_or_default();
-        if let Ok(original) = HeaderValue::from_str(original) {
+        let received = parts.uri.path_and_query().map(PathAndQuery::as_str);
+        let original = match permit.original_path() {
+            OriginalPath::Kept => None,
+            OriginalPath::Received => received,
+            OriginalPath::Normal(path) => Some(&**path),
+        };
+        if let Some(original) = original.and_then(|path| HeaderValue::from_str(path).ok()) {
             parts.headers.insert(ORIGINAL_PATH, original);
         }
         parts.uri = Uri::from(target);

@@ -19,7 +19,7 @@ use std::task::Poll;
 
 use http::header::{CONNECTION, CONTENT_LENGTH, SET_COOKIE, TRANSFER_ENCODING};
 use http::request::Parts;
-use http::{HeaderValue, Request, Response, StatusCode, Version};
+use http::{HeaderValue, Method, Request, Response, StatusCode, Version};
 use hyper::body::{Body as _, Incoming};
 use hyper::upgrade::OnUpgrade;
 use model::names::Duration;
@@ -229,7 +229,18 @@ fn outgoing(
     } = parts;
     let mut tape = None;
     let body = match upload {
-        None => ClientBody::Empty,
+        None => {
+            // Some servers answer 411 when a method that usually has a body does not say how long
+            // it is (RFC 9110 §8.6).
+            let usual = !matches!(
+                method,
+                Method::GET | Method::HEAD | Method::DELETE | Method::TRACE | Method::CONNECT
+            );
+            if usual && !headers.contains_key(CONTENT_LENGTH) {
+                headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
+            }
+            ClientBody::Empty
+        }
         Some(upload) => {
             // Said outright: with some methods hyper takes silence for "no body".
             if !headers.contains_key(CONTENT_LENGTH) {

@@ -236,6 +236,18 @@ fn after<'a>(value: &'a str, prefix: &str) -> Option<&'a str> {
     value.strip_prefix(prefix).map(str::trim)
 }
 
+/// Looks for tokens as a request's are looked for, and at whose they claim to be.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn tokens_found(headers: &HeaderMap, query: Option<&str>, snapshot: &model::Snapshot) {
+    let doors = Doors::of(snapshot);
+    if let Ok(found) = find(headers, query, doors) {
+        assert!(found.len() <= MOST_TOKENS);
+        for token in &found {
+            wanted(&token.compact, doors);
+        }
+    }
+}
+
 /// Which keys a token has to be proven with, by the issuer that it claims to be from.
 fn wanted(compact: &str, doors: Doors<'_>) -> Wanted {
     let claims = match jose::peek(compact) {

@@ -25,6 +25,8 @@ use policy::{NoSession, Person, Session};
 use quick_cache::DefaultHashBuilder;
 use quick_cache::sync::{Cache, DefaultLifecycle};
 
+#[cfg(any(test, fuzzing))]
+pub(crate) use bearer::tokens_found;
 use person::{Weight, fitting, vouched};
 use store::Record;
 pub(crate) use store::Store;

@@ -171,7 +171,7 @@ fn push(
 /// Takes any path, and there is no other condition.
 pub(super) fn is_catch_all(one: &RouteMatch) -> bool {
     let RouteMatch {
-        uri: _,
+        uri,
         scheme,
         method,
         authority,
@@ -181,7 +181,11 @@ pub(super) fn is_catch_all(one: &RouteMatch) -> bool {
         claims,
         port: _,
     } = one;
-    takes_any_path(one)
+    // An empty prefix takes any path too, but Istio leaves it where it stands.
+    let is_moved =
+        !matches!(uri, Some(uri) if matches!(&uri.text, TextMatch::Prefix(it) if it.is_empty()));
+    is_moved
+        && takes_any_path(one)
         && scheme.is_none()
         && method.is_none()
         && authority.is_none()

@@ -202,7 +202,12 @@ fn pseudo_header(
 fn query(field: &Field<'_>, conditions: &mut RouteMatch) -> Result<(), Fault> {
     if let Some(map) = field.child("queryParams") {
         for (name, value) in map.entries()? {
-            conditions.query.push((name, text_match(&value)?));
+            let wanted = if is_presence(&value) {
+                TextMatch::Prefix("".into())
+            } else {
+                text_match(&value)?
+            };
+            conditions.query.push((name, wanted));
         }
     }
     Ok(())

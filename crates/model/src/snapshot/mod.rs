@@ -12,6 +12,7 @@ mod login;
 mod mesh;
 mod policy;
 mod provider;
+mod re2;
 mod route;
 mod stream;
 #[cfg(feature = "testing")]

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use super::re2;
+
 /// `StringMatch` of a route: exact, raw byte prefix, or a regular expression over the whole value.
 #[derive(Clone, Debug, PartialEq)]
 pub enum TextMatch {
@@ -26,7 +28,7 @@ impl Regex {
     /// # Errors
     /// The syntax error, or that the pattern is over budget, in one line.
     pub fn whole(source: &str) -> Result<Self, String> {
-        Self::compile(source, &format!("^(?:{source})$"))
+        Self::compile(source, |pattern| format!("^(?:{pattern})$"))
     }
 
     /// Compiles RE2 syntax that may match anywhere.
@@ -34,15 +36,16 @@ impl Regex {
     /// # Errors
     /// As [`Self::whole`].
     pub fn anywhere(source: &str) -> Result<Self, String> {
-        Self::compile(source, source)
+        Self::compile(source, |pattern| pattern)
     }
 
-    fn compile(source: &str, pattern: &str) -> Result<Self, String> {
+    fn compile(source: &str, around: impl Fn(String) -> String) -> Result<Self, String> {
         const BUDGET: usize = 1 << 20;
+        let pattern = around(re2::translate(source)?);
         let config = regex_automata::meta::Config::new().nfa_size_limit(Some(BUDGET));
         regex_automata::meta::Builder::new()
             .configure(config)
-            .build(pattern)
+            .build(&pattern)
             .map(|compiled| Self {
                 source: source.into(),
                 compiled: Arc::new(compiled),

@@ -18,7 +18,7 @@ use super::token::{self, Tokens};
 use super::{End, go_on};
 use crate::authorization::{self, View};
 use crate::decision::{
-    self, DefaultReason, Outcome, Permit, Reason, Refusal, Serve, Served, Stage,
+    self, DefaultReason, OriginalPath, Outcome, Permit, Reason, Refusal, Serve, Served, Stage,
 };
 use crate::recorder::Recorder;
 use crate::request::{Request, join};
@@ -147,6 +147,13 @@ impl Forwarding<'_> {
         let is_verbatim = matches!(path, Cow::Borrowed(_))
             && request.is_verbatim()
             && changes.consumed_parameters.is_empty();
+        let original_path = match &path {
+            Cow::Borrowed(_) => OriginalPath::Kept,
+            Cow::Owned(_) if request.is_verbatim() && changes.consumed_parameters.is_empty() => {
+                OriginalPath::Received
+            }
+            Cow::Owned(_) => OriginalPath::Normal(join(request.path(), query.as_deref()).into()),
+        };
         let permit = Permit {
             route: route.clone(),
             destination: destination.clone(),
@@ -154,6 +161,7 @@ impl Forwarding<'_> {
             draw: head.draw,
             path_and_query: join(&path, query.as_deref()).into_boxed_str(),
             is_verbatim,
+            original_path,
             authority,
             identity: changes.set,
             remove: changes.removed,

@@ -17,6 +17,10 @@ pub(super) fn read(
     if target.bytes().any(|byte| byte < b' ' || byte == 0x7f) {
         return Err(Unreadable::ControlByte);
     }
+    // Two spellings of one path, of which a rule names one, would be a way around the rule.
+    if !target.is_ascii() {
+        return Err(Unreadable::ForeignByte);
+    }
     let target = target.split_once('#').map_or(target, |(before, _)| before);
     let (path, query) = match target.split_once('?') {
         Some((path, query)) => (path, Some(query)),
@@ -48,13 +52,17 @@ pub(crate) fn push_encoded(to: &mut String, text: &str) {
         } else {
             let mut bytes = [0; 4];
             for byte in character.encode_utf8(&mut bytes).bytes() {
-                const HEX: &[u8; 16] = b"0123456789ABCDEF";
-                to.push('%');
-                to.push(char::from(HEX[usize::from(byte >> 4)]));
-                to.push(char::from(HEX[usize::from(byte & 15)]));
+                push_encoded_byte(to, byte);
             }
         }
     }
+}
+
+fn push_encoded_byte(to: &mut String, byte: u8) {
+    const HEX: &[u8; 16] = b"0123456789ABCDEF";
+    to.push('%');
+    to.push(char::from(HEX[usize::from(byte >> 4)]));
+    to.push(char::from(HEX[usize::from(byte & 15)]));
 }
 
 /// The one spelling of a path that rules see and that goes upstream. Idempotent.
@@ -98,10 +106,14 @@ impl Mode {
         for (at, &byte) in path.iter().enumerate() {
             match byte {
                 b'\\' => return false,
+                _ if is_escaped(byte) => return false,
                 b'/' if after_slash && self.merge => return false,
                 // Only `.` and `..` are special, not a hidden file.
                 b'.' if after_slash
-                    && matches!(path[at + 1..], [] | [b'/', ..] | [b'.'] | [b'.', b'/', ..]) =>
+                    && matches!(
+                        path[at + 1..],
+                        [] | [b'/' | b';', ..] | [b'.'] | [b'.', b'/' | b';', ..]
+                    ) =>
                 {
                     return false;
                 }
@@ -130,25 +142,36 @@ impl Mode {
     fn decode(self, path: &str) -> String {
         let bytes = path.as_bytes();
         let mut decoded = String::with_capacity(path.len());
+        // Where a `%` begins no escape.
+        let mut stray = Vec::new();
         let mut rest = path.char_indices();
         while let Some((at, character)) = rest.next() {
             match character {
                 '\\' => decoded.push('/'),
-                '%' => match escaped(bytes, at) {
-                    // A digit that would complete a stray `%` into a new escape stays escaped:
-                    // whoever decodes after us must not see what the rules did not.
-                    Some(value) if completes_escape(decoded.as_bytes(), value) => decoded.push('%'),
-                    Some(value) => match self.replacement(value) {
-                        Some(byte) => {
-                            decoded.push(char::from(byte));
-                            rest.next();
-                            rest.next();
-                        }
-                        None => decoded.push('%'),
-                    },
-                    None => decoded.push('%'),
-                },
+                '%' => {
+                    let value = escaped(bytes, at);
+                    if let Some(byte) = value.and_then(|value| self.replacement(value)) {
+                        decoded.push(char::from(byte));
+                        rest.next();
+                        rest.next();
+                        continue;
+                    }
+                    if value.is_none() {
+                        stray.push(decoded.len());
+                    }
+                    decoded.push('%');
+                }
+                other if other.is_ascii() && is_escaped(other as u8) => {
+                    push_encoded_byte(&mut decoded, other as u8);
+                }
                 other => decoded.push(other),
+            }
+        }
+        // A stray `%` that decoding has made into an escape is escaped itself: whoever decodes
+        // after us must not see what the rules did not.
+        for at in stray.into_iter().rev() {
+            if escaped(decoded.as_bytes(), at).is_some() {
+                decoded.insert_str(at + 1, "25");
             }
         }
         decoded
@@ -162,16 +185,16 @@ fn escaped(path: &[u8], at: usize) -> Option<u8> {
     u8::try_from(value).ok()
 }
 
-fn completes_escape(before: &[u8], value: u8) -> bool {
-    value.is_ascii_hexdigit()
-        && match before {
-            [.., b'%'] => true,
-            [.., b'%', digit] => digit.is_ascii_hexdigit(),
-            _ => false,
-        }
+/// What no path may hold as it is (RFC 3986 §3.3), though clients send it.
+fn is_escaped(byte: u8) -> bool {
+    matches!(
+        byte,
+        b' ' | b'"' | b'<' | b'>' | b'^' | b'`' | b'{' | b'|' | b'}'
+    )
 }
 
-/// RFC 3986 §5.2.4 for a path that begins with a slash. An empty segment is a segment.
+/// RFC 3986 §5.2.4 for a path that begins with a slash. An empty segment is a segment, and a dot
+/// segment stays one with parameters behind it: `/a/..;x=y/b` is `/b`, as some servers read it.
 fn remove_dot_segments(path: &str) -> String {
     let mut normal = String::with_capacity(path.len());
     let Some(relative) = path.strip_prefix('/') else {
@@ -180,7 +203,8 @@ fn remove_dot_segments(path: &str) -> String {
     let mut segments = relative.split('/').peekable();
     while let Some(segment) = segments.next() {
         let last = segments.peek().is_none();
-        match segment {
+        let name = segment.split_once(';').map_or(segment, |(name, _)| name);
+        match name {
             "." if last => normal.push('/'),
             "." => {}
             ".." => {
@@ -189,9 +213,9 @@ fn remove_dot_segments(path: &str) -> String {
                     normal.push('/');
                 }
             }
-            other => {
+            _ => {
                 normal.push('/');
-                normal.push_str(other);
+                normal.push_str(segment);
             }
         }
     }
@@ -271,7 +295,9 @@ mod tests {
         for path in [
             "/%252e%252e/admin",
             "/.../admin",
-            "/..;/admin",
+            "/a..;/admin",
+            "/...;/admin",
+            "/..%3b/admin",
             "/%c0%ae%c0%ae/admin",
             "/admin;a=b/xyz",
             "/ADMIN",
@@ -314,17 +340,45 @@ mod tests {
             ("/../../a", "/a"),
             ("/a/./b", "/a/b"),
             ("/a/%2e%2E", "/"),
+            ("/a/..;", "/"),
         ] {
             assert_eq!(in_mode(input, Normalization::Base), normal, "{input}");
         }
     }
 
     #[test]
+    fn a_dot_segment_with_parameters_is_a_dot_segment() {
+        for (input, normal) in [
+            ("/a/..;/b", "/b"),
+            ("/a/..;x=1/b", "/b"),
+            ("/a/.;x/b", "/a/b"),
+            ("/a/%2e%2e;/b", "/b"),
+            ("/a/..;\\b", "/b"),
+            ("/a/b;/..;/..;/c", "/c"),
+        ] {
+            assert_eq!(in_mode(input, Normalization::Base), normal, "{input}");
+            assert_eq!(in_mode(input, Normalization::None), input);
+        }
+    }
+
+    #[test]
+    fn what_no_path_may_hold_is_escaped() {
+        assert_eq!(
+            in_mode("/{a|b}/\"^`<>/%7b", Normalization::Base),
+            "/%7Ba%7Cb%7D/%22%5E%60%3C%3E/%7b"
+        );
+        assert_eq!(in_mode("/{a}", Normalization::None), "/{a}");
+    }
+
+    #[test]
     fn decoding_never_makes_a_new_escape() {
         for (input, normal) in [
-            ("/%2%65%2%65/admin", "/%2%65%2%65/admin"),
-            ("/%%32%46admin", "/%%32Fadmin"),
-            ("/%2%46admin", "/%2%46admin"),
+            ("/%2%65%2%65/admin", "/%252e%252e/admin"),
+            ("/%%32%46admin", "/%252Fadmin"),
+            ("/%2%46admin", "/%252Fadmin"),
+            ("/a%%2%35", "/a%%2525"),
+            ("/a%%%32%65", "/a%%252e"),
+            ("/a%%32x", "/a%2x"),
         ] {
             assert_eq!(in_mode(input, Normalization::DecodeAndMergeSlashes), normal);
         }
@@ -341,6 +395,8 @@ mod tests {
             ("/a\tb", Unreadable::ControlByte),
             ("/a\u{7f}", Unreadable::ControlByte),
             ("/a?b=\n", Unreadable::ControlByte),
+            ("/\u{e4}", Unreadable::ForeignByte),
+            ("/a?\u{e4}", Unreadable::ForeignByte),
         ] {
             assert_eq!(read(target, Normalization::None), Err(fault), "{target:?}");
         }

@@ -1,0 +1,76 @@
+//! Entry points for `fuzz/`: any bytes in; a panic, an endless run or a broken promise is a bug.
+
+use http::{HeaderMap, Method};
+use model::names::Timestamp;
+use model::snapshot::Normalization;
+
+use crate::{Request, RequestHead};
+
+/// A `Host`, a line feed, and a request target: read in every mode, into a form that stays.
+pub fn request(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else {
+        return;
+    };
+    let (authority, target) = text.split_once('\n').unwrap_or(("h", text));
+    for mode in [
+        Normalization::None,
+        Normalization::Base,
+        Normalization::MergeSlashes,
+        Normalization::DecodeAndMergeSlashes,
+    ] {
+        check(authority, target, mode);
+    }
+}
+
+fn check(authority: &str, target: &str, mode: Normalization) {
+    let headers = HeaderMap::new();
+    let head = |target, authority| RequestHead {
+        method: &Method::GET,
+        scheme: "https",
+        authority,
+        target,
+        headers: &headers,
+        port: 443,
+        peer: [127, 0, 0, 1].into(),
+        client: [127, 0, 0, 1].into(),
+        principal: None,
+        sni: None,
+        now: Timestamp::from_seconds(0),
+        draw: 0,
+    };
+    let Ok(request) = Request::read(head(target, authority), mode) else {
+        return;
+    };
+    let path = request.path();
+    assert!(path.starts_with('/') && path.is_ascii());
+    assert!(!path.contains(['?', '#']));
+    assert!(!request.host().is_empty());
+    assert!(!request.host().bytes().any(|byte| byte.is_ascii_uppercase()));
+    assert!(request.authority().starts_with(request.host()));
+    let location = request.location("https", request.authority());
+    assert!(location.bytes().all(|byte| byte.is_ascii_graphic()));
+    if mode != Normalization::None {
+        assert!(!path.contains('\\'));
+        let mut names = path.split('/').map(|segment| segment.split(';').next());
+        assert!(!names.any(|name| matches!(name, Some("." | ".."))));
+    }
+    let whole = request.path_and_query();
+    let again = Request::read(head(&whole, request.authority()), mode);
+    let again = again.unwrap_or_else(|fault| panic!("the normal form is not read: {fault}"));
+    assert_eq!(again.path_and_query(), whole, "{mode:?}");
+    assert_eq!(again.authority(), request.authority());
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_corpus_holds() {
+        let corpus = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fuzz/corpus/request");
+        let mut count = 0;
+        for input in std::fs::read_dir(corpus).unwrap() {
+            super::request(&std::fs::read(input.unwrap().path()).unwrap());
+            count += 1;
+        }
+        assert!(count > 0, "no corpus");
+    }
+}
