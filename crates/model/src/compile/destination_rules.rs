@@ -60,15 +60,18 @@ impl<'a> Rules<'a> {
         let exported = |rule: &DestinationRule, name: &str| {
             lives_in(rule, name) && rule.visibility.covers(client)
         };
-        self.closest(host, own)
-            .or_else(|| self.closest(host, |rule| exported(rule, namespace)))
-            .or_else(|| self.closest(host, |rule| exported(rule, root)))
+        // One whose host cannot be read is taken to be about its own namespace.
+        let about = |rule: &DestinationRule| match &rule.host {
+            Some(pattern) => pattern.covers(host),
+            None => lives_in(rule, namespace),
+        };
+        self.closest(|rule| about(rule) && own(rule))
+            .or_else(|| self.closest(|rule| about(rule) && exported(rule, namespace)))
+            .or_else(|| self.closest(|rule| about(rule) && exported(rule, root)))
     }
 
-    fn closest(&self, host: &str, sees: impl Fn(&DestinationRule) -> bool) -> Option<Rule<'a>> {
-        let covers = |rule: &&DestinationRule| {
-            sees(rule) && rule.host.as_ref().is_none_or(|one| one.covers(host))
-        };
+    fn closest(&self, is_meant: impl Fn(&DestinationRule) -> bool) -> Option<Rule<'a>> {
+        let covers = |rule: &&DestinationRule| is_meant(rule);
         let seen: Vec<&'a DestinationRule> = self.rules.iter().filter(covers).collect();
         // One whose host cannot be read may be the closest.
         let closeness = |rule: &DestinationRule| {

@@ -243,6 +243,12 @@ fn a_rule_that_cannot_be_read_closes_its_destinations() {
     }
     let (other, _) = of("host: other, trafficPolicy: {tls: {mode: MAYBE}}");
     assert_eq!(closed(&other), None);
+    // Without a host it is about its own namespace, were it the root's.
+    let (other, _) = asked(
+        "{host: web}",
+        &rule("r", "istio-system", "trafficPolicy: {}"),
+    );
+    assert_eq!(closed(&other), None);
     let (told, said) =
         of("host: web, trafficPolicy: {tunnel: {}, loadBalancer: {localityLbSetting: {}}}");
     assert_eq!((closed(&told), said.len()), (None, 2));
