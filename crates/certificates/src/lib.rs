@@ -12,6 +12,7 @@
 
 mod authority;
 mod brought;
+mod depth;
 mod held;
 mod names;
 mod plan;

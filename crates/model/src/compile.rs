@@ -1,6 +1,7 @@
 //! Links kinds into a [`Snapshot`]. Total: a broken part never refuses the whole.
 
 mod authorizers;
+mod bindings;
 mod check;
 mod delegates;
 mod destinations;
@@ -12,6 +13,7 @@ mod listeners;
 mod policies;
 mod ports;
 mod routes;
+mod serving;
 mod sign_in;
 #[cfg(test)]
 mod tests;
@@ -31,9 +33,10 @@ use crate::manifest::virtual_service::VirtualService;
 use crate::objects::ObjectSet;
 use crate::snapshot::{Closure, Listener, PlayedBy, Snapshot};
 use crate::world::{Key, World};
+use bindings::Bindings;
 use destinations::Destinations;
 use listeners::{Builder, Seated};
-use policies::Policies;
+use policies::{Policies, Workloads};
 use ports::Ports;
 
 /// What came of an object set.
@@ -90,6 +93,11 @@ pub fn compile(objects: &ObjectSet) -> Compiled {
     let delegates = delegates::named(&routes);
     check::bindings(&routes, &gateways, &identity, &delegates, &mut findings);
     delegates::expand(&mut routes, &mut findings);
+    let serving::Made {
+        services,
+        hosts: computed_hosts,
+    } = serving::make(&world, &routes, &gateways, &identity, &mut findings);
+    routes.extend(services);
 
     let root_namespace = &mesh.root_namespace;
     let doors = guards::unread(&world, mesh.closed.as_ref(), root_namespace, &mut findings);
@@ -100,7 +108,12 @@ pub fn compile(objects: &ObjectSet) -> Compiled {
         doors,
         &mut findings,
     );
-    policies.check(&world, &identity, &mut findings);
+    let known = Workloads {
+        world: &world,
+        identity: &identity,
+        routes: &routes,
+    };
+    policies.check(&known, &mut findings);
     let (gateway_policies, gateway_authentication) =
         policies.of(&identity.namespace, &identity.labels);
     let authorizers = authorizers::link(&mesh, &world, &policies, &played, &mut findings);
@@ -126,6 +139,7 @@ pub fn compile(objects: &ObjectSet) -> Compiled {
             world: &world,
             identity: &identity,
             routes: &routes,
+            bindings: Bindings::of(&routes, &identity.namespace),
             unread: &mut unread,
             destinations: &mut destinations,
         };
@@ -141,7 +155,8 @@ pub fn compile(objects: &ObjectSet) -> Compiled {
             .collect()
     };
     findings.append(&mut destinations.findings);
-    unread.iter().for_each(|one| one.tell(&mut findings));
+    unread::tell(&unread, &mut findings);
+    check::hidden(&listeners, &mut findings);
 
     let is_served = |host: &str| {
         let mut open = listeners.values();
@@ -169,6 +184,7 @@ pub fn compile(objects: &ObjectSet) -> Compiled {
         user_header,
         certificates,
         wanted_certificates,
+        computed_hosts,
         objects: world.counts,
     };
     Compiled { snapshot, findings }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::policies::Policies;
 use crate::finding::{Code, Finding, Severity, codes};
 use crate::manifest::http_route::{EntryDelegate, EntryDestination};
+use crate::manifest::knative::Pods;
 use crate::manifest::service::{Service, ServicePort, TargetPort};
 use crate::names::Place;
 use crate::objects::{Object, closest};
@@ -19,6 +20,9 @@ type Labels = BTreeMap<Arc<str>, Arc<str>>;
 
 const CLUSTER_DOMAIN: &str = ".svc.cluster.local";
 
+/// Unknown Services for which a near name is looked for.
+const SUGGESTIONS: usize = 50;
+
 /// The demo application that is built in.
 const WHOAMI: (&str, &str) = ("doorward", "whoami");
 
@@ -30,7 +34,11 @@ pub(super) struct Destinations<'a> {
     pub(super) played: HashMap<Key, PlayedBy>,
     /// Retries of a route that says nothing of them.
     pub(super) retries: Option<Arc<Retries>>,
-    resolved: HashMap<(Arc<str>, u16), Arc<Destination>>,
+    /// How many names may still be looked for: with thousands of unknown Services it would take
+    /// longer than everything else.
+    suggestions: usize,
+    /// By host and port, and whether more than the Service is known.
+    resolved: HashMap<(Arc<str>, u16, bool), Arc<Destination>>,
     said: HashSet<(Place, String)>,
     pub(super) findings: Vec<Finding>,
 }
@@ -49,6 +57,7 @@ impl<'a> Destinations<'a> {
             policies,
             played,
             retries,
+            suggestions: SUGGESTIONS,
             resolved: HashMap::new(),
             said: HashSet::new(),
             findings: Vec::new(),
@@ -69,8 +78,14 @@ impl<'a> Destinations<'a> {
             .as_ref()
             .and_then(|(namespace, name)| world.service(namespace, name));
         let played = key.as_ref().and_then(|key| self.played.get(key)).cloned();
+        let backing = entry.backing.as_deref();
+        // A Service without ports is only another name.
+        let service = service.filter(|one| backing.is_none() || !one.ports.is_empty());
         let Some(service) = service else {
             let port = entry.port.unwrap_or(listener_port);
+            if let Some(backing) = backing {
+                return self.by_name(host, key, port, backing);
+            }
             if let Some(played_by) = played {
                 return self.without_service(&host, key, port, played_by);
             }
@@ -110,11 +125,11 @@ impl<'a> Destinations<'a> {
             let closure = self.say(object, entry, "subset", codes::SUBSET, fault, remedy);
             return nobody(&host, key, port, closure);
         }
-        let cached = (Arc::clone(&host), port);
+        let cached = (Arc::clone(&host), port, backing.is_some());
         if let Some(destination) = self.resolved.get(&cached) {
             return Arc::clone(destination);
         }
-        let (policies, authentication) = self.guards(service);
+        let (policies, authentication) = self.guards(service, backing);
         let played_by = played.unwrap_or(PlayedBy::Upstream);
         self.check_refusal(object, entry, service, &policies, &played_by);
         let destination = Arc::new(Destination {
@@ -158,7 +173,7 @@ impl<'a> Destinations<'a> {
 
     /// Policies of the workloads behind a Service. Where several different ones stand behind it, a
     /// request has to pass what any of them asks.
-    fn guards(&self, service: &Service) -> (PolicySet, Authentication) {
+    fn guards(&self, service: &Service, known: Option<&Pods>) -> (PolicySet, Authentication) {
         let none = Labels::new();
         let mut pods: Vec<(Labels, &Labels)> = Vec::new();
         for workload in self.world.workloads_of(service) {
@@ -172,7 +187,9 @@ impl<'a> Destinations<'a> {
             pods.push((labels, &workload.annotations));
         }
         if pods.is_empty() {
-            pods.push((service.selector.clone(), &none));
+            let mut labels = service.selector.clone();
+            labels.extend(known.map(|pods| pods.labels.clone()).unwrap_or_default());
+            pods.push((labels, known.map_or(&none, |pods| &pods.annotations)));
         }
         let namespace = &*service.namespace;
         let guarded = pods
@@ -192,6 +209,34 @@ impl<'a> Destinations<'a> {
                     .unwrap_or(port.number)
             }
         }
+    }
+
+    /// A name whose Service is not among the manifests, while its pods are known.
+    fn by_name(
+        &mut self,
+        host: Arc<str>,
+        key: Option<Key>,
+        port: u16,
+        backing: &Pods,
+    ) -> Arc<Destination> {
+        let cached = (host, port, true);
+        if let Some(destination) = self.resolved.get(&cached) {
+            return Arc::clone(destination);
+        }
+        let mut destination = bare(&cached.0, key, port, PlayedBy::Upstream);
+        let namespace = &destination.service.namespace;
+        let Pods {
+            labels,
+            annotations,
+        } = backing;
+        if self.world.in_mesh(namespace, labels, annotations) {
+            let (policies, authentication) = self.policies.of(namespace, labels);
+            destination.policies = policies;
+            destination.authentication = authentication;
+        }
+        let destination = Arc::new(destination);
+        self.resolved.insert(cached, Arc::clone(&destination));
+        destination
     }
 
     /// What this process plays answers without a Service, too; policies of its whole namespace
@@ -276,7 +321,11 @@ impl<'a> Destinations<'a> {
         }
     }
 
-    fn near_service(&self, host: &str) -> String {
+    fn near_service(&mut self, host: &str) -> String {
+        let Some(left) = self.suggestions.checked_sub(1) else {
+            return "add the Service to the manifests, or mend the name".to_owned();
+        };
+        self.suggestions = left;
         let services = self.world.services.values();
         let short = |service: &Service| format!("{}.{}", service.name, service.namespace);
         let wanted = host.strip_suffix(CLUSTER_DOMAIN).unwrap_or(host);

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
+use super::bindings::Bindings;
 use super::destinations::Destinations;
 use super::host_tables::HostTables;
 use super::identity::{key, workload_port};
@@ -95,6 +96,7 @@ pub(super) struct Builder<'a, 'd> {
     pub(super) world: &'a World,
     pub(super) identity: &'a Identity,
     pub(super) routes: &'a [VirtualService],
+    pub(super) bindings: Bindings<'a>,
     pub(super) unread: &'d mut [Unread<'a>],
     pub(super) destinations: &'d mut Destinations<'a>,
 }
@@ -137,11 +139,11 @@ impl Builder<'_, '_> {
         tls: Option<Arc<ServerTls>>,
     ) -> ChainDraft {
         let mut hosts: Vec<HostPattern> = Vec::new();
+        let mut known: HashSet<&HostPattern> = HashSet::new();
         let mut tables = HostTables::default();
         for one in servers {
-            for host in &one.server.hosts {
-                add(&mut hosts, &host.pattern);
-            }
+            let named = one.server.hosts.iter().map(|host| &host.pattern);
+            hosts.extend(named.filter(|host| known.insert(*host)).cloned());
             self.bind(port, one, &mut tables);
         }
         for one in &mut *self.unread {
@@ -178,18 +180,11 @@ impl Builder<'_, '_> {
             port,
             identity: self.identity,
         };
-        let mut bound: Vec<(u8, usize)> = self
-            .routes
-            .iter()
-            .enumerate()
-            .filter(|(_, service)| service.closed.is_none() && service.binds_to(&gateway_key))
-            .filter_map(|(index, service)| {
-                Some((service.rank_in(&self.identity.namespace)?, index))
-            })
-            .collect();
-        bound.sort_unstable();
-        for (_, index) in bound {
+        for index in self.bindings.at(&gateway_key) {
             let service = &self.routes[index];
+            if service.closed.is_some() {
+                continue;
+            }
             let patterns = common_hosts(service, &server.hosts);
             if patterns.is_empty() {
                 continue;

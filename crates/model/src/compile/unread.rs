@@ -1,13 +1,13 @@
 //! VirtualServices that cannot be read: each closes its own part of the hosts that it shares with
 //! others, and the whole of a host that nobody else serves.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use super::host_tables::HostTables;
 use super::identity::key;
 use super::listeners::{Seated, common_hosts, hosts_on};
-use crate::finding::Finding;
+use crate::finding::{Code, Finding};
 use crate::manifest::virtual_service::VirtualService;
 use crate::names::{HostPattern, ObjectRef, Place};
 use crate::objects::{Broken, VIRTUAL_SERVICE};
@@ -53,6 +53,44 @@ pub(super) fn all<'a>(world: &'a World, services: &'a [VirtualService]) -> Vec<U
     documents
         .chain(services.iter().filter_map(Unread::object))
         .collect()
+}
+
+/// Says in the finding that closes each of them what is closed.
+pub(super) fn tell(all: &[Unread<'_>], findings: &mut [Finding]) {
+    let mut by_code: HashMap<Code, Vec<&Unread<'_>>> = HashMap::new();
+    for one in all {
+        by_code.entry(one.closure.code).or_default().push(one);
+    }
+    // By what tells closures apart: the finding was said once for each.
+    let mut waiting: HashMap<(Code, Option<Place>, Arc<str>), Vec<&Unread<'_>>> = HashMap::new();
+    for one in by_code.values().flatten() {
+        let Closure {
+            code,
+            object: _,
+            place,
+            fault,
+        } = &*one.closure;
+        let key = (*code, place.clone(), Arc::clone(fault));
+        waiting.entry(key).or_default().push(one);
+    }
+    for finding in findings {
+        if !by_code.contains_key(&finding.code) {
+            continue;
+        }
+        let closure = Closure::of(finding);
+        let key = (
+            closure.code,
+            closure.place.clone(),
+            Arc::clone(&closure.fault),
+        );
+        let Some(same) = waiting.get_mut(&key) else {
+            continue;
+        };
+        let (own, others) = same.drain(..).partition(|one| *one.closure == closure);
+        *same = others;
+        let own: Vec<&Unread<'_>> = own;
+        own.iter().for_each(|one| one.tell(finding));
+    }
 }
 
 impl<'a> Unread<'a> {
@@ -172,22 +210,16 @@ impl<'a> Unread<'a> {
         })
     }
 
-    /// Says in the finding that closes it what is closed.
-    pub(super) fn tell(&self, findings: &mut [Finding]) {
-        let own = findings
-            .iter_mut()
-            .find(|finding| Closure::of(finding) == *self.closure);
-        if let Some(finding) = own {
-            let end = if finding.remedy.ends_with('?') {
-                ""
-            } else {
-                ";"
-            };
-            let effect = self.effect();
-            finding
-                .remedy
-                .push_str(&format!("{end} until then {effect}"));
-        }
+    fn tell(&self, finding: &mut Finding) {
+        let end = if finding.remedy.ends_with('?') {
+            ""
+        } else {
+            ";"
+        };
+        let effect = self.effect();
+        finding
+            .remedy
+            .push_str(&format!("{end} until then {effect}"));
     }
 
     fn effect(&self) -> String {

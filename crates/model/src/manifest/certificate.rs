@@ -3,11 +3,12 @@
 
 mod wanted;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::secret::SecretData;
 use crate::finding::{Finding, Severity, codes};
-use crate::names::{HostPattern, Secret};
+use crate::names::{HostPattern, ObjectRef, Secret};
 use crate::objects::Object;
 use crate::snapshot::{Identity, ServedCertificate, WantedCertificate};
 use crate::world::World;
@@ -39,13 +40,16 @@ pub(crate) fn certificates(
 ) -> (Vec<ServedCertificate>, Vec<WantedCertificate>) {
     let mut served: Vec<ServedCertificate> = Vec::new();
     let mut wanted: Vec<WantedCertificate> = Vec::new();
+    let mut places: HashMap<ObjectRef, usize> = HashMap::new();
     for server in servers {
         match pair(world, server, identity, findings) {
-            Pair::Served(pair) => match served.iter_mut().find(|other| other.object == pair.object)
-            {
-                Some(other) => add_hosts(&mut other.hosts, &server.hosts),
-                None => served.push(pair),
-            },
+            Pair::Served(pair) => {
+                let at = *places.entry(pair.object.clone()).or_insert(served.len());
+                match served.get_mut(at) {
+                    Some(other) => add_hosts(&mut other.hosts, &server.hosts),
+                    None => served.push(pair),
+                }
+            }
             Pair::Wanted(name) => {
                 let seen = wanted.len();
                 let object = match name.and_then(|name| asked_for(world, identity, &name)) {

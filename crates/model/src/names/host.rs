@@ -71,15 +71,6 @@ impl HostPattern {
         }
     }
 
-    /// How close the pattern is to a name that it covers: the closest one serves it.
-    pub(crate) fn closeness(&self) -> usize {
-        match self {
-            Self::Any => 0,
-            Self::Suffix(suffix) => suffix.len(),
-            Self::Exact(_) => usize::MAX,
-        }
-    }
-
     /// The more specific of two patterns when one covers the other, as Istio binds a
     /// `VirtualService` host to a `Gateway` server host.
     pub fn intersection(&self, other: &Self) -> Option<Self> {
