@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::host_tables::HostTables;
 use super::identity::key;
 use super::listeners::{Seated, common_hosts, hosts_on};
-use crate::finding::{Code, Finding};
+use crate::finding::Finding;
 use crate::manifest::virtual_service::VirtualService;
 use crate::names::{HostPattern, ObjectRef, Place};
 use crate::objects::{Broken, VIRTUAL_SERVICE};
@@ -57,35 +57,15 @@ pub(super) fn all<'a>(world: &'a World, services: &'a [VirtualService]) -> Vec<U
 
 /// Says in the finding that closes each of them what is closed.
 pub(super) fn tell(all: &[Unread<'_>], findings: &mut [Finding]) {
-    let mut by_code: HashMap<Code, Vec<&Unread<'_>>> = HashMap::new();
+    let mut waiting: HashMap<&str, Vec<&Unread<'_>>> = HashMap::new();
     for one in all {
-        by_code.entry(one.closure.code).or_default().push(one);
-    }
-    // By what tells closures apart: the finding was said once for each.
-    let mut waiting: HashMap<(Code, Option<Place>, Arc<str>), Vec<&Unread<'_>>> = HashMap::new();
-    for one in by_code.values().flatten() {
-        let Closure {
-            code,
-            object: _,
-            place,
-            fault,
-        } = &*one.closure;
-        let key = (*code, place.clone(), Arc::clone(fault));
-        waiting.entry(key).or_default().push(one);
+        waiting.entry(&one.closure.fault).or_default().push(one);
     }
     for finding in findings {
-        if !by_code.contains_key(&finding.code) {
-            continue;
-        }
-        let closure = Closure::of(finding);
-        let key = (
-            closure.code,
-            closure.place.clone(),
-            Arc::clone(&closure.fault),
-        );
-        let Some(same) = waiting.get_mut(&key) else {
+        let Some(same) = waiting.get_mut(finding.fault.as_str()) else {
             continue;
         };
+        let closure = Closure::of(finding);
         let (own, others) = same.drain(..).partition(|one| *one.closure == closure);
         *same = others;
         let own: Vec<&Unread<'_>> = own;
