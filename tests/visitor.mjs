@@ -14,7 +14,7 @@ export class Visitor {
 
   constructor(door) {
     this.#door = door;
-    this.#agent = new https.Agent({ ca: door.ca, keepAlive: true, maxSockets: 64 });
+    this.#agent = new https.Agent({ ca: door.ca, keepAlive: true, maxSockets: 64, ...(door.lookup ? { lookup: door.lookup } : {}) });
   }
 
   /** One request, its answer read whole: `{ status, headers, text, url }`. `path` may be a full URL. */

@@ -1,12 +1,12 @@
 //! Key pairs that the manifests bring: read, judged, and spoken about.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use model::finding::{Code, codes};
-use model::names::{HostPattern, Timestamp};
-use model::snapshot::ServedCertificate;
+use model::names::{HostPattern, ObjectRef, Timestamp};
+use model::snapshot::{Listener, ServedCertificate};
 use model::{Finding, Severity, Snapshot};
 use rustls::crypto::aws_lc_rs::sign::any_supported_type;
 use rustls::sign::CertifiedKey;
@@ -18,13 +18,17 @@ use x509_parser::prelude::X509Certificate;
 use x509_parser::{nom, parse_x509_certificate};
 
 use crate::clients;
+use crate::depth;
 use crate::names::Validity;
 
-/// A pair that serves.
+/// A pair that was read: everything about it that stays the same while time passes.
 pub(crate) struct Brought {
     pub(crate) key: Arc<CertifiedKey>,
     pub(crate) validity: Validity,
-    doubts: Vec<Doubt>,
+    names: Vec<String>,
+    addresses: Vec<IpAddr>,
+    is_authority: bool,
+    is_ordered: bool,
 }
 
 /// Why a pair cannot serve.
@@ -61,12 +65,13 @@ enum Doubt {
 /// them, for a command that serves nothing.
 pub fn check(snapshot: &Snapshot, now: Timestamp) -> Vec<Finding> {
     let mut findings = clients::check(snapshot);
-    for served in snapshot.certificates() {
-        findings.extend(read(served, now).map_or_else(
-            |broken| vec![broken.finding(served)],
-            |brought| brought.findings(served),
-        ));
+    let pairs = Pairs::default().with(snapshot.certificates());
+    for (served, pair) in pairs.all() {
+        findings.extend(pair.judge(served, now));
     }
+    let hosts = snapshot.listeners().values().flat_map(Listener::hosts);
+    let hosts: BTreeSet<&HostPattern> = hosts.collect();
+    findings.extend(depth::check(&pairs, &hosts, snapshot.computed_hosts()));
     distinct(&mut findings);
     findings
 }
@@ -80,7 +85,7 @@ pub(crate) fn distinct(findings: &mut Vec<Finding>) {
 }
 
 /// Reads a pair.
-pub(crate) fn read(served: &ServedCertificate, now: Timestamp) -> Result<Brought, Broken> {
+fn read(served: &ServedCertificate) -> Result<Brought, Broken> {
     let chain = CertificateDer::pem_slice_iter(served.chain.as_bytes())
         .collect::<Result<Vec<_>, _>>()
         .map_err(|_| Broken::Chain)?;
@@ -96,59 +101,126 @@ pub(crate) fn read(served: &ServedCertificate, now: Timestamp) -> Result<Brought
         not_before: Timestamp::from_seconds(leaf.validity().not_before.timestamp()),
         not_after: Timestamp::from_seconds(leaf.validity().not_after.timestamp()),
     };
-    let doubts = doubts(&parsed, validity, &served.hosts, now);
+    let (names, addresses) = alternative_names(leaf);
+    let is_authority = leaf.is_ca();
+    let is_ordered = parsed
+        .windows(2)
+        .all(|pair| pair[0].issuer().as_raw() == pair[1].subject().as_raw());
     let certified = CertifiedKey::new(chain, signing);
     match certified.keys_match() {
         Ok(()) | Err(Error::InconsistentKeys(InconsistentKeys::Unknown)) => {}
         Err(Error::InconsistentKeys(_)) => return Err(Broken::Mismatch),
         Err(_) => return Err(Broken::Chain),
     }
-    if now > validity.not_after {
-        return Err(Broken::Expired(validity.not_after));
-    }
-    if now < validity.not_before {
-        return Err(Broken::NotYetValid(validity.not_before));
-    }
     Ok(Brought {
         key: Arc::new(certified),
         validity,
-        doubts,
+        names,
+        addresses,
+        is_authority,
+        is_ordered,
     })
 }
 
-fn doubts(
-    chain: &[X509Certificate<'_>],
-    validity: Validity,
-    hosts: &[HostPattern],
-    now: Timestamp,
-) -> Vec<Doubt> {
-    let mut doubts = Vec::new();
-    // Issuers renew when a third is left; when a sixth is left, nobody did.
-    if now >= validity.last(6) {
-        doubts.push(Doubt::EndsSoon(validity.not_after));
-    }
-    let Some(leaf) = chain.first() else {
-        return doubts;
-    };
-    if leaf.is_ca() {
-        doubts.push(Doubt::Authority);
-    }
-    let (names, addresses) = alternative_names(leaf);
-    if names.is_empty() && addresses.is_empty() {
-        doubts.push(Doubt::Nameless);
-    } else {
-        let unnamed = hosts
+/// The key pairs of the manifests, each read once for as long as it stays the same.
+#[derive(Default)]
+pub(crate) struct Pairs {
+    all: Vec<(ServedCertificate, Outcome)>,
+}
+
+/// A pair, or why there is none.
+#[derive(Clone)]
+pub(crate) struct Outcome(Result<Arc<Brought>, Broken>);
+
+/// Fewer pairs than this are read by one thread.
+const CHUNK: usize = 64;
+
+impl Pairs {
+    /// The pairs of a later state: those that did not change are kept.
+    pub(crate) fn with(self, served: &[ServedCertificate]) -> Self {
+        let mut kept: HashMap<ObjectRef, (ServedCertificate, Outcome)> = self
+            .all
+            .into_iter()
+            .map(|(served, outcome)| (served.object.clone(), (served, outcome)))
+            .collect();
+        let known: Vec<Option<Outcome>> = served
             .iter()
-            .filter(|host| !is_named(host, &names, &addresses));
-        doubts.extend(unnamed.cloned().map(Doubt::Unnamed));
+            .map(|served| {
+                let (before, outcome) = kept.remove(&served.object)?;
+                (before.chain == served.chain && before.key == served.key).then_some(outcome)
+            })
+            .collect();
+        let fresh: Vec<&ServedCertificate> = served
+            .iter()
+            .zip(&known)
+            .filter_map(|(served, known)| known.is_none().then_some(served))
+            .collect();
+        let mut fresh = read_all(&fresh).into_iter();
+        let outcome = |known: Option<Outcome>| known.or_else(|| fresh.next());
+        let outcomes = known.into_iter().map_while(outcome);
+        Self {
+            all: served.iter().cloned().zip(outcomes).collect(),
+        }
     }
-    let ordered = chain
-        .windows(2)
-        .all(|pair| pair[0].issuer().as_raw() == pair[1].subject().as_raw());
-    if !ordered {
-        doubts.push(Doubt::Order);
+
+    /// All of them, in the order of the manifests.
+    pub(crate) fn all(&self) -> impl Iterator<Item = (&ServedCertificate, &Outcome)> {
+        self.all.iter().map(|(served, outcome)| (served, outcome))
     }
-    doubts
+}
+
+/// Checking that a key fits costs more than everything else about a change of many thousands, and
+/// one pair has nothing to do with the next.
+fn read_all(served: &[&ServedCertificate]) -> Vec<Outcome> {
+    let some = |served: &[&ServedCertificate]| -> Vec<Outcome> {
+        served
+            .iter()
+            .map(|one| Outcome(read(one).map(Arc::new)))
+            .collect()
+    };
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let chunk = served.len().div_ceil(threads).max(CHUNK);
+    if served.len() <= chunk {
+        return some(served);
+    }
+    std::thread::scope(|scope| {
+        let running: Vec<_> = served
+            .chunks(chunk)
+            .map(|chunk| (chunk, scope.spawn(move || some(chunk))))
+            .collect();
+        let joined = running
+            .into_iter()
+            .flat_map(|(chunk, thread)| thread.join().unwrap_or_else(|_| some(chunk)));
+        joined.collect()
+    })
+}
+
+impl Outcome {
+    /// The pair, if it can serve at `now`.
+    pub(crate) fn at(&self, now: Timestamp) -> Result<&Brought, Broken> {
+        let brought = self.0.as_deref().map_err(|broken| *broken)?;
+        let validity = brought.validity;
+        if now > validity.not_after {
+            return Err(Broken::Expired(validity.not_after));
+        }
+        if now < validity.not_before {
+            return Err(Broken::NotYetValid(validity.not_before));
+        }
+        Ok(brought)
+    }
+
+    /// The pair, whatever the time.
+    pub(crate) fn pair(&self) -> Option<&Brought> {
+        self.0.as_deref().ok()
+    }
+
+    /// What is wrong with it or odd about it.
+    pub(crate) fn judge(&self, served: &ServedCertificate, now: Timestamp) -> Vec<Finding> {
+        match self.at(now) {
+            Ok(brought) => brought.findings(served, now),
+            Err(broken) => vec![broken.finding(served)],
+        }
+    }
 }
 
 fn alternative_names(leaf: &X509Certificate<'_>) -> (Vec<String>, Vec<IpAddr>) {
@@ -193,11 +265,41 @@ fn is_named(host: &HostPattern, names: &[String], addresses: &[IpAddr]) -> bool 
 
 impl Brought {
     /// What is odd about it.
-    pub(crate) fn findings(&self, served: &ServedCertificate) -> Vec<Finding> {
-        self.doubts
-            .iter()
-            .map(|doubt| doubt.finding(served))
-            .collect()
+    fn findings(&self, served: &ServedCertificate, now: Timestamp) -> Vec<Finding> {
+        let doubts = self.doubts(&served.hosts, now);
+        doubts.iter().map(|doubt| doubt.finding(served)).collect()
+    }
+
+    /// Whether clients that want this host take it.
+    pub(crate) fn names(&self, host: &HostPattern) -> bool {
+        is_named(host, &self.names, &self.addresses)
+    }
+
+    /// Names in it that begin with a star.
+    pub(crate) fn stars(&self) -> impl Iterator<Item = &str> {
+        let names = self.names.iter().map(String::as_str);
+        names.filter(|name| name.starts_with("*."))
+    }
+
+    fn doubts(&self, hosts: &[HostPattern], now: Timestamp) -> Vec<Doubt> {
+        let mut doubts = Vec::new();
+        // Issuers renew when a third is left; when a sixth is left, nobody did.
+        if now >= self.validity.last(6) {
+            doubts.push(Doubt::EndsSoon(self.validity.not_after));
+        }
+        if self.is_authority {
+            doubts.push(Doubt::Authority);
+        }
+        if self.names.is_empty() && self.addresses.is_empty() {
+            doubts.push(Doubt::Nameless);
+        } else {
+            let unnamed = hosts.iter().filter(|host| !self.names(host));
+            doubts.extend(unnamed.cloned().map(Doubt::Unnamed));
+        }
+        if !self.is_ordered {
+            doubts.push(Doubt::Order);
+        }
+        doubts
     }
 }
 

@@ -1,6 +1,7 @@
 //! Links kinds into a [`Snapshot`]. Total: a broken part never refuses the whole.
 
 mod authorizers;
+mod bindings;
 mod check;
 mod delegates;
 mod destination_rules;
@@ -15,6 +16,7 @@ mod ports;
 mod route_traps;
 mod routes;
 mod secured;
+mod serving;
 mod sign_in;
 mod streams;
 #[cfg(test)]
@@ -37,10 +39,11 @@ use crate::manifest::virtual_service::VirtualService;
 use crate::objects::ObjectSet;
 use crate::snapshot::{Closure, Listener, PlayedBy, Snapshot};
 use crate::world::{Key, World};
+use bindings::Bindings;
 use destination_rules::Rules;
 use destinations::Destinations;
 use listeners::{Builder, Seated};
-use policies::Policies;
+use policies::{Policies, Workloads};
 use ports::Ports;
 use upstream_tls::Certificates;
 
@@ -98,6 +101,11 @@ pub fn compile(objects: &ObjectSet) -> Compiled {
     let delegates = delegates::named(&routes);
     check::bindings(&routes, &gateways, &identity, &delegates, &mut findings);
     delegates::expand(&mut routes, &mut findings);
+    let serving::Made {
+        services,
+        hosts: computed_hosts,
+    } = serving::make(&world, &routes, &gateways, &identity, &mut findings);
+    routes.extend(services);
 
     let root_namespace = &mesh.root_namespace;
     let doors = guards::unread(&world, mesh.closed.as_ref(), root_namespace, &mut findings);
@@ -108,7 +116,12 @@ pub fn compile(objects: &ObjectSet) -> Compiled {
         doors,
         &mut findings,
     );
-    policies.check(&world, &identity, &mut findings);
+    let known = Workloads {
+        world: &world,
+        identity: &identity,
+        routes: &routes,
+    };
+    policies.check(&known, &mut findings);
     let (gateway_policies, gateway_authentication) =
         policies.of(&identity.namespace, &identity.labels);
     let authorizers = authorizers::link(&mesh, &world, &policies, &played, &mut findings);
@@ -150,6 +163,7 @@ pub fn compile(objects: &ObjectSet) -> Compiled {
             world: &world,
             identity: &identity,
             routes: &routes,
+            bindings: Bindings::of(&routes, &identity.namespace),
             unread: &mut unread,
             destinations: &mut destinations,
             findings: &mut findings,
@@ -168,7 +182,8 @@ pub fn compile(objects: &ObjectSet) -> Compiled {
     findings.append(&mut destinations.findings);
     route_traps::rewrites(&routes, &mut findings);
     route_traps::virtual_hosts(&listeners, &mut findings);
-    unread.iter().for_each(|one| one.tell(&mut findings));
+    unread::tell(&unread, &mut findings);
+    check::hidden(&listeners, &mut findings);
 
     let is_served = |host: &str| {
         let mut open = listeners.values();
@@ -198,6 +213,7 @@ pub fn compile(objects: &ObjectSet) -> Compiled {
         user_header,
         certificates,
         wanted_certificates,
+        computed_hosts,
         objects: world.counts,
     };
     Compiled { snapshot, findings }

@@ -1,6 +1,6 @@
 //! Every object, by kind: what the conversions of linked kinds look things up in.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use crate::finding::{Finding, Severity, codes};
@@ -36,6 +36,8 @@ pub(crate) struct World {
     pub(crate) namespaces: BTreeMap<Arc<str>, Namespace>,
     /// Deployments and StatefulSets.
     pub(crate) workloads: Vec<Workload>,
+    /// Where those of each namespace are among them.
+    workloads_of: HashMap<Arc<str>, Vec<usize>>,
 }
 
 /// Kinds that are read: kind, API group, versions with one schema.
@@ -85,7 +87,15 @@ const READ: &[(&str, &str, &[&str])] = &[
     ("Certificate", "cert-manager.io", CERT_MANAGER),
     ("ClusterIssuer", "cert-manager.io", CERT_MANAGER),
     ("Issuer", "cert-manager.io", CERT_MANAGER),
+    ("Service", KNATIVE, &["v1", "v1beta1"]),
+    ("Route", KNATIVE, &["v1", "v1beta1"]),
+    ("InferenceService", "serving.kserve.io", &["v1beta1"]),
 ];
+
+const KNATIVE: &str = "serving.knative.dev";
+
+/// What [`World::of_kind`] calls the `Service` of Knative, which is not the one of the core.
+pub(crate) const KNATIVE_SERVICE: &str = "Service.serving.knative.dev";
 
 const CERT_MANAGER: &[&str] = &["v1", "v1beta1", "v1alpha3", "v1alpha2"];
 
@@ -114,7 +124,11 @@ impl World {
             if let Some(closure) = unfilled(kind, &object, findings) {
                 Arc::make_mut(&mut object).closed.get_or_insert(closure);
             }
-            objects.entry(kind).or_default().push(object);
+            let slot = match (*kind, *group) {
+                ("Service", KNATIVE) => KNATIVE_SERVICE,
+                (kind, _) => kind,
+            };
+            objects.entry(slot).or_default().push(object);
         }
         let mut world = Self {
             objects,
@@ -128,6 +142,7 @@ impl World {
             destination_rules: Vec::new(),
             namespaces: BTreeMap::new(),
             workloads: Vec::new(),
+            workloads_of: HashMap::new(),
         };
         world.convert(findings);
         world
@@ -155,6 +170,10 @@ impl World {
         self.workloads = workloads
             .map(|object| Workload::read(object, findings))
             .collect();
+        for (at, workload) in self.workloads.iter().enumerate() {
+            let namespace = Arc::clone(&workload.namespace);
+            self.workloads_of.entry(namespace).or_default().push(at);
+        }
     }
 
     /// `Endpoints` are the older form: where there are slices, they say the same once more.
@@ -244,16 +263,17 @@ impl World {
     pub(crate) fn services_of(&self, workload: &Workload) -> impl Iterator<Item = &Service> {
         let namespace = Arc::clone(&workload.namespace);
         let labels = workload.labels.clone();
-        self.services
-            .values()
-            .filter(move |service| service.namespace == namespace && service.selects(&labels))
+        let first: Key = (Arc::clone(&namespace), "".into());
+        let near = self.services.range(first..).map(|(_, service)| service);
+        near.take_while(move |service| service.namespace == namespace)
+            .filter(move |service| service.selects(&labels))
     }
 
     /// The workloads that a Service leads to.
     pub(crate) fn workloads_of(&self, service: &Service) -> impl Iterator<Item = &Workload> {
-        self.workloads.iter().filter(move |workload| {
-            workload.namespace == service.namespace && service.selects(&workload.labels)
-        })
+        let near = self.workloads_of.get(&service.namespace);
+        let near = near.into_iter().flatten().map(|at| &self.workloads[*at]);
+        near.filter(move |workload| service.selects(&workload.labels))
     }
 
     /// Whether pods of a namespace with these labels have a sidecar that enforces policies.

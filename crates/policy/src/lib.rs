@@ -11,6 +11,7 @@
 //! destination's own policies with the gateway as source → [`Permit`].
 
 mod authorization;
+mod clients;
 mod decide;
 pub mod decision;
 mod door;
@@ -22,6 +23,7 @@ mod route;
 pub mod session;
 mod stream;
 
+pub use clients::check_clients;
 pub use decide::{decide, decide_recording};
 pub use decision::{Decision, Outcome, Permit, Reason, Record, Refusal};
 pub use request::{Request, RequestHead, Unreadable};

@@ -63,10 +63,9 @@ pub(crate) fn choose<'s>(
     sight: Sight<'_>,
 ) -> Choice<'s> {
     let mut choice = Choice::default();
-    let routes = hosts
-        .routes(request.host())
-        .map_or(&[][..], |routes| routes);
-    for route in routes {
+    let routes = hosts.routes(request.host());
+    let candidates = routes.map(|routes| routes.candidates(request.path()));
+    for route in candidates.into_iter().flatten() {
         if route.matches.is_empty() {
             choice.chosen = Some(Chosen {
                 route,

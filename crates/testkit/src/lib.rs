@@ -7,3 +7,4 @@
 //! **Must not know.** Sockets, stores, the binary. For tests only.
 
 pub mod cases;
+pub mod scale;

@@ -95,7 +95,7 @@ impl Bench {
 
     /// Key pairs of the manifests; the codes of what is wrong.
     fn serve(&self, served: Vec<ServedCertificate>) -> Vec<String> {
-        self.held.wishes.lock().unwrap().served = served;
+        self.held.wishes.lock().unwrap().bring(&served);
         self.renew()
     }
 
@@ -672,4 +672,62 @@ fn no_secret_reaches_a_debug_text_or_a_finding() {
         .to_owned();
     let text = format!("{served:?} {:?}", bench.held);
     assert!(!text.contains(&key));
+}
+
+#[test]
+fn a_pair_that_did_not_change_is_not_read_again() {
+    let bench = Bench::new();
+    let hosts = ["a.example.com"];
+    let pair = Foreign::new(&hosts).served(&hosts);
+    let key = |bench: &Bench| {
+        let wishes = bench.held.wishes.lock().unwrap();
+        let (_, outcome) = wishes.pairs.all().next().unwrap();
+        outcome.pair().unwrap().key.clone()
+    };
+    bench.serve(vec![pair.clone()]);
+    let first = key(&bench);
+    let mut moved = pair.clone();
+    moved.hosts = patterns(&["b.example.com"]);
+    assert_eq!(bench.serve(vec![moved]), ["DW0857"], "its hosts are new");
+    assert!(Arc::ptr_eq(&first, &key(&bench)));
+    let renewed = Foreign::new(&hosts).served(&hosts);
+    bench.serve(vec![renewed]);
+    assert!(!Arc::ptr_eq(&first, &key(&bench)));
+}
+
+#[test]
+fn a_star_that_is_too_short_for_a_model_is_told() {
+    let pair = Foreign::new(&["*.kf.io"]).served(&[]);
+    let encoded = |text: &str| BASE64.encode(text.as_bytes());
+    let text = format!(
+        "apiVersion: v1\nkind: Secret\nmetadata: {{name: gateway-cert, namespace: istio-system}}\n\
+         data: {{tls.crt: {}, tls.key: {}}}\n---\n\
+         apiVersion: networking.istio.io/v1\nkind: Gateway\nmetadata: {{name: main, namespace: istio-system}}\n\
+         spec: {{selector: {{istio: ingressgateway}}, servers: [{{port: {{number: 443, name: s, protocol: HTTPS}}, hosts: ['*.kf.io'], tls: {{mode: SIMPLE, credentialName: gateway-cert}}}}]}}\n---\n\
+         apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: config-domain, namespace: knative-serving}}\ndata: {{kf.io: ''}}\n---\n\
+         apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: config-istio, namespace: knative-serving}}\ndata: {{gateway.istio-system.main: x}}\n---\n\
+         apiVersion: serving.knative.dev/v1\nkind: Service\nmetadata: {{name: hello, namespace: team}}\n---\n",
+        encoded(&pair.chain),
+        encoded(pair.key.expose_str().unwrap()),
+    );
+    let told = |text: &str| -> Vec<String> {
+        let file = model::objects::File {
+            name: "a.yaml".into(),
+            text: text.to_owned(),
+        };
+        let compiled = model::compile(&model::objects::ObjectSet { files: vec![file] });
+        let now = Timestamp::from_seconds(1_800_000_000);
+        let findings = crate::check(&compiled.snapshot, now);
+        findings.iter().map(ToString::to_string).collect()
+    };
+    assert_eq!(
+        told(&text),
+        [
+            "a.yaml:21: error[DW1010]: clients refuse `hello.team.kf.io`: the certificate in `Secret istio-system/gateway-cert` names `*.kf.io`, which covers one label only"
+        ]
+    );
+    let flat = format!(
+        "{text}apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: config-network, namespace: knative-serving}}\ndata: {{domainTemplate: '{{{{.Name}}}}-{{{{.Namespace}}}}.{{{{.Domain}}}}'}}\n"
+    );
+    assert_eq!(told(&flat), [] as [&str; 0]);
 }

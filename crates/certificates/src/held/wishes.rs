@@ -1,17 +1,19 @@
 //! What the manifests ask for, and the certificates that were issued for it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use model::finding::codes;
 use model::names::{Host, HostPattern, Timestamp};
-use model::snapshot::{Chain, ServedCertificate, Serves, WantedCertificate};
+use model::snapshot::{Chain, ComputedHost, ServedCertificate, Serves, WantedCertificate};
 use model::{Finding, Severity, Snapshot};
 use rustls::SignatureAlgorithm;
 
 use crate::authority::{Authority, Issued};
-use crate::brought::{self, day, distinct};
+use crate::brought::{Pairs, day, distinct};
 use crate::clients;
+use crate::depth;
 use crate::names::{LIFETIME, NameFault, Names, is_dns_name, wildcard_for};
 use crate::plan::{Action, plan};
 use crate::table::{Answer, Pair, Table};
@@ -19,13 +21,15 @@ use crate::table::{Answer, Pair, Table};
 /// The last snapshot's wishes, and the key ring of the own authority.
 #[derive(Default)]
 pub(super) struct Wishes {
-    pub(super) served: Vec<ServedCertificate>,
+    pub(super) pairs: Pairs,
     pub(super) wanted: Vec<WantedCertificate>,
     /// Every host that a `Gateway` server names.
     pub(super) hosts: BTreeSet<HostPattern>,
     pub(super) own_names: Vec<String>,
     /// What is wrong with the authorities of clients.
     trusted: Vec<Finding>,
+    /// Hosts that Knative and KServe make.
+    computed: Vec<ComputedHost>,
     ring: BTreeMap<Names, Issued>,
 }
 
@@ -41,7 +45,8 @@ struct Round {
 
 impl Wishes {
     pub(super) fn take(&mut self, snapshot: &Snapshot, own_names: &[String]) {
-        self.served = snapshot.certificates().to_vec();
+        self.bring(snapshot.certificates());
+        self.computed = snapshot.computed_hosts().to_vec();
         self.wanted = snapshot.wanted_certificates().to_vec();
         let listeners = snapshot.listeners().values();
         self.hosts = listeners
@@ -51,6 +56,11 @@ impl Wishes {
             .collect();
         self.own_names = own_names.to_vec();
         self.trusted = clients::check(snapshot);
+    }
+
+    /// Takes the key pairs of the manifests; those that are known already are not read again.
+    pub(super) fn bring(&mut self, served: &[ServedCertificate]) {
+        self.pairs = std::mem::take(&mut self.pairs).with(served);
     }
 
     /// The table for this moment, and what is wrong.
@@ -64,6 +74,8 @@ impl Wishes {
         let round = self.round(&brought, &mut findings);
         self.issue(&round, authority, now);
         let table = self.table(round, brought);
+        let hosts = self.hosts.iter().collect();
+        findings.extend(depth::check(&self.pairs, &hosts, &self.computed));
         findings.extend(ending(authority, now));
         distinct(&mut findings);
         (table, findings)
@@ -76,19 +88,14 @@ impl Wishes {
         findings: &mut Vec<Finding>,
     ) -> BTreeMap<HostPattern, Vec<Pair>> {
         let mut by_host: BTreeMap<HostPattern, Vec<Pair>> = BTreeMap::new();
-        for served in &self.served {
-            let pair = match brought::read(served, now) {
-                Ok(brought) => {
-                    findings.extend(brought.findings(served));
-                    Pair {
-                        key: brought.key,
-                        validity: brought.validity,
-                    }
-                }
-                Err(broken) => {
-                    findings.push(broken.finding(served));
-                    continue;
-                }
+        for (served, outcome) in self.pairs.all() {
+            findings.extend(outcome.judge(served, now));
+            let Ok(brought) = outcome.at(now) else {
+                continue;
+            };
+            let pair = Pair {
+                key: Arc::clone(&brought.key),
+                validity: brought.validity,
             };
             for host in &served.hosts {
                 by_host.entry(host.clone()).or_default().push(pair.clone());
@@ -111,11 +118,10 @@ impl Wishes {
         findings: &mut Vec<Finding>,
     ) -> Round {
         let asked = self.asked(findings);
-        let taken = |host: &HostPattern| {
-            brought.contains_key(host) || asked.iter().any(|(_, hosts)| hosts.contains(host))
-        };
+        let promised: HashSet<&HostPattern> = asked.iter().flat_map(|(_, hosts)| hosts).collect();
+        let taken = |host: &HostPattern| brought.contains_key(host) || promised.contains(host);
         let (default, default_names) = self.default_certificate();
-        let served = self.served.iter().flat_map(|served| &served.hosts);
+        let served = self.pairs.all().flat_map(|(served, _)| &served.hosts);
         let wanted = self.wanted.iter().flat_map(|wanted| &wanted.hosts);
         let bare = self.hosts.iter().chain(served).chain(wanted);
         let bare = bare

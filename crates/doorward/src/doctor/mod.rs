@@ -76,6 +76,7 @@ impl<'t> Report<'t> {
     fn of(tree: &'t Tree, now: Timestamp) -> Self {
         let mut findings = tree.compiled.findings.clone();
         findings.extend(certificates::check(&tree.compiled.snapshot, now));
+        findings.extend(policy::check_clients(&tree.compiled.snapshot));
         findings.sort_by_key(|finding| {
             (
                 Reverse(finding.severity),

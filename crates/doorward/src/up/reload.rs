@@ -82,6 +82,7 @@ impl Maker {
         let pages = Pages::new(logins.collect(), providers.clone(), Handle::current());
         findings.extend(self.held.apply(&snapshot, &self.names));
         findings.extend(self.unbound(&snapshot));
+        findings.extend(policy::check_clients(&snapshot));
         tell(&findings);
         Made {
             world: World {
@@ -167,6 +168,7 @@ impl Reload {
             let mut findings = compiled.findings;
             findings.extend(self.maker.held.apply(&now.snapshot, &self.maker.names));
             findings.extend(self.maker.unbound(&now.snapshot));
+            findings.extend(policy::check_clients(&now.snapshot));
             if condition.findings != findings || condition.alarm.is_some() {
                 tell(&findings);
                 self.condition.store(Arc::new(Condition {

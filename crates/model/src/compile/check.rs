@@ -1,6 +1,6 @@
 //! Findings about how objects fit together.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use super::identity::key;
@@ -10,12 +10,14 @@ use crate::manifest::gateway::{Gateway, Speaks};
 use crate::manifest::http_route::EntryAction;
 use crate::manifest::service::is_subset;
 use crate::manifest::virtual_service::VirtualService;
+use crate::names::HostPattern;
 use crate::objects::{Object, closest};
-use crate::snapshot::Identity;
+use crate::snapshot::{Identity, Listener, Route, RouteAction};
 use crate::world::{Key, World};
 
 use super::destinations::{full_host, service_key};
 use super::routes::is_catch_all;
+use super::serving::EXAMPLE_DOMAIN;
 
 /// Gateways that configure another workload.
 pub(super) fn other_gateways(
@@ -46,6 +48,8 @@ pub(super) fn bindings(
     delegates: &HashSet<Key>,
     findings: &mut Vec<Finding>,
 ) {
+    let by_name: HashMap<Key, &Gateway> = gateways.iter().map(|one| (key(one), one)).collect();
+    let mut near: HashMap<&Key, String> = HashMap::new();
     for service in routes {
         let object = &service.object;
         let own = (Arc::clone(object.namespace()), Arc::clone(object.name()));
@@ -85,16 +89,18 @@ pub(super) fn bindings(
         }
         let mut selected = Vec::new();
         for name in &service.gateways {
-            match gateways.iter().find(|gateway| key(gateway) == *name) {
+            match by_name.get(name) {
                 None => say(
                     codes::UNKNOWN_GATEWAY,
                     Severity::Error,
                     "spec.gateways",
                     format!("the `Gateway` `{}/{}` does not exist", name.0, name.1),
-                    near_gateway(name, gateways),
+                    near.entry(name)
+                        .or_insert_with(|| near_gateway(name, gateways))
+                        .clone(),
                 ),
                 Some(gateway) if is_subset(&gateway.selector, &identity.labels) => {
-                    selected.push(gateway)
+                    selected.push(*gateway);
                 }
                 Some(_) => {}
             }
@@ -195,25 +201,24 @@ pub(super) fn plain_logins(
     sign_in: &dyn Fn(&Key) -> bool,
     findings: &mut Vec<Finding>,
 ) {
-    let seated: Vec<&Seated<'_>> = ports.values().flatten().collect();
-    for (index, one) in seated.iter().enumerate() {
+    let seated = || ports.values().flatten();
+    let speaks_tls = |one: &&Seated<'_>| {
+        !matches!(
+            one.server.speaks,
+            Speaks::Http {
+                https_redirect: false
+            }
+        )
+    };
+    let mut settled: HashSet<Key> = seated()
+        .filter(speaks_tls)
+        .map(|one| key(one.gateway))
+        .collect();
+    let leading = routes.iter().filter(|service| leads_to(service, sign_in));
+    let carrying: HashSet<&Key> = leading.flat_map(|service| &service.gateways).collect();
+    for one in seated() {
         let name = key(one.gateway);
-        let known = seated[..index]
-            .iter()
-            .any(|other| key(other.gateway) == name);
-        let has_tls = seated.iter().any(|other| {
-            key(other.gateway) == name
-                && !matches!(
-                    other.server.speaks,
-                    Speaks::Http {
-                        https_redirect: false
-                    }
-                )
-        });
-        let carries = routes
-            .iter()
-            .any(|service| service.gateways.contains(&name) && leads_to(service, sign_in));
-        if known || has_tls || !carries {
+        if !carrying.contains(&name) || !settled.insert(name) {
             continue;
         }
         findings.push(one.gateway.object.finding(
@@ -240,6 +245,59 @@ fn leads_to(service: &VirtualService, wanted: &dyn Fn(&Key) -> bool) -> bool {
                 .is_some_and(|key| wanted(&key))
         })
     })
+}
+
+/// Hosts with routes of their own and none for `/`, while another virtual host would answer there:
+/// there is no falling through.
+pub(super) fn hidden(listeners: &BTreeMap<u16, Listener>, findings: &mut Vec<Finding>) {
+    let takes_all = |route: &Arc<Route>| {
+        let closed = matches!(route.action, RouteAction::Closed(_));
+        closed || route.matches.is_empty() || route.matches.iter().any(is_catch_all)
+    };
+    let mut told = BTreeSet::new();
+    for hosts in listeners.values().flat_map(Listener::virtual_hosts) {
+        let rest = hosts.routes_of_any();
+        if !rest.is_some_and(|routes| routes.iter().any(takes_all)) {
+            continue;
+        }
+        for (pattern, routes) in hosts.iter() {
+            let Some(first) = routes.first().filter(|_| !routes.iter().any(takes_all)) else {
+                continue;
+            };
+            if pattern == HostPattern::Any || !told.insert(pattern.clone()) {
+                continue;
+            }
+            let info = &first.info;
+            // Hosts that somebody wrote are looked at with their routes.
+            if !is_made_of(&info.object.kind) {
+                continue;
+            }
+            let is_example = pattern.covers(EXAMPLE_DOMAIN);
+            let is_made = &*info.object.kind == "InferenceService";
+            findings.push(Finding {
+                code: codes::HOST_HIDES_REST,
+                severity: if is_made && !is_example {
+                    Severity::Error
+                } else {
+                    Severity::Warning
+                },
+                place: Some(info.place.clone()),
+                object: Some(info.object.clone()),
+                field: String::new(),
+                fault: format!(
+                    "`{pattern}` has routes of its own and none for `/`, so what is served on `*` answers 404 there"
+                ),
+                remedy: format!(
+                    "add `{pattern}` to `hosts` of the server of the `Gateway`, or a route for `/`"
+                ),
+            });
+        }
+    }
+}
+
+/// Whether objects of this kind make routes by themselves.
+pub(super) fn is_made_of(kind: &str) -> bool {
+    matches!(kind, "InferenceService" | "Service" | "Route")
 }
 
 /// Whether the manifests hold anything at all.

@@ -14,6 +14,7 @@ use super::upstream_tls::Certificates;
 use super::workload_guards::{self, Labels};
 use crate::finding::{Finding, codes};
 use crate::manifest::http_route::EntryDestination;
+use crate::manifest::knative::Pods;
 use crate::manifest::service::{Service, ServicePort, TargetPort};
 use crate::manifest::service_entry::ServiceEntry;
 use crate::manifest::traffic_policy::Shared;
@@ -30,11 +31,14 @@ use told::port_remedy;
 
 const CLUSTER_DOMAIN: &str = ".svc.cluster.local";
 
+/// Unknown Services for which a near name is looked for.
+const SUGGESTIONS: usize = 50;
+
 /// The demo application that is built in.
 const WHOAMI: (&str, &str) = ("doorward", "whoami");
 
 /// Host, port and subset.
-type Asked = (Arc<str>, u16, Option<Arc<str>>);
+type Asked = (Arc<str>, u16, Option<Arc<str>>, bool);
 
 /// Resolves destinations, each Service, port and subset once.
 pub(super) struct Destinations<'a> {
@@ -47,6 +51,9 @@ pub(super) struct Destinations<'a> {
     pub(super) rules: Rules<'a>,
     pub(super) certificates: Certificates<'a>,
     shared: Shared,
+    /// How many names may still be looked for: with thousands of unknown Services it would take
+    /// longer than everything else.
+    suggestions: usize,
     resolved: HashMap<Asked, Arc<Destination>>,
     said: HashSet<(Place, String)>,
     pub(super) findings: Vec<Finding>,
@@ -70,6 +77,7 @@ impl<'a> Destinations<'a> {
             rules,
             certificates,
             shared: Shared::default(),
+            suggestions: SUGGESTIONS,
             resolved: HashMap::new(),
             said: HashSet::new(),
             findings: Vec::new(),
@@ -90,8 +98,15 @@ impl<'a> Destinations<'a> {
             .as_ref()
             .and_then(|(namespace, name)| world.service(namespace, name));
         let played = key.as_ref().and_then(|key| self.played.get(key)).cloned();
+        let backing = entry.backing.as_deref();
+        // A Service without ports is only another name.
+        let service = service.filter(|one| backing.is_none() || !one.ports.is_empty());
         if let Some(service) = service {
             return self.of_service(object, entry, listener_port, (host, service), played);
+        }
+        if let Some(backing) = backing {
+            let port = entry.port.unwrap_or(listener_port);
+            return self.by_name(host, key, port, backing);
         }
         if let Some(played_by) = played {
             let port = entry.port.unwrap_or(listener_port);
@@ -138,7 +153,12 @@ impl<'a> Destinations<'a> {
             let closure = self.say(object, entry, "port.number", code, fault, remedy);
             return nobody(&host, key, number, closure);
         };
-        let cached = (Arc::clone(&host), number, entry.subset.clone());
+        let cached = (
+            Arc::clone(&host),
+            number,
+            entry.subset.clone(),
+            entry.backing.is_some(),
+        );
         if let Some(destination) = self.resolved.get(&cached) {
             return Arc::clone(destination);
         }
@@ -148,7 +168,7 @@ impl<'a> Destinations<'a> {
         } else {
             // What is played here is asked without a connection.
             let plain = bare(&host, key.clone(), number, played_by);
-            Ok(self.guarded(plain, service, &port))
+            Ok(self.guarded(plain, entry, service, &port))
         };
         let destination = match built {
             Ok(destination) => destination,
@@ -187,14 +207,21 @@ impl<'a> Destinations<'a> {
             tls,
             traffic,
             endpoints: self.endpoints(service, &port)?,
-            ..self.guarded(place, service, &port)
+            ..self.guarded(place, entry, service, &port)
         })
     }
 
     /// The destination with the rules of its workloads.
-    fn guarded(&self, place: Destination, service: &Service, port: &ServicePort) -> Destination {
+    fn guarded(
+        &self,
+        place: Destination,
+        entry: &EntryDestination,
+        service: &Service,
+        port: &ServicePort,
+    ) -> Destination {
+        let known = entry.backing.as_deref();
         let (policies, authentication) =
-            workload_guards::of_service(self.world, self.policies, service);
+            workload_guards::of_service(self.world, self.policies, service, known);
         Destination {
             policies,
             authentication,
@@ -222,7 +249,7 @@ impl<'a> Destinations<'a> {
             let closure = self.say(object, entry, "port.number", code, fault, remedy);
             return nobody(&host, None, number, closure);
         };
-        let cached = (Arc::clone(&host), number, entry.subset.clone());
+        let cached = (Arc::clone(&host), number, entry.subset.clone(), false);
         if let Some(destination) = self.resolved.get(&cached) {
             return Arc::clone(destination);
         }
@@ -281,6 +308,34 @@ impl<'a> Destinations<'a> {
                     .unwrap_or(port.number)
             }
         }
+    }
+
+    /// A name whose Service is not among the manifests, while its pods are known.
+    fn by_name(
+        &mut self,
+        host: Arc<str>,
+        key: Option<Key>,
+        port: u16,
+        backing: &Pods,
+    ) -> Arc<Destination> {
+        let cached = (host, port, None, true);
+        if let Some(destination) = self.resolved.get(&cached) {
+            return Arc::clone(destination);
+        }
+        let mut destination = bare(&cached.0, key, port, PlayedBy::Upstream);
+        let namespace = &destination.service.namespace;
+        let Pods {
+            labels,
+            annotations,
+        } = backing;
+        if self.world.in_mesh(namespace, labels, annotations) {
+            let (policies, authentication) = self.policies.of(namespace, labels);
+            destination.policies = policies;
+            destination.authentication = authentication;
+        }
+        let destination = Arc::new(destination);
+        self.resolved.insert(cached, Arc::clone(&destination));
+        destination
     }
 
     /// What this process plays answers without a Service, too; policies of its whole namespace

@@ -1,17 +1,17 @@
 //! Virtual hosts of one listener while their routes are gathered.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use super::routes::Placed;
 use crate::names::HostPattern;
-use crate::snapshot::{Closure, Route, RouteAction, VirtualHosts};
+use crate::snapshot::{Closure, HostIndex, Route, RouteAction, RouteTable, VirtualHosts};
 
 /// The virtual hosts of a listener.
 #[derive(Default)]
 pub(super) struct HostTables {
     tables: BTreeMap<HostPattern, Table>,
-    closed: Vec<(HostPattern, Arc<Closure>)>,
+    closed: HostIndex<Arc<Closure>>,
 }
 
 /// The routes of one virtual host.
@@ -22,8 +22,8 @@ struct Table {
     /// Closed paths of VirtualServices that cannot be read.
     closed_paths: Vec<Arc<Route>>,
     routes: Vec<Placed>,
-    /// VirtualServices whose routes are there: several servers of a port may bring the same.
-    seen: HashSet<usize>,
+    /// Where the routes of each VirtualService are: several servers of a port may bring the same.
+    seen: HashMap<usize, Vec<usize>>,
 }
 
 impl HostTables {
@@ -41,9 +41,12 @@ impl HostTables {
     /// Adds the routes of the VirtualService with this number.
     pub(super) fn add(&mut self, pattern: HostPattern, service: usize, placed: &[Placed]) {
         let table = self.tables.entry(pattern).or_default();
-        let fresh = table.seen.insert(service);
+        let known = table.seen.entry(service).or_default();
+        let before = known.len();
         for one in placed {
-            if fresh || !table.routes.iter().any(|other| other.route == one.route) {
+            let mut others = known[..before].iter().map(|at| &table.routes[*at].route);
+            if !others.any(|other| *other == one.route) {
+                known.push(table.routes.len());
                 table.routes.push(one.clone());
             }
         }
@@ -65,9 +68,7 @@ impl HostTables {
 
     /// Closes a virtual host whole.
     pub(super) fn close(&mut self, pattern: &HostPattern, closure: &Arc<Closure>) {
-        if !self.closed.iter().any(|(other, _)| other == pattern) {
-            self.closed.push((pattern.clone(), Arc::clone(closure)));
-        }
+        self.closed.insert(pattern, Arc::clone(closure));
     }
 
     /// All of them, each with its routes in the order in which they are tried.
@@ -96,10 +97,12 @@ impl HostTables {
 }
 
 impl Table {
-    fn finish(mut self) -> Arc<[Arc<Route>]> {
+    fn finish(mut self) -> Arc<RouteTable> {
         // Stable: within a rank they keep their order.
         self.routes.sort_by_key(|placed| placed.rank);
         let routes = self.routes.into_iter().map(|placed| placed.route);
-        self.closed_paths.into_iter().chain(routes).collect()
+        Arc::new(RouteTable::new(
+            self.closed_paths.into_iter().chain(routes).collect(),
+        ))
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
+use super::bindings::Bindings;
 use super::destinations::Destinations;
 use super::host_tables::HostTables;
 use super::identity::{key, workload_port};
@@ -16,7 +17,7 @@ use crate::names::HostPattern;
 use crate::snapshot::{
     Closure, Identity, ListenerProtocol, Route, RouteAction, RouteInfo, ServerTls,
 };
-use crate::world::{Key, World};
+use crate::world::World;
 
 /// A server of a `Gateway` that this gateway serves.
 #[derive(Clone, Copy)]
@@ -95,6 +96,7 @@ pub(super) struct Builder<'a, 'd> {
     pub(super) world: &'a World,
     pub(super) identity: &'a Identity,
     pub(super) routes: &'a [VirtualService],
+    pub(super) bindings: Bindings<'a>,
     pub(super) unread: &'d mut [Unread<'a>],
     pub(super) destinations: &'d mut Destinations<'a>,
     pub(super) findings: &'d mut Vec<Finding>,
@@ -132,23 +134,6 @@ impl Builder<'_, '_> {
         })
     }
 
-    /// The VirtualServices of a gateway in the order in which they are tried.
-    pub(super) fn bound(&self, gateway: &Key, unread: bool) -> Vec<usize> {
-        let mut bound: Vec<(u8, usize)> = self
-            .routes
-            .iter()
-            .enumerate()
-            .filter(|(_, service)| {
-                (unread || service.closed.is_none()) && service.binds_to(gateway)
-            })
-            .filter_map(|(index, service)| {
-                Some((service.rank_in(&self.identity.namespace)?, index))
-            })
-            .collect();
-        bound.sort_unstable();
-        bound.into_iter().map(|(_, index)| index).collect()
-    }
-
     /// The chain of servers that share one table.
     pub(super) fn http(
         &mut self,
@@ -157,11 +142,11 @@ impl Builder<'_, '_> {
         tls: Option<Arc<ServerTls>>,
     ) -> ChainDraft {
         let mut hosts: Vec<HostPattern> = Vec::new();
+        let mut known: HashSet<&HostPattern> = HashSet::new();
         let mut tables = HostTables::default();
         for one in servers {
-            for host in &one.server.hosts {
-                add(&mut hosts, &host.pattern);
-            }
+            let named = one.server.hosts.iter().map(|host| &host.pattern);
+            hosts.extend(named.filter(|host| known.insert(*host)).cloned());
             self.bind(port, one, &mut tables);
         }
         for one in &mut *self.unread {
@@ -198,8 +183,11 @@ impl Builder<'_, '_> {
             port,
             identity: self.identity,
         };
-        for index in self.bound(&gateway_key, false) {
+        for index in self.bindings.at(&gateway_key) {
             let service = &self.routes[index];
+            if service.closed.is_some() {
+                continue;
+            }
             let patterns = common_hosts(service, &server.hosts);
             if patterns.is_empty() {
                 continue;

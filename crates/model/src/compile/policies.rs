@@ -1,12 +1,13 @@
 //! Which policies apply to which workload.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use crate::finding::{Finding, Severity, codes};
 use crate::manifest::authorization_policy::AuthorizationPolicy;
 use crate::manifest::request_authentication::RequestAuthentication;
 use crate::manifest::selection::Selection;
+use crate::manifest::virtual_service::VirtualService;
 use crate::names::{ObjectRef, Place};
 use crate::snapshot::{
     Action, Authentication, Identity, Policy, PolicyInfo, PolicySet, TextPattern, Values,
@@ -20,6 +21,9 @@ pub(super) struct Policies {
     root_namespace: Arc<str>,
     authorization: Vec<AuthorizationPolicy>,
     authentication: Vec<RequestAuthentication>,
+    /// Where those of each namespace are in the two lists.
+    authorization_in: HashMap<Arc<str>, Vec<usize>>,
+    authentication_in: HashMap<Arc<str>, Vec<usize>>,
 }
 
 impl Policies {
@@ -56,6 +60,8 @@ impl Policies {
         authentication.sort_by(|a, b| order(&a.info.object).cmp(&order(&b.info.object)));
         Self {
             root_namespace: Arc::clone(root_namespace),
+            authorization_in: by_namespace(authorization.iter().map(|one| &one.selection)),
+            authentication_in: by_namespace(authentication.iter().map(|one| &one.selection)),
             authorization,
             authentication,
         }
@@ -66,7 +72,8 @@ impl Policies {
         let covers =
             |selection: &Selection| selection.covers(&self.root_namespace, namespace, labels);
         let mut set = PolicySet::default();
-        for entry in &self.authorization {
+        for at in self.near(&self.authorization_in, namespace) {
+            let entry = &self.authorization[at];
             if entry.dry_run || !covers(&entry.selection) {
                 continue;
             }
@@ -79,16 +86,25 @@ impl Policies {
             list.push(Arc::clone(&entry.policy));
         }
         let mut authentication = Authentication::default();
-        for entry in self
-            .authentication
-            .iter()
-            .filter(|entry| covers(&entry.selection))
-        {
+        for at in self.near(&self.authentication_in, namespace) {
+            let entry = &self.authentication[at];
+            if !covers(&entry.selection) {
+                continue;
+            }
             authentication.rules.extend(entry.rules.iter().cloned());
             set.deny.extend(entry.closed.iter().cloned());
         }
         authentication.rules.sort_by(|a, b| a.issuer.cmp(&b.issuer));
         (set, authentication)
+    }
+
+    /// Numbers of what may be about a namespace: its own and those of the root, in order.
+    fn near(&self, all: &HashMap<Arc<str>, Vec<usize>>, namespace: &str) -> Vec<usize> {
+        let of = |namespace: &str| all.get(namespace).into_iter().flatten().copied();
+        let mut near: Vec<usize> = of(namespace).chain(of(&self.root_namespace)).collect();
+        near.sort_unstable();
+        near.dedup();
+        near
     }
 
     /// All CUSTOM policies with the authorizer they name and the line of the name.
@@ -118,23 +134,21 @@ impl Policies {
 
     /// Policies whose selector means no workload in the manifests, and principals of a gateway
     /// that is not there.
-    pub(super) fn check(&self, world: &World, identity: &Identity, findings: &mut Vec<Finding>) {
+    pub(super) fn check(&self, known: &Workloads<'_>, findings: &mut Vec<Finding>) {
         for entry in &self.authorization {
             let info = &entry.policy.info;
             self.check_selection(
-                world,
-                identity,
+                known,
                 &entry.selection,
                 (&info.object, &info.place),
                 codes::POLICY_SELECTS_NOTHING,
                 findings,
             );
-            check_principals(world, identity, &entry.policy, findings);
+            check_principals(known.world, known.identity, &entry.policy, findings);
         }
         for entry in &self.authentication {
             self.check_selection(
-                world,
-                identity,
+                known,
                 &entry.selection,
                 (&entry.info.object, &entry.info.place),
                 codes::AUTHENTICATION_SELECTS_NOTHING,
@@ -145,8 +159,7 @@ impl Policies {
 
     fn check_selection(
         &self,
-        world: &World,
-        identity: &Identity,
+        known: &Workloads<'_>,
         selection: &Selection,
         (object, place): (&ObjectRef, &Place),
         code: crate::finding::Code,
@@ -158,18 +171,10 @@ impl Policies {
         let covers = |namespace: &str, labels: &Labels| {
             selection.covers(&self.root_namespace, namespace, labels)
         };
-        let found = covers(&identity.namespace, &identity.labels)
-            || world
-                .workloads
-                .iter()
-                .any(|one| covers(&one.namespace, &one.labels))
-            || world
-                .services
-                .values()
-                .any(|one| covers(&one.namespace, &one.selector));
-        if found {
+        if known.any(covers) {
             return;
         }
+        let identity = known.identity;
         // Meant for the gateway, but in a namespace where it has no effect: nothing guards it.
         let elsewhere =
             selection.covers(&selection.namespace, &selection.namespace, &identity.labels);
@@ -195,6 +200,41 @@ impl Policies {
             remedy,
         });
     }
+}
+
+/// Every workload that the manifests tell of.
+pub(super) struct Workloads<'a> {
+    pub(super) world: &'a World,
+    pub(super) identity: &'a Identity,
+    /// Pods that Knative and KServe make stand behind their routes.
+    pub(super) routes: &'a [VirtualService],
+}
+
+impl Workloads<'_> {
+    fn any(&self, covers: impl Fn(&str, &Labels) -> bool) -> bool {
+        let (world, identity) = (self.world, self.identity);
+        let mut workloads = world.workloads.iter();
+        let mut services = world.services.values();
+        covers(&identity.namespace, &identity.labels)
+            || workloads.any(|one| covers(&one.namespace, &one.labels))
+            || services.any(|one| covers(&one.namespace, &one.selector))
+            || self.routes.iter().any(|route| {
+                let namespace = route.object.namespace();
+                let mut backings = route.backings();
+                backings.any(|pods| covers(namespace, &pods.labels))
+            })
+    }
+}
+
+fn by_namespace<'a>(
+    selections: impl Iterator<Item = &'a Selection>,
+) -> HashMap<Arc<str>, Vec<usize>> {
+    let mut all: HashMap<Arc<str>, Vec<usize>> = HashMap::new();
+    for (at, selection) in selections.enumerate() {
+        let namespace = Arc::clone(&selection.namespace);
+        all.entry(namespace).or_default().push(at);
+    }
+    all
 }
 
 fn order(object: &ObjectRef) -> (&str, &str) {

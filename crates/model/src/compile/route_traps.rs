@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
+use super::check::is_made_of;
 use super::delegates::text_contains;
 use super::routes::is_catch_all;
 use crate::finding::{Finding, Severity, codes};
@@ -10,7 +11,8 @@ use crate::manifest::http_route::EntryAction;
 use crate::manifest::virtual_service::VirtualService;
 use crate::names::{HostPattern, Place};
 use crate::snapshot::{
-    Listener, PathRewrite, Route, RouteAction, RouteInfo, RouteMatch, TextMatch, UriMatch,
+    Listener, PathRewrite, Route, RouteAction, RouteInfo, RouteMatch, RouteTable, TextMatch,
+    UriMatch,
 };
 
 /// Rewrites that make two slashes of one.
@@ -48,7 +50,7 @@ pub(super) fn rewrites(services: &[VirtualService], findings: &mut Vec<Finding>)
 pub(super) fn virtual_hosts(listeners: &BTreeMap<u16, Listener>, findings: &mut Vec<Finding>) {
     let mut said: HashSet<(Place, &str)> = HashSet::new();
     for tables in listeners.values().flat_map(Listener::virtual_hosts) {
-        let hosts: Vec<(HostPattern, &Arc<[Arc<Route>]>)> = tables.iter().collect();
+        let hosts: Vec<(HostPattern, &Arc<RouteTable>)> = tables.iter().collect();
         let everywhere = hosts.iter().find(|(host, _)| *host == HostPattern::Any);
         for (host, routes) in &hosts {
             let hidden = hidden_routes(routes);
@@ -71,6 +73,7 @@ pub(super) fn virtual_hosts(listeners: &BTreeMap<u16, Listener>, findings: &mut 
             });
             let open = !routes.iter().any(|route| takes_everything(route));
             if let Some(first) = routes.first().filter(|_| hides && open)
+                && !is_made_of(&first.info.object.kind)
                 && said.insert((first.info.place.clone(), "host"))
             {
                 findings.push(hidden_host(first, host));

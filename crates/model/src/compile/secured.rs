@@ -116,7 +116,7 @@ impl Builder<'_, '_> {
             identity: self.identity,
         };
         let mut routes = Vec::new();
-        for index in self.bound(&gateway_key, true) {
+        for index in self.bindings.at(&gateway_key) {
             let service = &self.routes[index];
             routes.extend(streams::build(service, server, &seat, self.destinations));
         }

@@ -1,7 +1,7 @@
 //! VirtualServices that cannot be read: each closes its own part of the hosts that it shares with
 //! others, and the whole of a host that nobody else serves.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use super::host_tables::HostTables;
@@ -53,6 +53,24 @@ pub(super) fn all<'a>(world: &'a World, services: &'a [VirtualService]) -> Vec<U
     documents
         .chain(services.iter().filter_map(Unread::object))
         .collect()
+}
+
+/// Says in the finding that closes each of them what is closed.
+pub(super) fn tell(all: &[Unread<'_>], findings: &mut [Finding]) {
+    let mut waiting: HashMap<&str, Vec<&Unread<'_>>> = HashMap::new();
+    for one in all {
+        waiting.entry(&one.closure.fault).or_default().push(one);
+    }
+    for finding in findings {
+        let Some(same) = waiting.get_mut(finding.fault.as_str()) else {
+            continue;
+        };
+        let closure = Closure::of(finding);
+        let (own, others) = same.drain(..).partition(|one| *one.closure == closure);
+        *same = others;
+        let own: Vec<&Unread<'_>> = own;
+        own.iter().for_each(|one| one.tell(finding));
+    }
 }
 
 impl<'a> Unread<'a> {
@@ -172,22 +190,16 @@ impl<'a> Unread<'a> {
         })
     }
 
-    /// Says in the finding that closes it what is closed.
-    pub(super) fn tell(&self, findings: &mut [Finding]) {
-        let own = findings
-            .iter_mut()
-            .find(|finding| Closure::of(finding) == *self.closure);
-        if let Some(finding) = own {
-            let end = if finding.remedy.ends_with('?') {
-                ""
-            } else {
-                ";"
-            };
-            let effect = self.effect();
-            finding
-                .remedy
-                .push_str(&format!("{end} until then {effect}"));
-        }
+    fn tell(&self, finding: &mut Finding) {
+        let end = if finding.remedy.ends_with('?') {
+            ""
+        } else {
+            ";"
+        };
+        let effect = self.effect();
+        finding
+            .remedy
+            .push_str(&format!("{end} until then {effect}"));
     }
 
     fn effect(&self) -> String {

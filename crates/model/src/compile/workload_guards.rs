@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::policies::Policies;
+use crate::manifest::knative::Pods;
 use crate::manifest::service::Service;
 use crate::manifest::service_entry::ServiceEntry;
 use crate::snapshot::{Authentication, Policy, PolicySet};
@@ -12,11 +13,12 @@ use crate::world::World;
 pub(super) type Labels = BTreeMap<Arc<str>, Arc<str>>;
 
 /// Policies of the workloads behind a Service. Where several different ones stand behind it, a
-/// request has to pass what any of them asks.
+/// request has to pass what any of them asks. `known` are the pods where no workload tells them.
 pub(super) fn of_service(
     world: &World,
     policies: &Policies,
     service: &Service,
+    known: Option<&Pods>,
 ) -> (PolicySet, Authentication) {
     let none = Labels::new();
     let mut pods: Vec<(Labels, &Labels)> = Vec::new();
@@ -31,7 +33,9 @@ pub(super) fn of_service(
         pods.push((labels, &workload.annotations));
     }
     if pods.is_empty() {
-        pods.push((service.selector.clone(), &none));
+        let mut labels = service.selector.clone();
+        labels.extend(known.map(|pods| pods.labels.clone()).unwrap_or_default());
+        pods.push((labels, known.map_or(&none, |pods| &pods.annotations)));
     }
     let namespace = &*service.namespace;
     let guarded = pods

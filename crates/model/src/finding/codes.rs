@@ -1,5 +1,5 @@
 //! Every code, by what it is about: 01 reading, 02 gateways, 03 routes, 04 policies, 05 tokens,
-//! 06 login, 07 provider, 08 certificates. `docs/findings.md` lists them for operators.
+//! 06 login, 07 provider, 08 certificates, 10 Knative and KServe. `docs/findings.md` lists them for operators.
 
 use super::Code;
 
@@ -247,3 +247,34 @@ pub const CHAIN_ORDER: Code = Code(860);
 pub const CERTIFICATE_UNISSUABLE: Code = Code(861);
 /// doorward's own authority expires soon.
 pub const AUTHORITY_ENDS_SOON: Code = Code(862);
+
+// Knative and KServe.
+
+/// An entry of a ConfigMap of Knative or KServe cannot be read.
+pub const SERVING_CONFIG: Code = Code(1001);
+/// A key of a ConfigMap of Knative does not count.
+pub const SERVING_KEY: Code = Code(1002);
+/// A template of hosts or paths cannot be read.
+pub const HOST_TEMPLATE: Code = Code(1003);
+/// A template makes something that is no host, or no path.
+pub const HOST_INVALID: Code = Code(1004);
+/// Two objects get the same host.
+pub const HOST_AMBIGUOUS: Code = Code(1005);
+/// No domain is for a Route, so nobody outside reaches it.
+pub const NO_DOMAIN: Code = Code(1006);
+/// Hosts of models end with `example.com`.
+pub const EXAMPLE_DOMAIN: Code = Code(1007);
+/// The `Gateway` for models does not exist.
+pub const SERVING_GATEWAY: Code = Code(1008);
+/// No server of the `Gateway` for models has a host that is made.
+pub const HOST_UNSERVED: Code = Code(1009);
+/// The certificate that is served for a host that is made does not name it.
+pub const CERTIFICATE_DEPTH: Code = Code(1010);
+/// A host has routes of its own, which hide what is served on `*`.
+pub const HOST_HIDES_REST: Code = Code(1011);
+/// A model is behind a login that turns programs away.
+pub const MODEL_LOGIN: Code = Code(1012);
+/// An `InferenceService` or a Knative `Service` or `Route` cannot be read.
+pub const SERVING_INVALID: Code = Code(1013);
+/// An `InferenceService` runs in a way that is not served here.
+pub const SERVING_UNSUPPORTED: Code = Code(1014);

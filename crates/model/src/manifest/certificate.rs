@@ -4,12 +4,13 @@
 mod clients;
 mod wanted;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::gateway::PairSource;
 use super::secret::SecretData;
 use crate::finding::{Finding, Severity, codes};
-use crate::names::{HostPattern, Secret};
+use crate::names::{HostPattern, ObjectRef, Secret};
 use crate::objects::Object;
 use crate::snapshot::{Identity, ServedCertificate, WantedCertificate};
 use crate::world::World;
@@ -40,6 +41,7 @@ pub(crate) fn certificates(
 ) -> (Vec<ServedCertificate>, Vec<WantedCertificate>) {
     let mut served: Vec<ServedCertificate> = Vec::new();
     let mut wanted: Vec<WantedCertificate> = Vec::new();
+    let mut places: HashMap<(ObjectRef, Arc<str>), usize> = HashMap::new();
     for server in servers {
         let mut all: Vec<Pair> = server
             .pairs
@@ -56,10 +58,9 @@ pub(crate) fn certificates(
         for pair in all {
             match pair {
                 Pair::Served(pair) => {
-                    let known = served
-                        .iter_mut()
-                        .find(|other| other.object == pair.object && other.chain == pair.chain);
-                    match known {
+                    let key = (pair.object.clone(), Arc::clone(&pair.chain));
+                    let at = *places.entry(key).or_insert(served.len());
+                    match served.get_mut(at) {
                         Some(other) => add_hosts(&mut other.hosts, &server.hosts),
                         None => served.push(pair),
                     }

@@ -6,6 +6,7 @@ use super::header_edits::{self, Edits};
 use super::http_answer::{redirect, respond};
 use super::http_mirror::{self, EntryMirror};
 use super::http_retries::{self, RetrySetting};
+use super::knative::Pods;
 use super::{http_cors, http_fault};
 use crate::finding::Finding;
 use crate::names::Duration;
@@ -62,6 +63,9 @@ pub(crate) struct EntryDestination {
     /// Such as `spec.http[0].route[0].destination`.
     pub(crate) path: String,
     pub(crate) line: u32,
+    /// What stands behind a name that Knative or KServe gives, whether its Service is among the
+    /// manifests or not.
+    pub(crate) backing: Option<Arc<Pods>>,
 }
 
 const FIELDS: [&str; 17] = [
@@ -285,6 +289,7 @@ pub(super) fn destination_of(target: &Field<'_>) -> Result<EntryDestination, Fau
         edits: Edits::default(),
         path: target.path.clone(),
         line: target.line(),
+        backing: None,
     })
 }
 

@@ -16,6 +16,8 @@ mod http_match;
 pub(crate) mod http_mirror;
 pub(crate) mod http_retries;
 pub(crate) mod http_route;
+pub(crate) mod inference_service;
+pub(crate) mod knative;
 pub(crate) mod mesh;
 pub(crate) mod namespace;
 pub(crate) mod oauth2_proxy;

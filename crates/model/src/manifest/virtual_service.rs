@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::http_match;
 use super::http_route::{self, EntryAction};
+use super::knative::Pods;
 use super::stream_route::{self, StreamEntry};
 use super::visibility::Visibility;
 use crate::finding::{Finding, codes};
@@ -140,6 +141,16 @@ impl VirtualService {
             paths.extend(path.filter(|path| !paths.contains(path)));
         }
         paths
+    }
+
+    /// What is known of the pods behind its routes.
+    pub(crate) fn backings(&self) -> impl Iterator<Item = &Pods> {
+        let forwards = self.http.iter().filter_map(|entry| match &entry.action {
+            EntryAction::Forward(forward) => Some(forward),
+            _ => None,
+        });
+        let destinations = forwards.flat_map(|forward| &forward.destinations);
+        destinations.filter_map(|destination| destination.backing.as_deref())
     }
 
     /// Whether it names this `Gateway`, or might.

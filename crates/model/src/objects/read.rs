@@ -56,27 +56,69 @@ pub(crate) fn read(
 ) -> (Vec<Arc<Object>>, Vec<Broken>) {
     let mut objects = Vec::new();
     let mut broken = Vec::new();
-    for file in &set.files {
+    for read in in_parts(&set.files) {
+        objects.extend(read.objects);
+        broken.extend(read.broken);
+        findings.extend(read.findings);
+    }
+    // Place breaks the tie among copies of one object only.
+    objects.sort_by(|a, b| order(a).cmp(&order(b)));
+    (without_copies(objects, findings), broken)
+}
+
+/// What some files hold.
+#[derive(Default)]
+struct Part {
+    objects: Vec<Object>,
+    broken: Vec<Broken>,
+    findings: Vec<Finding>,
+}
+
+/// Text for which another thread is worth its while.
+const WORTH_A_THREAD: usize = 1 << 20;
+
+/// Reads the files, in their order. Parsing is most of what a change of a large tree costs, and one
+/// file has nothing to do with the next: what comes of them does not depend on who read which.
+fn in_parts(files: &[File]) -> Vec<Part> {
+    let size: usize = files.iter().map(|file| file.text.len()).sum();
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let parts = threads.min(size / WORTH_A_THREAD).max(1);
+    if parts == 1 {
+        return vec![part(files)];
+    }
+    std::thread::scope(|scope| {
+        let running: Vec<_> = files
+            .chunks(files.len().div_ceil(parts).max(1))
+            .map(|files| (files, scope.spawn(move || part(files))))
+            .collect();
+        let read = running
+            .into_iter()
+            .map(|(files, thread)| thread.join().unwrap_or_else(|_| part(files)));
+        read.collect()
+    })
+}
+
+fn part(files: &[File]) -> Part {
+    let mut read = Part::default();
+    for file in files {
         for document in documents::split(&file.text) {
             match yaml::parse(document.text, document.line) {
-                Ok(Some(root)) => unpack(file, root, &mut objects, findings),
+                Ok(Some(root)) => unpack(file, root, &mut read.objects, &mut read.findings),
                 Ok(None) => {}
                 Err(fault) => {
                     let remains = remains(document.text);
-                    broken.push(broken_document(
+                    read.broken.push(broken_document(
                         file,
                         document.line,
                         &fault,
                         remains,
-                        findings,
+                        &mut read.findings,
                     ));
                 }
             }
         }
     }
-    // Place breaks the tie among copies of one object only.
-    objects.sort_by(|a, b| order(a).cmp(&order(b)));
-    (without_copies(objects, findings), broken)
+    read
 }
 
 fn order(object: &Object) -> (&str, &str, &str, &str, &Place) {
@@ -256,5 +298,31 @@ fn same_content(a: &Node, b: &Node) -> bool {
                     .all(|(key, node)| other(key).is_some_and(|b| same_content(node, b)))
         }
         (a, b) => a == b,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_read_in_parts_is_what_is_read_in_one() {
+        let filler = "x".repeat(WORTH_A_THREAD / 8);
+        let file = |at: usize| File {
+            name: format!("{at}.yaml").into(),
+            text: format!(
+                "apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: m-{at}}}\ndata: {{a: {filler}}}\n---\nkind: [\n---\nkind: nothing\n"
+            ),
+        };
+        let files: Vec<File> = (0..33).map(file).collect();
+        let parts = in_parts(&files);
+        let whole = part(&files);
+        let objects: Vec<_> = parts.iter().flat_map(|part| part.objects.clone()).collect();
+        let findings: Vec<_> = parts
+            .iter()
+            .flat_map(|part| part.findings.clone())
+            .collect();
+        assert_eq!((objects.len(), whole.broken.len()), (33, 33));
+        assert!(objects == whole.objects && findings == whole.findings);
     }
 }

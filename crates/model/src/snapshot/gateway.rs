@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::closure::Closure;
 use super::listener::HostIndex;
-use super::route::Route;
+use super::table::RouteTable;
 use crate::names::{Host, HostPattern};
 
 /// Who the gateway is: the workload that doorward stands in for.
@@ -24,12 +24,12 @@ pub struct Identity {
 /// Routes by host: exact name, then longest suffix, then `*`. No fall-through.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct VirtualHosts {
-    pub(crate) exact: HashMap<Host, Arc<[Arc<Route>]>>,
+    pub(crate) exact: HashMap<Host, Arc<RouteTable>>,
     /// Key as [`HostPattern::Suffix`] keeps it: `.example.com`.
-    pub(crate) suffix: HashMap<Arc<str>, Arc<[Arc<Route>]>>,
-    pub(crate) any: Option<Arc<[Arc<Route>]>>,
+    pub(crate) suffix: HashMap<Arc<str>, Arc<RouteTable>>,
+    pub(crate) any: Option<Arc<RouteTable>>,
     /// Hosts that a broken object closes, each once, and why.
-    pub(crate) closed: Vec<(HostPattern, Arc<Closure>)>,
+    pub(crate) closed: HostIndex<Arc<Closure>>,
     /// Virtual hosts that lead plain HTTP to HTTPS.
     pub(crate) redirecting: HostIndex<()>,
 }
@@ -37,7 +37,7 @@ pub struct VirtualHosts {
 impl VirtualHosts {
     /// The routes for `host` (lower case, no port), in the order they are tried; `None` when no
     /// virtual host covers it.
-    pub fn routes(&self, host: &str) -> Option<&Arc<[Arc<Route>]>> {
+    pub fn routes(&self, host: &str) -> Option<&Arc<RouteTable>> {
         self.serving(host).map(|(_, routes)| routes)
     }
 
@@ -51,8 +51,13 @@ impl VirtualHosts {
             .is_none_or(|(closeness, _)| closeness <= asking)
     }
 
+    /// The routes for `*`.
+    pub(crate) fn routes_of_any(&self) -> Option<&Arc<RouteTable>> {
+        self.any.as_ref()
+    }
+
     /// The virtual host that is closest to `host`, and how close it is.
-    fn serving(&self, host: &str) -> Option<(usize, &Arc<[Arc<Route>]>)> {
+    fn serving(&self, host: &str) -> Option<(usize, &Arc<RouteTable>)> {
         if let Some(routes) = self.exact.get(host) {
             return Some((usize::MAX, routes));
         }
@@ -70,18 +75,14 @@ impl VirtualHosts {
     /// The closed door that covers `host`, if a broken object closes it and no virtual host is
     /// closer to the name.
     pub fn closure(&self, host: &str) -> Option<&Arc<Closure>> {
-        let covering = self
-            .closed
-            .iter()
-            .filter(|(pattern, _)| pattern.covers(host));
-        let (pattern, closure) = covering.max_by_key(|(pattern, _)| pattern.closeness())?;
+        let (closeness, closure) = self.closed.closest(host)?;
         let served = self.serving(host);
-        let closed = served.is_none_or(|(closeness, _)| closeness <= pattern.closeness());
+        let closed = served.is_none_or(|(serving, _)| serving <= closeness);
         closed.then_some(closure)
     }
 
     /// Every virtual host with its routes, for listings.
-    pub fn iter(&self) -> impl Iterator<Item = (HostPattern, &Arc<[Arc<Route>]>)> {
+    pub fn iter(&self) -> impl Iterator<Item = (HostPattern, &Arc<RouteTable>)> {
         let exact = self
             .exact
             .iter()

@@ -3,6 +3,7 @@
 //! Readers take the pointer once per request; nothing in here changes after [`crate::compile()`].
 
 mod closure;
+mod computed;
 mod cors;
 mod destination;
 mod forward;
@@ -15,6 +16,7 @@ mod provider;
 mod re2;
 mod route;
 mod stream;
+mod table;
 #[cfg(feature = "testing")]
 mod testing;
 mod text;
@@ -26,6 +28,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 pub use closure::Closure;
+pub use computed::ComputedHost;
 pub use cors::{Cors, OriginMatch};
 pub use destination::{
     Destination, Endpoints, Place as UpstreamPlace, PlayedBy, ServiceRef, UpstreamProtocol,
@@ -47,6 +50,7 @@ pub use route::{
     Route, RouteAction, RouteInfo, RouteMatch, UriMatch,
 };
 pub use stream::{StreamDestination, StreamRoute};
+pub use table::{Candidates, RouteTable};
 pub use text::{PathTemplate, Regex, TextMatch, TextPattern};
 pub use tls::{
     CipherSuite, ClientAuth, ClientTrust, ForwardClientCert, ServedCertificate, ServerTls,
@@ -75,6 +79,7 @@ pub struct Snapshot {
     pub(crate) user_header: UserHeader,
     pub(crate) certificates: Vec<ServedCertificate>,
     pub(crate) wanted_certificates: Vec<WantedCertificate>,
+    pub(crate) computed_hosts: Vec<ComputedHost>,
     pub(crate) objects: BTreeMap<Arc<str>, usize>,
 }
 
@@ -181,6 +186,11 @@ impl Snapshot {
     /// Certificates that somebody has to issue.
     pub fn wanted_certificates(&self) -> &[WantedCertificate] {
         &self.wanted_certificates
+    }
+
+    /// Hosts that Knative and KServe make, and that are served here.
+    pub fn computed_hosts(&self) -> &[ComputedHost] {
+        &self.computed_hosts
     }
 
     /// How many objects of each kind were seen, kinds that mean nothing here included.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Forward, Listener, Route, RouteAction, RouteInfo, Serves, Snapshot};
+use super::{Forward, Listener, Route, RouteAction, RouteInfo, RouteTable, Serves, Snapshot};
 
 impl Snapshot {
     /// The same world, in which every route that forwards is changed.
@@ -19,10 +19,8 @@ impl Snapshot {
                 .chain(hosts.suffix.values_mut())
                 .chain(hosts.any.as_mut());
             for routes in all {
-                *routes = routes
-                    .iter()
-                    .map(|route| changed(route, &mut change))
-                    .collect();
+                let fresh = routes.iter().map(|route| changed(route, &mut change));
+                *routes = Arc::new(RouteTable::new(fresh.collect()));
             }
         }
         self

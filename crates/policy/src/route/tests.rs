@@ -265,3 +265,78 @@ fn redirects_are_absolute() {
         "http://other.example.com/x?y"
     );
 }
+
+/// The first route that fits, every route tried.
+fn linear<'s>(routes: &'s [Arc<Route>], request: &Request<'_>) -> Option<&'s Arc<Route>> {
+    routes.iter().find(|route| {
+        let sight = Sight::of(request);
+        route.matches.is_empty() || route.matches.iter().any(|one| fits(one, request, sight))
+    })
+}
+
+/// One `match`: a path in some form, and perhaps a condition beside it.
+fn any_match() -> impl proptest::strategy::Strategy<Value = String> {
+    use proptest::prelude::*;
+    let path = proptest::collection::vec("[ab]{0,2}", 1..4);
+    let form = prop_oneof![
+        4 => Just("prefix"), 3 => Just("exact"), 1 => Just("regex"), 1 => Just("none")
+    ];
+    (path, form, any::<bool>(), 0..6u8, any::<bool>()).prop_map(
+        |(path, form, slash, condition, fold)| {
+            let mut path = format!("/{}", path.join("/"));
+            if slash {
+                path.push('/');
+            }
+            if form == "regex" {
+                path.push_str(".*");
+            }
+            let mut parts = Vec::new();
+            if form != "none" {
+                parts.push(format!("uri: {{{form}: '{path}'}}"));
+            }
+            if fold {
+                parts.push("ignoreUriCase: true".to_owned());
+            }
+            match condition {
+                0 => parts.push("method: {exact: POST}".to_owned()),
+                1 => parts.push("headers: {x: {exact: a}}".to_owned()),
+                2 => parts.push("queryParams: {q: {exact: '1'}}".to_owned()),
+                _ => {}
+            }
+            format!("{{{}}}", parts.join(", "))
+        },
+    )
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::test_runner::Config::with_cases(64))]
+
+    #[test]
+    fn an_indexed_table_chooses_what_trying_every_route_would(
+        all in proptest::collection::vec(proptest::collection::vec(any_match(), 1..3), 16..40),
+        targets in proptest::collection::vec("(/[abA]{0,2}){1,4}/?(\\?q=[12])?", 24),
+    ) {
+        let mut manifest = "apiVersion: networking.istio.io/v1\nkind: Gateway\nmetadata: {name: g, namespace: istio-system}\nspec:\n  selector: {istio: ingressgateway}\n  servers: [{port: {number: 80, name: h, protocol: HTTP}, hosts: ['*']}]\n".to_owned();
+        // A catch-all ends its VirtualService, so each entry has one of its own.
+        for (at, matches) in all.iter().enumerate() {
+            manifest.push_str(&format!(
+                "---\napiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {{name: v{at:02}, namespace: istio-system}}\nspec:\n  hosts: ['*']\n  gateways: [g]\n  http: [{{match: [{}], directResponse: {{status: 200}}}}]\n",
+                matches.join(", "),
+            ));
+        }
+        let file = model::objects::File { name: "a.yaml".into(), text: manifest };
+        let snapshot = model::compile(&model::objects::ObjectSet { files: vec![file] }).snapshot;
+        let hosts = snapshot.listener(80).unwrap().virtual_hosts().next().unwrap();
+        let routes = hosts.routes("h").unwrap();
+        proptest::prop_assert!(routes.len() >= 16);
+        for target in &targets {
+            with_request("h", target, |request| {
+                let choice = choose(hosts, request, Sight::of(request));
+                let chosen = choice.chosen.map(|chosen| Arc::as_ptr(chosen.route));
+                let wanted = linear(routes, request).map(Arc::as_ptr);
+                proptest::prop_assert_eq!(chosen, wanted, "{}", target);
+                Ok(())
+            })?;
+        }
+    }
+}

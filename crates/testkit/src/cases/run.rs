@@ -355,6 +355,9 @@ fn upstream_headers(permit: &Permit, received: &HeaderMap) -> HeaderMap {
     if let Some(authority) = permit.authority() {
         headers.extend(HeaderValue::from_str(authority).map(|value| (http::header::HOST, value)));
     }
+    if let Some(Ok(authority)) = permit.authority().map(HeaderValue::from_str) {
+        headers.insert(http::header::HOST, authority);
+    }
     headers
 }
 

@@ -95,7 +95,11 @@ impl Destinations<'_> {
         }
     }
 
-    pub(super) fn near_service(&self, host: &str) -> String {
+    pub(super) fn near_service(&mut self, host: &str) -> String {
+        let Some(left) = self.suggestions.checked_sub(1) else {
+            return "add the Service to the manifests, or mend the name".to_owned();
+        };
+        self.suggestions = left;
         let services = self.world.services.values();
         let short = |service: &Service| format!("{}.{}", service.name, service.namespace);
         let wanted = host.strip_suffix(CLUSTER_DOMAIN).unwrap_or(host);

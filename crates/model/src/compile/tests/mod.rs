@@ -6,6 +6,7 @@ mod linking;
 mod policies;
 mod routes;
 mod servers;
+mod serving;
 mod sign_in;
 mod stock;
 mod traffic;
@@ -16,7 +17,7 @@ use std::sync::Arc;
 
 use super::*;
 use crate::objects::File;
-use crate::snapshot::{Destination, Forward, Route, RouteAction, Serves, VirtualHosts};
+use crate::snapshot::{Destination, Forward, Route, RouteAction, RouteTable, Serves, VirtualHosts};
 
 /// The YAML files of a folder below `fixtures/`.
 fn tree(folder: &str) -> ObjectSet {
@@ -98,7 +99,7 @@ fn said(compiled: &Compiled) -> Vec<String> {
     worse.map(line).collect()
 }
 
-fn routes(compiled: &Compiled, port: u16, host: &str) -> Arc<[Arc<Route>]> {
+fn routes(compiled: &Compiled, port: u16, host: &str) -> Arc<RouteTable> {
     let listener = compiled.snapshot.listener(port).unwrap();
     Arc::clone(virtual_hosts(listener, host).routes(host).unwrap())
 }
