@@ -14,7 +14,8 @@ import { discard, openDoor, scratch, until } from './door.mjs';
 import { startUpstream } from './upstream.mjs';
 
 const PEERS = fileURLToPath(new URL('./peers/', import.meta.url));
-const PYTHON = process.env.PYTHON ?? 'python3';
+const TARGET = process.env.CARGO_TARGET_DIR ?? fileURLToPath(new URL('../target', import.meta.url));
+const PYTHON = process.env.PYTHON ?? join(TARGET, 'peers-venv', 'bin', 'python');
 
 const MANIFESTS = `
 apiVersion: networking.istio.io/v1

@@ -11,7 +11,7 @@ import { freePort } from '../ports.mjs';
 import { envoyConfig } from './translate.mjs';
 
 const TARGET = process.env.CARGO_TARGET_DIR ?? fileURLToPath(new URL('../../target', import.meta.url));
-const ENVOY = process.env.ENVOY_BINARY ?? join(TARGET, 'envoy-venv', 'bin', 'envoy');
+const ENVOY = process.env.ENVOY_BINARY ?? join(TARGET, 'peers-venv', 'bin', 'envoy');
 const MODES = ['NONE', 'DEFAULT', 'MERGE_SLASHES', 'DECODE_AND_MERGE_SLASHES'];
 
 /**
@@ -19,7 +19,7 @@ const MODES = ['NONE', 'DEFAULT', 'MERGE_SLASHES', 'DECODE_AND_MERGE_SLASHES'];
  * `doorward(mode, secure)` and `envoy(mode, secure)` are the ports to ask.
  */
 export async function openBoth(objects, upstreams) {
-  execFileSync(fileURLToPath(new URL('../install-envoy.sh', import.meta.url)), { stdio: 'inherit' });
+  execFileSync(fileURLToPath(new URL('../install-peers.sh', import.meta.url)), { stdio: 'inherit' });
   const work = scratch();
   const certificate = makeCertificate(work);
   const doorwards = {};

