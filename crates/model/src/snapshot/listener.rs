@@ -51,10 +51,6 @@ pub struct Chain {
 }
 
 /// What a chain serves.
-#[expect(
-    clippy::large_enum_variant,
-    reason = "nearly every chain serves HTTP; boxing it would cost each request a jump"
-)]
 #[derive(Clone, Debug, PartialEq)]
 pub enum Serves {
     /// HTTP, by host.
