@@ -6,10 +6,12 @@ mod check;
 mod delegates;
 mod destination_rules;
 mod destinations;
+mod gateway_api;
 mod guards;
 mod host_tables;
 mod identity;
 mod identity_headers;
+mod ingress;
 mod listeners;
 mod policies;
 mod ports;
@@ -29,7 +31,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use crate::finding::Finding;
-use crate::manifest::certificate::{TlsServer, certificates};
+use crate::manifest::certificate::{TlsServer, add_served, certificates};
 use crate::manifest::dex::find_providers;
 use crate::manifest::gateway::{Gateway, Inside, Speaks};
 use crate::manifest::mesh::mesh;
@@ -38,10 +40,13 @@ use crate::manifest::service::is_subset;
 use crate::manifest::virtual_service::VirtualService;
 use crate::objects::ObjectSet;
 use crate::snapshot::{Closure, Listener, PlayedBy, Snapshot};
+use crate::status::Statuses;
 use crate::world::{Key, World};
 use bindings::Bindings;
 use destination_rules::Rules;
 use destinations::Destinations;
+use gateway_api::GatewayApi;
+use ingress::Ingresses;
 use listeners::{Builder, Seated};
 use policies::{Policies, Workloads};
 use ports::Ports;
@@ -54,10 +59,34 @@ pub struct Compiled {
     pub snapshot: Snapshot,
     /// Everything that is wrong, worst first, then by place.
     pub findings: Vec<Finding>,
+    /// What the Gateway API wants written back.
+    pub statuses: Statuses,
 }
 
-/// Compiles the full object set.
+/// Which part of the manifests this process stands for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Role {
+    /// Namespace and name of the `Gateway`s of the Gateway API that are served here; `None` serves
+    /// every one of a class of ours, all on the same addresses.
+    pub gateways: Option<Vec<(Arc<str>, Arc<str>)>>,
+}
+
+impl Role {
+    fn serves(&self, namespace: &str, name: &str) -> bool {
+        self.gateways.as_ref().is_none_or(|gateways| {
+            let mut gateways = gateways.iter();
+            gateways.any(|(own, own_name)| &**own == namespace && &**own_name == name)
+        })
+    }
+}
+
+/// Compiles the full object set for a process that serves all of it.
 pub fn compile(objects: &ObjectSet) -> Compiled {
+    compile_as(objects, &Role::default())
+}
+
+/// Compiles the full object set for a process that serves a part of it.
+pub fn compile_as(objects: &ObjectSet, role: &Role) -> Compiled {
     let mut findings = Vec::new();
     let world = World::read(objects, &mut findings);
     findings.extend(check::empty(&world));
@@ -130,14 +159,16 @@ pub fn compile(objects: &ObjectSet) -> Compiled {
         .iter()
         .filter(|gateway| is_subset(&gateway.selector, &identity.labels))
         .collect();
-    if own.is_empty() {
+    let gateway_api = GatewayApi::read(&world, role, &mut findings);
+    let ingresses = Ingresses::read(&world, &mesh.ingress, &mut findings);
+    if own.is_empty() && gateway_api.is_empty() && ingresses.is_empty() {
         check::no_gateway(&identity, !world.counts.is_empty(), &mut findings);
     }
     let ports = listeners::seat(&own, &mut findings);
     let sign_in = |key: &Key| played.contains_key(key);
     check::plain_logins(&ports, &routes, &sign_in, &mut findings);
     let tls_servers = tls_servers(&ports);
-    let (certificates, wanted_certificates) =
+    let (mut certificates, wanted_certificates) =
         certificates(&world, &tls_servers, &identity, &mut findings);
 
     let mut unread = unread::all(&world, &routes);
@@ -158,7 +189,8 @@ pub fn compile(objects: &ObjectSet) -> Compiled {
         mesh.retries.clone(),
         (rules, upstream_certificates),
     );
-    let listeners: BTreeMap<u16, Listener> = {
+    let mut drafts = Ports::new();
+    {
         let mut builder = Builder {
             world: &world,
             identity: &identity,
@@ -168,17 +200,26 @@ pub fn compile(objects: &ObjectSet) -> Compiled {
             destinations: &mut destinations,
             findings: &mut findings,
         };
-        let mut drafts = Ports::new();
         for (port, servers) in &ports {
             if let Some(draft) = builder.port(*port, servers) {
                 drafts.insert(*port, draft);
             }
         }
-        let drafts = drafts.into_iter();
-        drafts
-            .map(|(port, draft)| (port, draft.finish(port)))
-            .collect()
-    };
+    }
+    let linked = gateway_api.link(&mut destinations, &mut drafts, &mut findings);
+    for pair in linked.certificates {
+        add_served(&mut certificates, pair);
+    }
+    ingresses.link(
+        &mut destinations,
+        &mut drafts,
+        &mut certificates,
+        &mut findings,
+    );
+    let drafts = drafts.into_iter();
+    let listeners: BTreeMap<u16, Listener> = drafts
+        .map(|(port, draft)| (port, draft.finish(port)))
+        .collect();
     findings.append(&mut destinations.findings);
     route_traps::rewrites(&routes, &mut findings);
     route_traps::virtual_hosts(&listeners, &mut findings);
@@ -216,7 +257,11 @@ pub fn compile(objects: &ObjectSet) -> Compiled {
         computed_hosts,
         objects: world.counts,
     };
-    Compiled { snapshot, findings }
+    Compiled {
+        snapshot,
+        findings,
+        statuses: linked.statuses,
+    }
 }
 
 /// Numbers what this process plays and enters the Services that lead to it. What is recognised and

@@ -19,8 +19,9 @@ pub mod names;
 pub mod objects;
 pub mod seams;
 pub mod snapshot;
+pub mod status;
 mod world;
 
-pub use compile::{Compiled, compile};
+pub use compile::{Compiled, Role, compile, compile_as};
 pub use finding::{Finding, Severity};
 pub use snapshot::Snapshot;

@@ -7,6 +7,7 @@ use crate::finding::{Finding, Severity, codes};
 use crate::manifest::config_map::ConfigMap;
 use crate::manifest::destination_rule::DestinationRule;
 use crate::manifest::endpoints::ServiceEndpoints;
+use crate::manifest::gateway_api;
 use crate::manifest::namespace::Namespace;
 use crate::manifest::secret::SecretData;
 use crate::manifest::service::Service;
@@ -20,8 +21,8 @@ pub(crate) type Key = (Arc<str>, Arc<str>);
 
 /// All objects, in the order of Istio (name, then namespace), and the core kinds converted.
 pub(crate) struct World {
-    /// Raw objects of the kinds in [`READ`], by kind.
-    objects: BTreeMap<&'static str, Vec<Arc<Object>>>,
+    /// Raw objects of the kinds in [`READ`], by kind and API group.
+    objects: BTreeMap<(&'static str, &'static str), Vec<Arc<Object>>>,
     /// How many of each kind were seen, whatever they mean.
     pub(crate) counts: BTreeMap<Arc<str>, usize>,
     /// Documents that are no YAML.
@@ -40,8 +41,12 @@ pub(crate) struct World {
     workloads_of: HashMap<Arc<str>, Vec<usize>>,
 }
 
-/// Kinds that are read: kind, API group, versions with one schema.
-const READ: &[(&str, &str, &[&str])] = &[
+/// Kind, API group, versions.
+type ReadKind = (&'static str, &'static str, &'static [&'static str]);
+
+/// Kinds that are read: kind, API group, versions with one schema. Of two with one name, the first is
+/// meant where no group is given.
+const READ: &[ReadKind] = &[
     ("ConfigMap", "", &["v1"]),
     ("Secret", "", &["v1"]),
     ("Service", "", &["v1"]),
@@ -90,6 +95,19 @@ const READ: &[(&str, &str, &[&str])] = &[
     ("Service", KNATIVE, &["v1", "v1beta1"]),
     ("Route", KNATIVE, &["v1", "v1beta1"]),
     ("InferenceService", "serving.kserve.io", &["v1beta1"]),
+    ("GatewayClass", gateway_api::GROUP, &["v1", "v1beta1"]),
+    ("Gateway", gateway_api::GROUP, &["v1", "v1beta1"]),
+    ("HTTPRoute", gateway_api::GROUP, &["v1", "v1beta1"]),
+    ("GRPCRoute", gateway_api::GROUP, &["v1"]),
+    (
+        "TLSRoute",
+        gateway_api::GROUP,
+        &["v1", "v1alpha3", "v1alpha2"],
+    ),
+    ("ReferenceGrant", gateway_api::GROUP, &["v1", "v1beta1"]),
+    ("BackendTLSPolicy", gateway_api::GROUP, &["v1"]),
+    ("Ingress", "networking.k8s.io", &["v1"]),
+    ("IngressClass", "networking.k8s.io", &["v1"]),
 ];
 
 const KNATIVE: &str = "serving.knative.dev";
@@ -103,7 +121,7 @@ impl World {
     /// Reads the files.
     pub(crate) fn read(set: &ObjectSet, findings: &mut Vec<Finding>) -> Self {
         let (read, broken) = objects::read(set, findings);
-        let mut objects: BTreeMap<&'static str, Vec<Arc<Object>>> = BTreeMap::new();
+        let mut objects: BTreeMap<_, Vec<Arc<Object>>> = BTreeMap::new();
         let mut counts: BTreeMap<Arc<str>, usize> = BTreeMap::new();
         for mut object in read {
             *counts
@@ -124,11 +142,7 @@ impl World {
             if let Some(closure) = unfilled(kind, &object, findings) {
                 Arc::make_mut(&mut object).closed.get_or_insert(closure);
             }
-            let slot = match (*kind, *group) {
-                ("Service", KNATIVE) => KNATIVE_SERVICE,
-                (kind, _) => kind,
-            };
-            objects.entry(slot).or_default().push(object);
+            objects.entry((*kind, *group)).or_default().push(object);
         }
         let mut world = Self {
             objects,
@@ -241,7 +255,21 @@ impl World {
 
     /// The raw objects of a kind that is read, by name, then namespace.
     pub(crate) fn of_kind(&self, kind: &str) -> &[Arc<Object>] {
-        self.objects.get(kind).map_or(&[], Vec::as_slice)
+        if kind == KNATIVE_SERVICE {
+            return self.of_group(KNATIVE, "Service");
+        }
+        self.matching(|(name, _, _)| *name == kind)
+    }
+
+    /// The same of one API group: a `Gateway` is Istio's, or one of the Gateway API.
+    pub(crate) fn of_group(&self, group: &str, kind: &str) -> &[Arc<Object>] {
+        self.matching(|(name, own, _)| *name == kind && *own == group)
+    }
+
+    fn matching(&self, wanted: impl Fn(&ReadKind) -> bool) -> &[Arc<Object>] {
+        let known = READ.iter().find(|one| wanted(one));
+        let found = known.and_then(|(kind, group, _)| self.objects.get(&(*kind, *group)));
+        found.map_or(&[], Vec::as_slice)
     }
 
     /// The ConfigMap of this name.

@@ -204,7 +204,7 @@ fn judge(
             reason,
         )),
         PlayedBy::Nobody(closure) => Err(closed(closure)),
-        PlayedBy::Login(_) | PlayedBy::Provider(_) | PlayedBy::Whoami => {
+        PlayedBy::Login(_) | PlayedBy::Provider(_) | PlayedBy::Whoami | PlayedBy::Redirect(_) => {
             Err(End(StreamRefusal::NotAStream, reason))
         }
     }

@@ -196,6 +196,7 @@ fn destination(destination: &Destination) -> Value {
             PlayedBy::Login(_) => "login",
             PlayedBy::Provider(_) => "provider",
             PlayedBy::Whoami => "whoami",
+            PlayedBy::Redirect(_) => "redirect",
             PlayedBy::Nobody(_) => "nobody",
         },
         "protocol": match destination.protocol {

@@ -55,6 +55,8 @@ impl Maker {
         let Compiled {
             snapshot,
             mut findings,
+            // Nobody writes to a cluster from here.
+            statuses: _,
         } = compiled;
         let snapshot = Arc::new(snapshot);
         let providers: Vec<_> = snapshot

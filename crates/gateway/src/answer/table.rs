@@ -182,8 +182,8 @@ pub(super) fn refusal(refusal: &Refusal) -> Told {
                 lower(TELL)
             ),
         ),
-        Refusal::Closed(_) => text(
-            StatusCode::SERVICE_UNAVAILABLE,
+        Refusal::Closed(closure) => text(
+            StatusCode::from_u16(closure.status()).unwrap_or(StatusCode::SERVICE_UNAVAILABLE),
             "closed: a manifest of this gateway is broken",
         )
         .page(

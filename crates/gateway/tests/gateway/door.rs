@@ -110,11 +110,20 @@ impl Default for Counting {
     }
 }
 
+/// Spreads numbers over all bits, each its own (the finalizer of SplitMix64): draws made of them
+/// fall evenly.
+fn spread(number: u64) -> u64 {
+    let number = number.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let number = (number ^ (number >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let number = (number ^ (number >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    number ^ (number >> 31)
+}
+
 impl Randomness for Counting {
     fn fill(&self, bytes: &mut [u8]) {
         for chunk in bytes.chunks_mut(8) {
-            let number = self.0.fetch_add(1, Ordering::Relaxed).to_be_bytes();
-            chunk.copy_from_slice(&number[..chunk.len()]);
+            let number = self.0.fetch_add(1, Ordering::Relaxed);
+            chunk.copy_from_slice(&spread(number).to_be_bytes()[..chunk.len()]);
         }
     }
 }
@@ -190,6 +199,8 @@ pub(crate) struct Wanted {
     pub(crate) upgrade: bool,
     pub(crate) limits: Limits,
     pub(crate) app: Option<SocketAddr>,
+    /// Further Services, as `name.namespace`, and where they are.
+    pub(crate) services: Vec<(String, SocketAddr)>,
     pub(crate) workers: usize,
     pub(crate) log: bool,
     /// Changes what the routes say.
@@ -207,6 +218,7 @@ impl Default for Wanted {
             upgrade: true,
             limits: Limits::default(),
             app: None,
+            services: Vec::new(),
             workers: 2,
             log: true,
             change: None,
@@ -272,7 +284,7 @@ impl Door {
     pub(crate) async fn open(wanted: Wanted) -> Self {
         let files = vec![File {
             name: "test.yaml".into(),
-            text: wanted.manifests,
+            text: wanted.manifests.clone(),
         }];
         let compiled = model::compile(&ObjectSet { files });
         let broken: Vec<_> = compiled
@@ -282,6 +294,11 @@ impl Door {
             .filter(|finding| finding.fault.contains("read"))
             .collect();
         assert!(broken.is_empty(), "{broken:#?}");
+        Self::onto(compiled.snapshot, wanted).await
+    }
+
+    /// A gateway for a world that the caller has compiled.
+    pub(crate) async fn onto(snapshot: Snapshot, wanted: Wanted) -> Self {
         let state = tempfile::tempdir().unwrap();
         let clock: Arc<dyn Clock> = Arc::new(FixedClock);
         let randomness = Arc::new(Counting::default());
@@ -298,6 +315,8 @@ impl Door {
                 .app
                 .map(|app| format!("app.team={app}").parse().unwrap()),
         );
+        let services = wanted.services.iter();
+        resolve.extend(services.map(|(name, at)| format!("{name}={at}").parse().unwrap()));
         let settings = Settings {
             https_upgrade: wanted.upgrade,
             listen: wanted.listen.into_iter().collect(),
@@ -308,10 +327,8 @@ impl Door {
         };
         let ground = Ground {
             snapshot: match wanted.change {
-                None => compiled.snapshot,
-                Some(change) => compiled
-                    .snapshot
-                    .with_forwards(|_, forward| change(forward)),
+                None => snapshot,
+                Some(change) => snapshot.with_forwards(|_, forward| change(forward)),
             },
             local: Arc::new(Nobody),
             sessions: Arc::new(sessions),

@@ -386,7 +386,13 @@ fn service_host(service: &Service) -> Arc<str> {
     format!("{}.{}{CLUSTER_DOMAIN}", service.name, service.namespace).into()
 }
 
-fn nobody(host: &Arc<str>, key: Option<Key>, port: u16, closure: Arc<Closure>) -> Arc<Destination> {
+/// A destination that answers with a closed door.
+pub(super) fn nobody(
+    host: &Arc<str>,
+    key: Option<Key>,
+    port: u16,
+    closure: Arc<Closure>,
+) -> Arc<Destination> {
     Arc::new(bare(host, key, port, PlayedBy::Nobody(closure)))
 }
 

@@ -27,6 +27,11 @@ struct Table {
 }
 
 impl HostTables {
+    /// Lets a virtual host exist, with or without routes.
+    pub(super) fn open(&mut self, pattern: &HostPattern) {
+        self.tables.entry(pattern.clone()).or_default();
+    }
+
     /// Leads a whole virtual host to HTTPS, with or without routes.
     pub(super) fn redirect(&mut self, pattern: &HostPattern) {
         self.tables.entry(pattern.clone()).or_default().redirects = true;

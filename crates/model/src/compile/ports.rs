@@ -69,3 +69,51 @@ impl ChainDraft {
         }
     }
 }
+
+/// The table of the hosts of a plain port, whoever else fills it; `None` where the port already
+/// speaks another protocol.
+pub(super) fn plain_table<'p>(
+    ports: &'p mut Ports,
+    port: u16,
+    hosts: &[HostPattern],
+) -> Option<&'p mut HostTables> {
+    let draft = ports.entry(port).or_insert_with(|| PortDraft {
+        workload_port: port,
+        protocol: ListenerProtocol::Http,
+        chains: vec![ChainDraft {
+            name: format!("http.{port}").into(),
+            hosts: Vec::new(),
+            tls: None,
+            serves: ServesDraft::Http(HostTables::default()),
+        }],
+    });
+    let chain = draft.chains.first_mut()?;
+    let ServesDraft::Http(tables) = &mut chain.serves else {
+        return None;
+    };
+    if draft.protocol != ListenerProtocol::Http {
+        return None;
+    }
+    for host in hosts {
+        if !chain.hosts.contains(host) {
+            chain.hosts.push(host.clone());
+        }
+    }
+    Some(tables)
+}
+
+/// Adds a chain to a port that ends or passes on TLS; false where the port already speaks another
+/// protocol.
+pub(super) fn add_tls_chain(ports: &mut Ports, port: u16, chain: ChainDraft) -> bool {
+    let draft = ports.entry(port).or_insert_with(|| PortDraft {
+        workload_port: port,
+        protocol: ListenerProtocol::Tls,
+        chains: Vec::new(),
+    });
+    if draft.protocol == ListenerProtocol::Tls {
+        draft.chains.push(chain);
+        true
+    } else {
+        false
+    }
+}

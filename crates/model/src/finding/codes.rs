@@ -1,5 +1,6 @@
 //! Every code, by what it is about: 01 reading, 02 gateways, 03 routes, 04 policies, 05 tokens,
-//! 06 login, 07 provider, 08 certificates, 10 Knative and KServe. `docs/findings.md` lists them for operators.
+//! 06 login, 07 provider, 08 certificates, 09 Gateway API and Ingress, 10 Knative and KServe.
+//! `docs/findings.md` lists them for operators.
 
 use super::Code;
 
@@ -247,6 +248,41 @@ pub const CHAIN_ORDER: Code = Code(860);
 pub const CERTIFICATE_UNISSUABLE: Code = Code(861);
 /// doorward's own authority expires soon.
 pub const AUTHORITY_ENDS_SOON: Code = Code(862);
+
+// Gateway API and Ingress.
+
+/// The class of a `Gateway` is not in the manifests; it is taken for ours.
+pub const GATEWAY_CLASS_ABSENT: Code = Code(901);
+/// A `Gateway` is of a class of another controller.
+pub const GATEWAY_ELSEWHERE: Code = Code(902);
+/// An object of the Gateway API cannot be read.
+pub const GATEWAY_API_INVALID: Code = Code(903);
+/// A `Gateway` asks for something as a whole that cannot be had; its hosts are closed.
+pub const GATEWAY_REFUSED: Code = Code(904);
+/// A listener cannot be served as written.
+pub const LISTENER_REFUSED: Code = Code(905);
+/// A `Gateway` names a certificate that cannot be used.
+pub const LISTENER_CERTIFICATE: Code = Code(906);
+/// A route names a `Gateway` that does not exist.
+pub const ROUTE_PARENT: Code = Code(907);
+/// A route hangs on no listener of a `Gateway` that it names.
+pub const ROUTE_NOT_ATTACHED: Code = Code(908);
+/// A rule cannot be served as written and answers 500.
+pub const RULE_REFUSED: Code = Code(909);
+/// A backend cannot be resolved; its share is answered 500.
+pub const BACKEND_UNRESOLVED: Code = Code(910);
+/// A rule leads to no backend and answers 500.
+pub const RULE_WITHOUT_BACKENDS: Code = Code(911);
+/// A `BackendTLSPolicy` cannot be met; the Service that it is about is closed.
+pub const BACKEND_TLS_POLICY: Code = Code(912);
+/// An `Ingress` cannot be served as written; its part is closed.
+pub const INGRESS_INVALID: Code = Code(921);
+/// An `Ingress` is of a class of another controller.
+pub const INGRESS_ELSEWHERE: Code = Code(922);
+/// A backend of an `Ingress` cannot be resolved; its path is closed.
+pub const INGRESS_BACKEND: Code = Code(923);
+/// An `Ingress` names a Secret that holds no certificate.
+pub const INGRESS_CERTIFICATE: Code = Code(924);
 
 // Knative and KServe.
 

@@ -85,6 +85,17 @@ pub(crate) fn certificates(
     (served, wanted)
 }
 
+/// Adds a key pair; one that several servers name is served for the hosts of all of them.
+pub(crate) fn add_served(served: &mut Vec<ServedCertificate>, pair: ServedCertificate) {
+    let known = served
+        .iter_mut()
+        .find(|other| other.object == pair.object && other.chain == pair.chain);
+    match known {
+        Some(other) => add_hosts(&mut other.hosts, &pair.hosts),
+        None => served.push(pair),
+    }
+}
+
 fn add_hosts(hosts: &mut Vec<HostPattern>, more: &[HostPattern]) {
     for host in more {
         if !hosts.contains(host) {

@@ -31,10 +31,23 @@ pub(crate) struct Mesh {
     pub(crate) forward_client_cert: ForwardClientCert,
     /// `defaultConfig.gatewayTopology.proxyProtocol`, with the same exception.
     pub(crate) proxy_protocol: bool,
+    /// Which `Ingress`es are ours.
+    pub(crate) ingress: IngressRule,
     /// External authorizers among `extensionProviders`.
     pub(crate) authorizers: Vec<AuthorizerEntry>,
     /// Set when a part that every decision rests on cannot be read.
     pub(crate) closed: Option<Arc<Closure>>,
+}
+
+/// `ingressClass` and `ingressControllerMode`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct IngressRule {
+    /// The class that stands for Istio; `istio` unless given.
+    pub(crate) class: Arc<str>,
+    /// `OFF`: that class is nobody's.
+    pub(crate) is_off: bool,
+    /// `DEFAULT`: an `Ingress` without a class is ours.
+    pub(crate) takes_classless: bool,
 }
 
 impl Mesh {
@@ -48,6 +61,11 @@ impl Mesh {
             retries: Some(Arc::new(Retries::istio_default())),
             forward_client_cert: ForwardClientCert::default(),
             proxy_protocol: false,
+            ingress: IngressRule {
+                class: "istio".into(),
+                is_off: false,
+                takes_classless: false,
+            },
             authorizers: Vec::new(),
             closed: None,
         }
@@ -202,6 +220,20 @@ fn fill(mesh: &mut Mesh, top: &Field<'_>) -> Result<(), Fault> {
                 return Err(field.fault(fault, format!("write {known}")));
             }
         };
+    }
+    if let Some(class) = top.child_text("ingressClass")? {
+        mesh.ingress.class = class;
+    }
+    if let Some(mode) = top.child("ingressControllerMode") {
+        match mode.text()? {
+            "OFF" => mesh.ingress.is_off = true,
+            "DEFAULT" => mesh.ingress.takes_classless = true,
+            "STRICT" | "UNSPECIFIED" => {}
+            other => {
+                let fault = format!("`{other}` is no way to choose `Ingress`es");
+                return Err(mode.fault(fault, "write `OFF`, `DEFAULT` or `STRICT`"));
+            }
+        }
     }
     if let Some(config) = top.child("defaultConfig") {
         mesh.take(topology(&config)?);

@@ -33,7 +33,7 @@ pub(crate) struct Broken {
 pub(crate) const VIRTUAL_SERVICE: &str = "VirtualService";
 
 /// Kinds that belong to no namespace.
-const CLUSTER_SCOPED: [&str; 12] = [
+const CLUSTER_SCOPED: [&str; 13] = [
     "APIService",
     "ClusterIssuer",
     "ClusterRbacConfig",
@@ -41,6 +41,7 @@ const CLUSTER_SCOPED: [&str; 12] = [
     "ClusterRoleBinding",
     "CustomResourceDefinition",
     "GatewayClass",
+    "IngressClass",
     "MutatingWebhookConfiguration",
     "Namespace",
     "PriorityClass",

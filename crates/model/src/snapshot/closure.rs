@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::finding::{Code, Finding};
+use crate::finding::{Code, Finding, codes};
 use crate::names::{ObjectRef, Place};
 
 /// Why something is closed: the finding that closes it.
@@ -19,6 +19,18 @@ pub struct Closure {
 }
 
 impl Closure {
+    /// Status of the answer: 500 where the Gateway API asks for it, because a rule leads nowhere;
+    /// 503 everywhere else.
+    pub fn status(&self) -> u16 {
+        match self.code {
+            codes::BACKEND_UNRESOLVED
+            | codes::RULE_REFUSED
+            | codes::RULE_WITHOUT_BACKENDS
+            | codes::BACKEND_TLS_POLICY => 500,
+            _ => 503,
+        }
+    }
+
     /// The door that `finding` closes.
     pub fn of(finding: &Finding) -> Self {
         Self {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::closure::Closure;
 use super::policy::PolicySet;
+use super::route::Redirect;
 use super::token::Authentication;
 use super::traffic::{Traffic, UpstreamTls};
 
@@ -98,6 +99,8 @@ pub enum PlayedBy {
     Provider(usize),
     /// The built-in `whoami` application.
     Whoami,
-    /// Nobody: the manifest is wrong. Answered 503.
+    /// Nobody: the route sends this share elsewhere.
+    Redirect(Arc<Redirect>),
+    /// Nobody: the manifest is wrong. Answered as [`Closure::status`] says.
     Nobody(Arc<Closure>),
 }

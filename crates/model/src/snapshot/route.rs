@@ -162,6 +162,9 @@ pub enum RedirectPort {
     Number(u16),
     /// Port of the `Gateway` server.
     FromRequest,
+    /// This one, or that of the `Gateway` server, in place of any in the request's `Host`: the
+    /// Gateway API. The scheme's own is not written.
+    Replace(Option<u16>),
 }
 
 /// `directResponse`.

@@ -3,7 +3,7 @@
 use http::header::{
     ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS,
     ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE,
-    ACCESS_CONTROL_REQUEST_METHOD, ORIGIN,
+    ACCESS_CONTROL_REQUEST_HEADERS, ACCESS_CONTROL_REQUEST_METHOD, ORIGIN,
 };
 use http::{HeaderName, HeaderValue, Method};
 use model::snapshot::{Cors, HeaderEdits, OriginMatch};
@@ -67,13 +67,25 @@ pub(super) fn judge(policy: Option<&Cors>, request: &Request<'_>) -> CrossOrigin
     say(ACCESS_CONTROL_ALLOW_CREDENTIALS, &credentials);
     let asked = is_preflight(request);
     if asked {
-        say(ACCESS_CONTROL_ALLOW_METHODS, methods);
-        say(ACCESS_CONTROL_ALLOW_HEADERS, headers);
+        // With credentials, `*` is the name of a method or header: what is asked for is listed.
+        let listed = |value: &Option<HeaderValue>, asking: &HeaderName| match value {
+            Some(star) if star == "*" && credentials.is_some() => {
+                request.head().headers.get(asking).cloned()
+            }
+            other => other.clone(),
+        };
+        say(
+            ACCESS_CONTROL_ALLOW_METHODS,
+            &listed(methods, &ACCESS_CONTROL_REQUEST_METHOD),
+        );
+        say(
+            ACCESS_CONTROL_ALLOW_HEADERS,
+            &listed(headers, &ACCESS_CONTROL_REQUEST_HEADERS),
+        );
         let seconds = max_age.map(|age| HeaderValue::from(age.as_secs()));
         say(ACCESS_CONTROL_MAX_AGE, &seconds);
-    } else {
-        say(ACCESS_CONTROL_EXPOSE_HEADERS, expose);
     }
+    say(ACCESS_CONTROL_EXPOSE_HEADERS, expose);
     let edits = HeaderEdits {
         set,
         ..HeaderEdits::default()
@@ -179,6 +191,7 @@ mod tests {
                 ("access-control-allow-methods", "GET,POST"),
                 ("access-control-allow-headers", "x-a"),
                 ("access-control-max-age", "600"),
+                ("access-control-expose-headers", "x-b"),
             ])
         );
         let asked = ask(&policy, &Method::GET, &[("origin", "https://a.com")]);
@@ -195,6 +208,34 @@ mod tests {
         let asked = ask(&policy, &Method::OPTIONS, &[("origin", "https://a.com")]);
         assert!(matches!(asked, CrossOrigin::Answer(_)));
         assert_eq!(ask(&policy, &Method::GET, &[]), CrossOrigin::Nothing);
+    }
+
+    #[test]
+    fn a_star_lists_what_is_asked_for_where_credentials_may_be_sent() {
+        let mut policy = listing(vec![OriginMatch::Any]);
+        policy.methods = Some(HeaderValue::from_static("*"));
+        policy.headers = policy.methods.clone();
+        let asking = [
+            PREFLIGHT[0],
+            PREFLIGHT[1],
+            ("access-control-request-headers", "x-z"),
+        ];
+        let listed = |policy: &Cors| -> Vec<(String, String)> {
+            let mut told = told(ask(policy, &Method::OPTIONS, &asking));
+            told.retain(|(name, _)| {
+                name.contains("allow-methods") || name.contains("allow-headers")
+            });
+            told
+        };
+        let both = |method, headers| {
+            texts(&[
+                ("access-control-allow-methods", method),
+                ("access-control-allow-headers", headers),
+            ])
+        };
+        assert_eq!(listed(&policy), both("PUT", "x-z"));
+        policy.credentials = false;
+        assert_eq!(listed(&policy), both("*", "*"));
     }
 
     #[test]

@@ -18,7 +18,8 @@ use super::token::{self, Tokens};
 use super::{End, go_on};
 use crate::authorization::{self, View};
 use crate::decision::{
-    self, DefaultReason, OriginalPath, Outcome, Permit, Reason, Refusal, Serve, Served, Stage,
+    self, DefaultReason, OriginalPath, Outcome, Permit, Reason, Redirection, Refusal, Serve,
+    Served, Stage,
 };
 use crate::recorder::Recorder;
 use crate::request::{Request, join};
@@ -178,6 +179,21 @@ impl Forwarding<'_> {
             PlayedBy::Login(index) => Served::Login(*index),
             PlayedBy::Provider(index) => Served::Provider(*index),
             PlayedBy::Whoami => Served::Whoami,
+            PlayedBy::Redirect(redirect) => {
+                let location = route::location(redirect, matched, request).into();
+                let headers = Some(&redirect.headers).filter(|edits| !edits.is_empty());
+                let redirection = Redirection {
+                    location,
+                    code: redirect.code,
+                    edits: headers
+                        .into_iter()
+                        .chain(permit.cors.as_deref())
+                        .cloned()
+                        .collect(),
+                };
+                let answers = Reason::Default(DefaultReason::RouteAnswers);
+                return Ok((Outcome::Redirect(redirection), answers));
+            }
             PlayedBy::Nobody(closure) => return Err(closed_door(closure)),
         };
         Ok((Outcome::Serve(Serve::plain(what, Some(permit))), reason))

@@ -17,7 +17,14 @@ pub(crate) fn location(
         RedirectPort::Keep => None,
         RedirectPort::Number(port) => Some(port),
         RedirectPort::FromRequest => Some(head.port),
+        RedirectPort::Replace(port) => port.or(Some(head.port)),
     };
+    // A plain port that is served over HTTPS too is not where the client asked.
+    let is_upgraded = redirect.port == RedirectPort::Replace(None)
+        && head.scheme == "https"
+        && Some(head.port) == default_port("http");
+    let port = port.filter(|_| !is_upgraded);
+    let replaces_port = matches!(redirect.port, RedirectPort::Replace(_)) && !is_upgraded;
     // The scheme's own port is never written.
     let port = port.filter(|&port| Some(port) != default_port(scheme));
     let authority = match &redirect.authority {
@@ -26,7 +33,7 @@ pub(crate) fn location(
             let (host, sent_port) = split(head.authority);
             let is_old_default = scheme != head.scheme
                 && sent_port.is_some_and(|sent| sent.parse().ok() == default_port(head.scheme));
-            if port.is_some() || is_old_default {
+            if port.is_some() || replaces_port || is_old_default {
                 host
             } else {
                 head.authority

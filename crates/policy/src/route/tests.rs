@@ -249,6 +249,20 @@ fn redirects_are_absolute() {
         "https://h:8080/x"
     );
     assert_eq!(
+        to(https(RedirectPort::Replace(Some(443))), "h:8080", "/x"),
+        "https://h/x"
+    );
+    assert_eq!(
+        to(https(RedirectPort::Replace(Some(8443))), "h:8080", "/x"),
+        "https://h:8443/x"
+    );
+    let own_port = Redirect {
+        port: RedirectPort::Replace(None),
+        ..uri("/new")
+    };
+    // Gateway port 80.
+    assert_eq!(to(own_port, "h:8080", "/x"), "http://h/new");
+    assert_eq!(
         to(https(RedirectPort::Number(8443)), "h:8080", "/x"),
         "https://h:8443/x"
     );

@@ -2,6 +2,8 @@
 
 mod closing;
 mod delegates;
+mod gateway_api;
+mod ingress;
 mod linking;
 mod policies;
 mod routes;
