@@ -156,10 +156,15 @@ fn named_by_connection(headers: &HeaderMap) -> Vec<HeaderName> {
 /// Removes hop-by-hop headers from an upstream's answer.
 pub(crate) fn strip_answer(headers: &mut HeaderMap) {
     const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
-    if headers.contains_key(CONNECTION) {
-        for name in named_by_connection(headers) {
-            if name != CONTENT_LENGTH {
-                headers.remove(name);
+    if let Some(value) = headers.get(CONNECTION) {
+        // Nearly every answer of an HTTP/1.1 application says just this.
+        let is_plain = value.as_bytes().eq_ignore_ascii_case(b"keep-alive")
+            && headers.get_all(CONNECTION).iter().nth(1).is_none();
+        if !is_plain {
+            for name in named_by_connection(headers) {
+                if name != CONTENT_LENGTH {
+                    headers.remove(name);
+                }
             }
         }
         headers.remove(CONNECTION);
@@ -282,6 +287,17 @@ mod tests {
         assert_eq!(ask("h2c"), (false, vec![]));
         assert_eq!(ask("websocket, h2c"), (false, vec![]));
         assert_eq!(stripped(&[("upgrade", "websocket")]), (false, vec![]));
+    }
+
+    #[test]
+    fn every_connection_header_of_an_answer_is_read() {
+        let mut headers = HeaderMap::new();
+        for value in ["keep-alive", "x-hop"] {
+            headers.append(CONNECTION, HeaderValue::from_static(value));
+        }
+        headers.insert("x-hop", HeaderValue::from_static("1"));
+        strip_answer(&mut headers);
+        assert!(headers.is_empty(), "{headers:?}");
     }
 
     #[test]
