@@ -2,11 +2,11 @@
 // too deep for it, until the certificate or the template of hosts changes.
 
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
-import { readFileSync, readdirSync, renameSync, writeFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
-import { copyOf, discard, fixture, openDoor, run, scratch, until } from './door.mjs';
+import { discard, fixture, openDoor, run, until } from './door.mjs';
+import { StockTree, onLoopback, selfSigned } from './tree.mjs';
 import { startUpstream } from './upstream.mjs';
 import { Visitor } from './visitor.mjs';
 
@@ -32,52 +32,13 @@ spec:
 
 let upstream;
 let tree;
-let keys;
 let door;
-
-/** A self-signed certificate for these names: `{ cert, key }` as PEM. */
-function certificate(...names) {
-  const [key, cert] = [join(keys, 'tls.key'), join(keys, 'tls.crt')];
-  execFileSync('openssl', [
-    'req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-days', '90', '-subj', `/CN=${HOST}`,
-    '-addext', `subjectAltName=${names.map((name) => `DNS:${name}`).join(',')}`, '-keyout', key, '-out', cert,
-  ], { stdio: 'ignore' });
-  return { cert: readFileSync(cert, 'utf8'), key: readFileSync(key, 'utf8') };
-}
-
-/** Puts a file into the tree in one step. */
-function put(name, text) {
-  const aside = join(keys, name);
-  writeFileSync(aside, text);
-  renameSync(aside, join(tree, name));
-}
-
-function serve({ cert, key }) {
-  put('90-certificate.yaml', `${JSON.stringify({
-    apiVersion: 'v1',
-    kind: 'Secret',
-    metadata: { name: 'istio-ingressgateway-certs', namespace: 'istio-system' },
-    type: 'kubernetes.io/tls',
-    stringData: { 'tls.crt': cert, 'tls.key': key },
-  })}\n`);
-}
-
-/** Takes objects out of the stock tree, for others to stand in their place. */
-function without(...wanted) {
-  for (const name of readdirSync(tree)) {
-    const file = join(tree, name);
-    const documents = readFileSync(file, 'utf8').split(/^---\n/m);
-    const is = (text) => wanted.some(([kind, own]) => text.includes(`\nkind: ${kind}\n`) && text.includes(`\n  name: ${own}\n`));
-    const kept = documents.filter((text) => !is(`\n${text}`));
-    if (kept.length < documents.length) writeFileSync(file, kept.join('---\n'));
-  }
-}
 
 /** Somebody who trusts only `ca` and finds every name at the door. */
 const visitor = (ca) => new Visitor({
   url: `https://${HOST}:${door.https}`,
   ca,
-  lookup: (name, options, found) => (options.all ? found(null, [{ address: '127.0.0.1', family: 4 }]) : found(null, '127.0.0.1', 4)),
+  lookup: onLoopback,
 });
 
 const predict = (who, host, headers = {}) => who.visit(`https://${host}:${door.https}${PREDICT}`, {
@@ -86,7 +47,7 @@ const predict = (who, host, headers = {}) => who.visit(`https://${host}:${door.h
 
 /** The codes that `doctor` finds about the model. */
 async function complaints() {
-  const { stdout } = await run('doctor', tree, '--format', 'json');
+  const { stdout } = await run('doctor', tree.directory, '--format', 'json');
   return JSON.parse(stdout).findings.filter(({ code }) => code.startsWith('DW10'));
 }
 
@@ -94,25 +55,25 @@ const seeds = (name) => readFileSync(join(fixture('seeds/ibm'), name), 'utf8').r
 
 before(async () => {
   upstream = await startUpstream();
-  keys = scratch();
-  tree = copyOf(fixture('kubeflow-26.03'));
-  without(['Gateway', 'kubeflow-gateway'], ['ConfigMap', 'config-domain'], ['ConfigMap', 'config-network']);
+  tree = new StockTree();
+  tree.without(['Gateway', 'kubeflow-gateway'], ['ConfigMap', 'config-domain'], ['ConfigMap', 'config-network']);
   const [domain] = seeds('20-knative-config.yaml').split(/^---\n/m);
-  put('80-gateway.yaml', seeds('10-gateway-kubeflow-gateway.yaml'));
-  put('81-domain.yaml', domain);
-  put('85-model.yaml', MODEL);
+  tree.put('80-gateway.yaml', seeds('10-gateway-kubeflow-gateway.yaml'));
+  tree.put('81-domain.yaml', domain);
+  tree.put('85-model.yaml', MODEL);
 });
 after(async () => {
   await door?.close();
   await upstream?.stop();
-  discard(tree, keys, door?.state);
+  tree?.discard();
+  discard(door?.state);
 });
 
 describe('a model behind a wildcard certificate', () => {
   it('has a host that the certificate does not cover, and doctor says what to do', async () => {
-    const short = certificate(HOST, `*.${HOST}`);
-    serve(short);
-    door = await openDoor({ manifests: tree, upstream: upstream.port });
+    const short = selfSigned(HOST, `*.${HOST}`);
+    tree.putCertificate('istio-ingressgateway-certs', short);
+    door = await openDoor({ manifests: tree.directory, upstream: upstream.port });
     await assert.rejects(predict(visitor(short.cert), NESTED), { code: 'ERR_TLS_CERT_ALTNAME_INVALID' });
     const found = (await complaints()).filter(({ code }) => code === 'DW1010');
     assert.deepEqual(found.map(({ severity }) => severity), ['error', 'error'], 'the model and its predictor');
@@ -121,8 +82,8 @@ describe('a model behind a wildcard certificate', () => {
   });
 
   it('is reached under the nested host once the certificate has the deeper wildcard', async () => {
-    const deep = certificate(HOST, `*.${HOST}`, `*.team.${HOST}`);
-    serve(deep);
+    const deep = selfSigned(HOST, `*.${HOST}`, `*.team.${HOST}`);
+    tree.putCertificate('istio-ingressgateway-certs', deep);
     const member = visitor(deep.cert);
     await until('the new certificate', () => predict(member, NESTED).catch(() => null));
     assert.equal((await predict(member, NESTED)).status, 403, 'nobody signed in yet');
@@ -143,10 +104,10 @@ describe('a model behind a wildcard certificate', () => {
   });
 
   it('is reached under the flattened host once the template makes one label of it', async () => {
-    const short = certificate(HOST, `*.${HOST}`);
-    serve(short);
+    const short = selfSigned(HOST, `*.${HOST}`);
+    tree.putCertificate('istio-ingressgateway-certs', short);
     const [, network] = seeds('20-knative-config.yaml').split(/^---\n/m);
-    put('82-network.yaml', network);
+    tree.put('82-network.yaml', network);
     const member = visitor(short.cert);
     await until('the new hosts', async () => (await predict(member, FLAT).catch(() => null))?.status === 403);
     await member.signIn();

@@ -2,20 +2,16 @@
 // http2, curl with nghttp2, Chromium.
 
 import assert from 'node:assert/strict';
-import { execFile, spawn } from 'node:child_process';
+import { execFile } from 'node:child_process';
 import { once } from 'node:events';
 import http2 from 'node:http2';
 import { join } from 'node:path';
 import { writeFileSync } from 'node:fs';
 import { after, before, describe, it } from 'node:test';
-import { fileURLToPath } from 'node:url';
 import { openBrowser } from './browser.mjs';
 import { discard, openDoor, scratch, until } from './door.mjs';
+import { askPython, startPython } from './python.mjs';
 import { startUpstream } from './upstream.mjs';
-
-const PEERS = fileURLToPath(new URL('./peers/', import.meta.url));
-const TARGET = process.env.CARGO_TARGET_DIR ?? fileURLToPath(new URL('../target', import.meta.url));
-const PYTHON = process.env.PYTHON ?? join(TARGET, 'peers-venv', 'bin', 'python');
 
 const MANIFESTS = `
 apiVersion: networking.istio.io/v1
@@ -69,27 +65,6 @@ let modern;
 let plain;
 let directory;
 
-/** Starts a Python program that prints the port it listens on. */
-async function python(name) {
-  const child = spawn(PYTHON, [join(PEERS, name)], { stdio: ['ignore', 'pipe', 'inherit'] });
-  const [line] = await once(child.stdout, 'data');
-  return {
-    port: Number(line.toString()),
-    async stop() {
-      child.kill('SIGKILL');
-      await once(child, 'close');
-    },
-  };
-}
-
-/** Runs a Python client to its end and answers the JSON that it prints. */
-const ask = (name, ...args) => new Promise((resolve, reject) => {
-  execFile(PYTHON, [join(PEERS, name), ...args], { timeout: 60_000 }, (error, stdout, stderr) => {
-    if (error) reject(new Error(`${error.message}\n${stderr}`));
-    else resolve(JSON.parse(stdout));
-  });
-});
-
 /** An application that speaks HTTP/2 without TLS and nothing else. */
 async function startModern() {
   const server = http2.createServer();
@@ -126,7 +101,7 @@ async function startModern() {
 before(async () => {
   directory = scratch();
   writeFileSync(join(directory, 'all.yaml'), MANIFESTS);
-  [calls, modern, plain] = await Promise.all([python('grpc_server.py'), startModern(), startUpstream()]);
+  [calls, modern, plain] = await Promise.all([startPython('grpc_server.py'), startModern(), startUpstream()]);
   door = await openDoor({
     manifests: directory,
     resolve: [
@@ -145,7 +120,7 @@ after(async () => {
 
 describe('gRPC with grpcio', () => {
   it('calls of every shape, deadlines, errors and metadata pass', async () => {
-    const told = await ask('grpc_client.py', `localhost:${door.https}`, door.caFile);
+    const told = await askPython('grpc_client.py', `localhost:${door.https}`, door.caFile);
     assert.deepEqual(told.unary, { text: 'hello door', initial: 'yes', trailing: 'done' });
     assert.deepEqual(told.serverStream, ['0', '1', '2', '3', '4']);
     assert.deepEqual(told.clientStream, '10');
@@ -160,7 +135,7 @@ describe('gRPC with grpcio', () => {
   });
 
   it('what the gateway refuses itself has the form of gRPC', async () => {
-    const told = await ask('grpc_client.py', `localhost:${door.https}`, door.caFile, 'refused');
+    const told = await askPython('grpc_client.py', `localhost:${door.https}`, door.caFile, 'refused');
     assert.equal(told.gone.code, 'UNAVAILABLE');
     assert.match(told.gone.details, /takes no connections/);
     assert.equal(told.nowhere.code, 'UNIMPLEMENTED');
@@ -220,7 +195,7 @@ describe('HTTP/2 on both sides', () => {
 
 describe('WebSockets', () => {
   it("Python's websockets echoes through", async () => {
-    const told = await ask('websocket_client.py', `wss://localhost:${door.https}/sockets/echo-socket`, door.caFile);
+    const told = await askPython('websocket_client.py', `wss://localhost:${door.https}/sockets/echo-socket`, door.caFile);
     assert.deepEqual(told.echoes, ['echo one', 'echo two', `echo ${'x'.repeat(40_000)}`]);
   });
 

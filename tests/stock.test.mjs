@@ -4,13 +4,12 @@ import assert from 'node:assert/strict';
 import { createHash, createPublicKey, generateKeyPairSync, createSign, verify } from 'node:crypto';
 import { after, before, describe, it } from 'node:test';
 import { STOCK_PASSWORD, discard, fixture, openDoor, until } from './door.mjs';
+import { CLIENT, CLIENT_SECRET, mintTokens } from './tokens.mjs';
 import { startUpstream } from './upstream.mjs';
 import { Visitor, formAction } from './visitor.mjs';
 import { exchange } from './wire.mjs';
 
 const USER = 'user@example.com';
-const CLIENT = 'kubeflow-oidc-authservice';
-const CLIENT_SECRET = Buffer.from('cFVCbkJPWTgwU25YZ2ppYlRZTTlaV056WTJ4cmVOR1Fvaw==', 'base64').toString();
 const COOKIE_SECRET = Buffer.from('N2QxNmZlZTkyZjhkMTFiODk0MGIwODFiM2Y4YjhhY2I=', 'base64').toString();
 const COOKIE = 'oauth2_proxy_kubeflow';
 
@@ -33,31 +32,6 @@ after(async () => {
   await upstream?.stop();
   discard(door?.state);
 });
-
-/** A token from the provider, as a program gets one: the code flow with the password form, then the token endpoint. */
-async function mintTokens({ user = USER, password = STOCK_PASSWORD } = {}) {
-  const visitor = new Visitor(door);
-  const query = new URLSearchParams({
-    client_id: CLIENT,
-    redirect_uri: '/oauth2/callback',
-    response_type: 'code',
-    scope: 'openid profile email groups',
-    state: 'a-state',
-    nonce: 'a-nonce',
-  });
-  const form = await visitor.visit(`/dex/auth?${query}`, { follow: true });
-  const answer = await visitor.submit(formAction(form), { login: user, password });
-  const back = new URL(answer.headers.location, answer.url);
-  assert.equal(back.searchParams.get('state'), 'a-state');
-  const tokens = await visitor.submit(
-    '/dex/token',
-    { grant_type: 'authorization_code', code: back.searchParams.get('code'), redirect_uri: '/oauth2/callback' },
-    { headers: { authorization: `Basic ${Buffer.from(`${CLIENT}:${CLIENT_SECRET}`).toString('base64')}` } },
-  );
-  visitor.close();
-  assert.equal(tokens.status, 200, tokens.text);
-  return { code: back.searchParams.get('code'), ...tokens.json() };
-}
 
 const claimsOf = (token) => JSON.parse(Buffer.from(token.split('.')[1], 'base64url').toString());
 const encode = (value) => Buffer.from(JSON.stringify(value)).toString('base64url');
@@ -201,7 +175,7 @@ describe('signing in', () => {
   }
 
   it('a callback that nobody started is refused', async () => {
-    const { code } = await mintTokens();
+    const { code } = await mintTokens(door);
     for (const query of [`code=${code}&state=made-up`, 'code=made-up&state=made:up', 'state=x', '']) {
       const visitor = new Visitor(door);
       const answer = await visitor.visit(`/oauth2/callback?${query}`);
@@ -354,7 +328,7 @@ describe('with a session', () => {
 
 describe('with a bearer token', () => {
   it('one that the provider issued is forwarded, and names its owner', async () => {
-    const { id_token: token } = await mintTokens();
+    const { id_token: token } = await mintTokens(door);
     const { headers, url } = (await stranger.visit('/jupyter/api/token', { headers: { authorization: `Bearer ${token}` } })).json();
     assert.equal(url, '/api/token');
     assert.equal(headers['kubeflow-userid'], USER);
@@ -362,7 +336,7 @@ describe('with a bearer token', () => {
   });
 
   it('the token verifies with the published keys', async () => {
-    const { id_token: token } = await mintTokens();
+    const { id_token: token } = await mintTokens(door);
     const [header, payload, signature] = token.split('.');
     const { kid, alg } = JSON.parse(Buffer.from(header, 'base64url').toString());
     assert.equal(alg, 'RS256');
@@ -373,7 +347,7 @@ describe('with a bearer token', () => {
   });
 
   it('anything else is refused', async () => {
-    const { id_token: token } = await mintTokens();
+    const { id_token: token } = await mintTokens(door);
     const [header, payload, signature] = token.split('.');
     const { privateKey } = generateKeyPairSync('rsa', { modulusLength: 2048 });
     const signed = (head, claims) => {
@@ -413,7 +387,7 @@ describe('with a bearer token', () => {
   });
 
   it('a wrong client secret or a spent code gives no token', async () => {
-    const { code } = await mintTokens();
+    const { code } = await mintTokens(door);
     const basic = (secret) => ({ headers: { authorization: `Basic ${Buffer.from(`${CLIENT}:${secret}`).toString('base64')}` } });
     const fields = { grant_type: 'authorization_code', code, redirect_uri: '/oauth2/callback' };
     const spent = await stranger.submit('/dex/token', fields, basic(CLIENT_SECRET));
@@ -484,7 +458,7 @@ describe('what an operator sees', () => {
   });
 
   it('no secret is ever written', async () => {
-    const { code, id_token: token, access_token: access } = await mintTokens();
+    const { code, id_token: token, access_token: access } = await mintTokens(door);
     const watched = new Visitor(door);
     const form = await watched.visit('/oauth2/start?rd=/', { follow: true });
     const pending = watched.cookieHeader().split('=').slice(1).join('=');

@@ -16,6 +16,7 @@ export async function startUpstream(port = 0) {
   const requests = [];
   const arrivals = new Set();
   const sockets = new Set();
+  const listeners = new Set();
   const server = createServer({ keepAliveTimeout: 60_000, requestTimeout: 0 });
   server.on('connection', (socket) => {
     sockets.add(socket);
@@ -25,7 +26,7 @@ export async function startUpstream(port = 0) {
     const seen = { method: request.method, url: request.url, headers: request.headers, rawHeaders: request.rawHeaders };
     requests.push(seen);
     for (const arrival of arrivals) arrival(seen);
-    answer(request, response).catch(() => response.destroy());
+    answer(request, response, listeners).catch(() => response.destroy());
   });
   server.on('upgrade', (request, socket, head) => {
     requests.push({ method: request.method, url: request.url, headers: request.headers, rawHeaders: request.rawHeaders });
@@ -60,12 +61,14 @@ export async function startUpstream(port = 0) {
   };
 }
 
-async function answer(request, response) {
+async function answer(request, response, listeners) {
   const url = new URL(request.url, 'http://upstream');
   const number = (name, fallback) => Number(url.searchParams.get(name) ?? fallback);
   response.setHeader('x-upstream', 'echo');
   if (url.pathname.endsWith('/big')) return sendZeroes(response, number('bytes', 1 << 20));
   if (url.pathname.endsWith('/stream')) return sendTicks(response, number('count', 5), number('every', 50));
+  if (url.pathname.endsWith('/news')) return void listenTo(listeners, response);
+  if (url.pathname.endsWith('/tell')) tellAll(listeners, url.searchParams.get('what'));
   if (url.pathname.endsWith('/hang-up')) return void request.socket.destroy();
   if (url.pathname.endsWith('/slow')) await pause(number('ms', 1000));
 
@@ -109,11 +112,25 @@ async function sendTicks(response, count, every) {
   response.end();
 }
 
+/** An event stream that says nothing until it is told what: see `tellAll`. */
+function listenTo(listeners, response) {
+  response.setHeader('content-type', 'text/event-stream');
+  response.write(': open\n\n');
+  listeners.add(response);
+  response.on('close', () => listeners.delete(response));
+}
+
+function tellAll(listeners, what) {
+  for (const listener of listeners) listener.write(`data: ${what}\n\n`);
+}
+
 function echoFrames(request, socket, head) {
   const identity = request.headers['kubeflow-userid'] ?? '';
+  const [protocol] = (request.headers['sec-websocket-protocol'] ?? '').split(/, */);
   socket.write(
     'HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: Upgrade\r\n' +
-    `sec-websocket-accept: ${acceptKey(request.headers['sec-websocket-key'])}\r\nx-seen-user: ${identity}\r\n\r\n`,
+    `sec-websocket-accept: ${acceptKey(request.headers['sec-websocket-key'])}\r\nx-seen-user: ${identity}\r\n` +
+    `${protocol ? `sec-websocket-protocol: ${protocol}\r\n` : ''}\r\n`,
   );
   const frames = new Frames((text) => socket.write(textFrame(`echo ${text}`)), () => socket.end());
   socket.on('data', (chunk) => frames.take(chunk));

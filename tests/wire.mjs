@@ -3,9 +3,10 @@
 import { once } from 'node:events';
 import tls from 'node:tls';
 
-/** A TLS connection to the door that checks its certificate. */
+/** A TLS connection to the door that checks its certificate, against `door.name` if it has one. */
 export async function connectTls(door, { alpn = ['http/1.1'] } = {}) {
-  const socket = tls.connect({ host: '127.0.0.1', port: door.https, ca: door.ca, ALPNProtocols: alpn });
+  const name = door.name ? { servername: door.name } : {};
+  const socket = tls.connect({ host: '127.0.0.1', port: door.https, ca: door.ca, ALPNProtocols: alpn, ...name });
   await once(socket, 'secureConnect');
   return socket;
 }

@@ -1,6 +1,7 @@
 """Calls a gRPC application in every way that there is and prints what came of it as JSON.
 
-Arguments: address, file of the authority, and `refused` to call what nobody answers.
+Arguments: address, file of the authority, and `refused` to call what nobody answers, or `as` with the name that the
+certificate has and pairs of metadata as JSON to make two calls with them.
 """
 
 import json
@@ -12,7 +13,9 @@ import grpc
 address, authority = sys.argv[1:3]
 with open(authority, "rb") as file:
     credentials = grpc.ssl_channel_credentials(file.read())
-channel = grpc.secure_channel(address, credentials)
+mode = sys.argv[3] if len(sys.argv) > 3 else "everything"
+options = [("grpc.ssl_target_name_override", sys.argv[4])] if mode == "as" else []
+channel = grpc.secure_channel(address, credentials, options=options)
 
 
 def call(kind, method, service="door.Calls"):
@@ -71,4 +74,38 @@ def everything():
     return told
 
 
-print(json.dumps(refused() if "refused" in sys.argv[3:] else everything()))
+def shown_as():
+    """One answer to one question, and a talk of three: what both sides said, or how each was refused."""
+    metadata = tuple(tuple(pair) for pair in json.loads(sys.argv[5])) + (("x-ask", "yes"),)
+    told = {}
+
+    def one():
+        answer, state = call("unary_unary", "Unary").with_call(b"door", metadata=metadata, timeout=10)
+        told["unary"] = {
+            "text": answer.decode(),
+            "initial": dict(state.initial_metadata())["x-initial"],
+            "trailing": dict(state.trailing_metadata())["x-trailing"],
+        }
+
+    def talk():
+        questions = queue.Queue()
+        answers = call("stream_stream", "Bidirectional")(iter(questions.get, None), metadata=metadata, timeout=10)
+        told["bidirectional"] = []
+        for question in (b"a", b"b", b"c"):
+            questions.put(question)
+            try:
+                told["bidirectional"].append(next(answers).decode())
+            except grpc.RpcError:
+                questions.put(None)
+                raise
+        questions.put(None)
+        told["end"] = [message.decode() for message in answers]
+        told["trailing"] = dict(answers.trailing_metadata())["x-trailing"]
+
+    told["unaryCode"] = failure(one)["code"]
+    told["bidirectionalCode"] = failure(talk)["code"]
+    return told
+
+
+MODES = {"everything": everything, "refused": refused, "as": shown_as}
+print(json.dumps(MODES[mode]()))

@@ -30,6 +30,7 @@ def client_stream(requests, context):
 
 
 def bidirectional(requests, context):
+    context.set_trailing_metadata((("x-trailing", "talked"),))
     for request in requests:
         yield request + b"!"
 

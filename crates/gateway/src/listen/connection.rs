@@ -113,8 +113,12 @@ pub(super) async fn serve(
             };
             let switch = Switch::new(Arc::clone(&pulse));
             worker.watch(&switch);
-            let wire = Wire::new(Stream::Plain(line), pulse, true, slot);
-            drive_http1(worker, wire, peer, &switch).await;
+            let mut wire = Wire::new(Stream::Plain(line), pulse, true, slot);
+            match begins_http2(&mut wire, &switch).await {
+                Some(true) => drive_http2(worker, wire, peer, &switch).await,
+                Some(false) => drive_http1(worker, wire, peer, &switch).await,
+                None => {}
+            }
         }
         ListenerProtocol::Tls => secure(worker, view, arrival, line, pulse, slot).await,
     }
@@ -301,6 +305,16 @@ async fn farewell(mut line: Line, alert: &[u8]) {
     // A new socket's buffer takes these few bytes at once.
     let _ = line.write_all(alert).await;
     let _ = line.shutdown().await;
+}
+
+/// Whether the client begins HTTP/2 by itself; none when the connection is to end first, on which
+/// nothing was asked yet.
+async fn begins_http2(wire: &mut Wire, switch: &Switch) -> Option<bool> {
+    std::future::poll_fn(|cx| match switch.take(cx) {
+        Order::None => wire.poll_begins_http2(cx).map(Result::ok),
+        Order::Drain | Order::Abort => Poll::Ready(None),
+    })
+    .await
 }
 
 async fn drive_http1(worker: Rc<Worker>, wire: Wire, peer: Peer, switch: &Switch) {

@@ -4,6 +4,7 @@ mod connection;
 mod frame_guard;
 mod head_guard;
 mod hello;
+mod preface;
 mod pressure;
 mod proxy_header;
 mod pulse;

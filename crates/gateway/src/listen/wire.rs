@@ -16,6 +16,7 @@ use tokio_rustls::server::TlsStream;
 
 use super::frame_guard::{FrameGuard, Head};
 use super::head_guard::HeadGuard;
+use super::preface::Preface;
 use super::pulse::Pulse;
 use crate::record::Shard;
 
@@ -25,6 +26,19 @@ pub(super) enum Stream {
     Plain(Line),
     /// TLS.
     Tls(Box<TlsStream<Line>>),
+}
+
+impl Stream {
+    fn poll_read(
+        &mut self,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        match self {
+            Self::Plain(line) => Pin::new(line).poll_read(cx, buffer),
+            Self::Tls(stream) => Pin::new(stream).poll_read(cx, buffer),
+        }
+    }
 }
 
 /// A place among the open connections of the process.
@@ -128,6 +142,7 @@ const LINGER: Duration = Duration::from_secs(5);
 pub(super) struct Wire {
     stream: Stream,
     pulse: Arc<Pulse>,
+    preface: Preface,
     guard: Guard,
     written: u64,
     farewell: Farewell,
@@ -159,6 +174,7 @@ impl Wire {
         Self {
             stream,
             pulse,
+            preface: Preface::default(),
             guard: if heads {
                 Guard::Heads(HeadGuard::default())
             } else {
@@ -167,6 +183,28 @@ impl Wire {
             written: 0,
             farewell: Farewell::No,
             _slot: slot,
+        }
+    }
+
+    /// Whether the client begins HTTP/2 by itself; its frames are watched from then on.
+    pub(super) fn poll_begins_http2(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
+        loop {
+            match self.preface.is_http2() {
+                None => {}
+                Some(true) => {
+                    self.guard = Guard::Frames(Box::default());
+                    return Poll::Ready(Ok(true));
+                }
+                Some(false) => return Poll::Ready(Ok(false)),
+            }
+            let mut buffer = ReadBuf::new(self.preface.room());
+            ready!(self.stream.poll_read(cx, &mut buffer))?;
+            let read = buffer.filled().len();
+            if read == 0 {
+                return Poll::Ready(Ok(false));
+            }
+            self.preface.fill(read);
+            self.pulse.reads_head();
         }
     }
 
@@ -210,10 +248,9 @@ impl AsyncRead for Wire {
     ) -> Poll<io::Result<()>> {
         let this = &mut *self;
         let before = buffer.filled().len();
-        ready!(match &mut this.stream {
-            Stream::Plain(stream) => Pin::new(stream).poll_read(cx, buffer),
-            Stream::Tls(stream) => Pin::new(stream).poll_read(cx, buffer),
-        })?;
+        if !this.preface.give(buffer) {
+            ready!(this.stream.poll_read(cx, buffer))?;
+        }
         let fresh = &mut buffer.filled_mut()[before..];
         match &mut this.guard {
             Guard::Heads(guard) => {

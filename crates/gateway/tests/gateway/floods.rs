@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use doorward_gateway::Limits;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 use crate::door::{Door, Wanted};
 use crate::upstream;
@@ -29,8 +30,10 @@ fn head() -> Vec<u8> {
 
 /// Sends what `make` makes of the numbers from 0, and returns how many it took to be cut off; none
 /// when that did not happen within a hundred thousand, which end by themselves.
-async fn until_cut_off(door: &Door, make: impl Fn(u32) -> Vec<u8>) -> Option<u32> {
-    let stream = door.tls(b"h2").await;
+async fn until_cut_off(
+    stream: impl AsyncRead + AsyncWrite + Send + 'static,
+    make: impl Fn(u32) -> Vec<u8>,
+) -> Option<u32> {
     let (mut from, mut to) = tokio::io::split(stream);
     to.write_all(PREFACE).await.unwrap();
     // What is answered is read, as an attacker would to keep the connection going.
@@ -68,6 +71,18 @@ async fn door() -> Door {
 /// Runs a flood while another client of the same worker is served, which waits at most so long.
 async fn flood(name: &str, make: impl Fn(u32) -> Vec<u8>) {
     let door = door().await;
+    let over_tls = door.tls(b"h2").await;
+    flood_over(name, &door, over_tls, &make).await;
+    let plain = TcpStream::connect(door.http()).await.unwrap();
+    flood_over(&format!("{name} without TLS"), &door, plain, &make).await;
+}
+
+async fn flood_over(
+    name: &str,
+    door: &Door,
+    stream: impl AsyncRead + AsyncWrite + Send + 'static,
+    make: impl Fn(u32) -> Vec<u8>,
+) {
     let mut other = door.client().await;
     let served = async {
         let mut answers = 0;
@@ -81,7 +96,7 @@ async fn flood(name: &str, make: impl Fn(u32) -> Vec<u8>) {
         }
     };
     let cut = tokio::select! {
-        cut = until_cut_off(&door, make) => cut,
+        cut = until_cut_off(stream, make) => cut,
         () = served => None,
     };
     assert!(cut.is_some(), "{name} was not cut off");

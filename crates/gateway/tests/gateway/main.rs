@@ -13,6 +13,7 @@ mod lying_upstream;
 mod mirrors;
 mod peers;
 mod ports;
+mod prior_knowledge;
 mod retries;
 mod secure;
 mod shedding;
