@@ -151,7 +151,7 @@ fn seated(sockets: Vec<Arc<StdListener>>, workers: usize) -> Vec<Vec<Arc<StdList
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Limits;
+    use crate::{Limits, ListenAt};
 
     fn settings(https: &str, http: Option<&str>) -> Settings {
         Settings {
@@ -197,10 +197,16 @@ mod tests {
     #[tokio::test]
     async fn given_sockets_are_all_accepted_on_whatever_the_number_of_workers() {
         for (before, after) in [(1, 3), (3, 1), (2, 3), (3, 2), (2, 2)] {
-            let settings = settings("127.0.0.1:0", Some("127.0.0.1:0"));
+            let mut settings = settings("127.0.0.1:0", Some("127.0.0.1:0"));
+            let further = ListenAt {
+                address: Some("127.0.0.1:0".parse().unwrap()),
+                proxy_protocol: None,
+            };
+            settings.listen.insert(9000, further);
             let first = open(&settings, Vec::new(), before);
             let second = open(&settings, first.all().unwrap(), after);
             assert_eq!(first.addresses, second.addresses);
+            assert_eq!(first.further().collect::<Vec<_>>(), [9000]);
             let of = |sockets: &Sockets| {
                 let all = sockets.all().unwrap().into_iter();
                 all.map(|one| (one.port, Arc::as_ptr(&one.socket).addr()))

@@ -286,8 +286,12 @@ async fn serve(worker: Rc<Worker>, listeners: Listeners) {
     }
     let sweeper = tokio::task::spawn_local(sweep(Rc::clone(&worker), false));
     if ended == Some(Stage::Yielding) {
-        // Those that are quiet for so long are as good as gone.
-        let _ = tokio::time::timeout(PATIENCE, retired(&worker)).await;
+        tokio::select! {
+            () = retired(&worker) => {}
+            // Those that are quiet for so long are as good as gone.
+            () = tokio::time::sleep(PATIENCE) => {}
+            _ = stage.wait_for(|stage| *stage == Stage::Stopping) => {}
+        }
     }
     worker.each_connection(|switch| switch.give(Order::Drain));
     let stopped = stage.wait_for(|stage| *stage == Stage::Stopping);

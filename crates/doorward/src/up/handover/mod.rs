@@ -119,3 +119,6 @@ impl From<io::Error> for HandOverFault {
         Self::Broken(error)
     }
 }
+
+#[cfg(test)]
+mod tests;
