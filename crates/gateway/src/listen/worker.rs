@@ -3,6 +3,7 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::io;
 use std::net::SocketAddr;
 use std::rc::{Rc, Weak};
@@ -242,26 +243,31 @@ fn open_further(worker: &Rc<Worker>) {
     let sockets = &worker.shared.sockets;
     let mut further = worker.further.borrow_mut();
     for port in sockets.further() {
-        if view.world.snapshot.listener(port).is_none() {
-            for acceptor in further.remove(&port).into_iter().flatten() {
-                acceptor.abort();
-            }
-            // One that was given to this process may be open although nobody accepted on it.
-            sockets.close(port, worker.number);
-        } else if !further.contains_key(&port) {
-            match sockets.take(port, worker.number) {
+        let wanted = view.world.snapshot.listener(port).is_some();
+        match further.entry(port) {
+            Entry::Vacant(seat) if wanted => match sockets.take(port, worker.number) {
                 Ok(listeners) => {
                     let acceptors = listeners.into_iter().map(|listener| {
                         let acceptor = accept(Rc::clone(worker), listener, port);
                         tokio::task::spawn_local(acceptor)
                     });
-                    further.insert(port, acceptors.collect());
+                    seat.insert(acceptors.collect());
                 }
                 // Tried again with the next tick.
                 Err(error) => {
                     tracing::error!(%error, port, "a Gateway port cannot be opened")
                 }
+            },
+            Entry::Occupied(acceptors) if !wanted => {
+                for acceptor in acceptors.remove() {
+                    acceptor.abort();
+                }
             }
+            Entry::Vacant(_) | Entry::Occupied(_) => {}
+        }
+        if !wanted {
+            // One that was given to this process may be open although nobody accepted on it.
+            sockets.close(port, worker.number);
         }
     }
 }
