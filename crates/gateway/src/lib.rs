@@ -27,5 +27,5 @@ mod world;
 
 pub use listen::{Gateway, StartFault};
 pub use record::{LogSink, Metrics};
-pub use settings::{Limits, ListenAt, ResolveRule, ResolveRuleFault, Settings};
+pub use settings::{Limits, ListenAt, Listening, ResolveRule, ResolveRuleFault, Settings};
 pub use world::{Local, World};

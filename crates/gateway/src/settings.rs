@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -29,6 +29,18 @@ pub struct Settings {
     pub limits: Limits,
     /// Where Services live; the most specific rule wins, the order does not matter.
     pub resolve: Vec<ResolveRule>,
+    /// Sockets that somebody opened for this process: its predecessor, or the service manager.
+    /// Those at an address that is wanted are accepted on; nobody else may then be bound there.
+    pub given: Vec<Listening>,
+}
+
+/// An open listening socket.
+#[derive(Clone, Debug)]
+pub struct Listening {
+    /// `Gateway` port whose connections come here.
+    pub port: u16,
+    /// The socket.
+    pub socket: Arc<TcpListener>,
 }
 
 /// How a Gateway port is bound.

@@ -352,6 +352,17 @@ impl Bench {
         }
     }
 
+    /// The same state directory, opened by another process at the same time.
+    pub(crate) async fn beside(&self) -> Arc<Sessions> {
+        open(
+            self.directory.path(),
+            self.keys.clone(),
+            self.clock.clone(),
+            self.randomness.clone(),
+        )
+        .await
+    }
+
     /// The same state directory, opened by another process.
     pub(crate) async fn reopen(&mut self) {
         self.sessions.close().await;

@@ -28,6 +28,7 @@ pub(crate) struct FileConfig {
     pub(crate) workers: Option<usize>,
     pub(crate) listen: BTreeMap<u16, Listen>,
     pub(crate) hsts: Option<Hsts>,
+    pub(crate) take_over: Option<Switch>,
 }
 
 /// Where a `Gateway` port is bound: `9000: 0.0.0.0:9000`, or more about it,
@@ -191,10 +192,13 @@ mod tests {
 
     #[test]
     fn settings_are_read_and_an_empty_file_says_nothing() {
-        let config = parse("https: 0.0.0.0:443\nhttpsUpgrade: off\nresolve: ['*=127.0.0.1:1']\n");
+        let config = parse(
+            "https: 0.0.0.0:443\nhttpsUpgrade: off\ntakeOver: on\nresolve: ['*=127.0.0.1:1']\n",
+        );
         let config = config.unwrap();
         assert_eq!(config.https, Some("0.0.0.0:443".parse().unwrap()));
         assert_eq!(config.https_upgrade, Some(Switch::Off));
+        assert_eq!(config.take_over, Some(Switch::On));
         assert_eq!(config.resolve, ["*=127.0.0.1:1"]);
         assert!(parse("# nothing yet\n").unwrap().https.is_none());
     }

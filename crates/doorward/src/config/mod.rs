@@ -76,6 +76,19 @@ pub(crate) struct Flags {
     #[arg(long, value_name = "N", env = "DOORWARD_WORKERS")]
     pub(crate) workers: Option<usize>,
 
+    /// Take over from the doorward that runs with the same `--state`: accept on its sockets, let it
+    /// finish its requests and end, so that no request fails. Starts as usual when none runs
+    /// [default: off]
+    #[arg(
+        long,
+        value_name = "on|off",
+        env = "DOORWARD_TAKE_OVER",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "on"
+    )]
+    pub(crate) take_over: Option<Switch>,
+
     /// Write the bound addresses and the CA file as JSON to FILE once everything serves.
     #[arg(long, value_name = "FILE", env = "DOORWARD_READY_FILE")]
     pub(crate) ready_file: Option<PathBuf>,
@@ -106,6 +119,7 @@ pub(crate) struct Settings {
     pub(crate) workers: usize,
     pub(crate) listen: BTreeMap<u16, ListenAt>,
     pub(crate) hsts: Option<Duration>,
+    pub(crate) take_over: bool,
     pub(crate) ready_file: Option<PathBuf>,
 }
 
@@ -167,6 +181,7 @@ impl Settings {
             https_upgrade,
             names,
             workers,
+            take_over,
             ready_file,
         } = flags;
         let config_file = config.or_else(|| beside(&manifests));
@@ -186,6 +201,7 @@ impl Settings {
             workers: file_workers,
             listen,
             hsts,
+            take_over: file_take_over,
         } = file;
 
         let rules = if resolve.is_empty() {
@@ -234,6 +250,7 @@ impl Settings {
                 // Nought seconds make browsers forget.
                 Hsts::Seconds(seconds) => Some(Duration::from_secs(seconds)),
             },
+            take_over: take_over.or(file_take_over) == Some(Switch::On),
             ready_file,
         })
     }

@@ -3,7 +3,7 @@
 
 use std::convert::Infallible;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener as StdListener};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -32,6 +32,8 @@ pub(crate) struct Admin {
     pub(crate) condition: Arc<ArcSwap<Condition>>,
     /// Whether the process is stopping.
     pub(crate) draining: Arc<AtomicBool>,
+    /// Whether another process answers at this address from now on.
+    pub(crate) succeeded: Arc<AtomicBool>,
 }
 
 /// How the manifests are.
@@ -59,7 +61,11 @@ impl Admin {
             let admin = Arc::clone(&self);
             tokio::spawn(async move {
                 let service = service_fn(move |request| {
-                    let answer = admin.answer(&request);
+                    let mut answer = admin.answer(&request);
+                    if admin.succeeded.load(Ordering::Relaxed) {
+                        let close = HeaderValue::from_static("close");
+                        answer.headers_mut().insert(header::CONNECTION, close);
+                    }
                     async move { Ok::<_, Infallible>(answer) }
                 });
                 let served = hyper::server::conn::http1::Builder::new()
@@ -133,9 +139,16 @@ impl Admin {
     }
 }
 
-/// Binds the listener.
-pub(crate) async fn bind(address: SocketAddr) -> io::Result<(TcpListener, SocketAddr)> {
-    let listener = TcpListener::bind(address).await?;
+/// Binds the listener, or accepts on `given` where that is what `wanted` asks for; port 0 asks for
+/// any.
+pub(crate) fn bind(
+    wanted: SocketAddr,
+    given: Option<StdListener>,
+) -> io::Result<(StdListener, SocketAddr)> {
+    let is_wanted = |at: SocketAddr| at == wanted || (wanted.port() == 0 && at.ip() == wanted.ip());
+    let given = given.filter(|one| one.local_addr().is_ok_and(is_wanted));
+    let listener = given.map_or_else(|| StdListener::bind(wanted), Ok)?;
+    listener.set_nonblocking(true)?;
     let address = listener.local_addr()?;
     Ok((listener, address))
 }

@@ -1,7 +1,11 @@
 //! `doorward up`: wiring, reload loop, shutdown.
 
+mod activation;
 mod admin;
+mod announce;
 mod demo;
+mod handover;
+mod heritage;
 mod listing;
 mod local;
 mod reload;

@@ -1,8 +1,6 @@
 //! Opens everything in order, serves, and closes it again.
 
-use std::collections::BTreeMap;
 use std::fmt;
-use std::fs;
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -15,17 +13,20 @@ use certificates::{Authority, AuthorityFault, Held};
 use gateway::{Gateway, LogSink, StartFault};
 use kubernetes::directory::{Directory, SourceFault};
 use login::{Keys, Sessions};
-use model::names::Secret;
 use model::objects::ObjectSet;
 use model::seams::{Clock, Randomness};
-use serde_json::json;
+use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
+use super::activation::{self, Activated, ActivationFault};
 use super::admin::{self, Admin};
-use super::demo::{self, Demo, DemoFault};
+use super::announce::{Addresses, ShownDemo, announce};
+use super::demo::{Demo, DemoFault};
+use super::handover::{Giver, HandOverFault, Held as Holding, Successor};
+use super::heritage::{Heritage, HeritageFault};
 use super::reload::{CompilerEnded, Maker, Reload};
 use super::seams::{SystemClock, SystemRandomness};
-use super::state::{StateDirectory, StateFault};
+use super::state::{Found, StateDirectory, StateFault};
 use super::transport::IssuerTransport;
 use crate::config::Settings;
 
@@ -36,6 +37,8 @@ const DRAIN: Duration = Duration::from_secs(20);
 #[derive(Debug)]
 pub(crate) enum Fault {
     State(StateFault),
+    Activation(ActivationFault),
+    HandOver(HandOverFault),
     Authority(AuthorityFault),
     Demo(DemoFault),
     Manifests(SourceFault),
@@ -52,6 +55,8 @@ impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::State(fault) => fault.fmt(f),
+            Self::Activation(fault) => fault.fmt(f),
+            Self::HandOver(fault) => fault.fmt(f),
             Self::Authority(fault) => fault.fmt(f),
             Self::Demo(fault) => fault.fmt(f),
             Self::Manifests(fault) => fault.fmt(f),
@@ -71,8 +76,18 @@ impl fmt::Display for Fault {
     }
 }
 
-/// Runs every role until SIGTERM or SIGINT.
-pub(crate) async fn serve(settings: Settings) -> Result<(), Fault> {
+impl From<HeritageFault> for Fault {
+    fn from(fault: HeritageFault) -> Self {
+        match fault {
+            HeritageFault::State(fault) => Self::State(fault),
+            HeritageFault::HandOver(fault) => Self::HandOver(fault),
+        }
+    }
+}
+
+/// Runs every role until SIGTERM or SIGINT, or until another process has taken over.
+pub(crate) async fn serve(mut settings: Settings) -> Result<(), Fault> {
+    let activated = Activated::take(&mut settings).map_err(Fault::Activation)?;
     let Settings {
         manifests,
         config_file,
@@ -86,6 +101,7 @@ pub(crate) async fn serve(settings: Settings) -> Result<(), Fault> {
         workers,
         listen,
         hsts,
+        take_over,
         ready_file,
     } = settings;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
@@ -93,14 +109,19 @@ pub(crate) async fn serve(settings: Settings) -> Result<(), Fault> {
     let mut terminate = signal(SignalKind::terminate()).map_err(Fault::Signals)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(Fault::Signals)?;
 
-    let state = StateDirectory::open(&state).map_err(Fault::State)?;
-    let authority = Authority::load_or_create(state.path(), &*clock, &*randomness);
+    let found = if take_over {
+        Found::open(&state)
+    } else {
+        StateDirectory::open(&state).map(Found::Free)
+    };
+    let found = found.map_err(Fault::State)?;
+    let authority = Authority::load_or_create(found.path(), &*clock, &*randomness);
     let authority = Arc::new(authority.map_err(Fault::Authority)?);
 
     let source = Source::open(
         &manifests,
         config_file.as_deref(),
-        state.path(),
+        found.path(),
         &*randomness,
     )?;
     let transport = Arc::new(IssuerTransport::new());
@@ -109,14 +130,14 @@ pub(crate) async fn serve(settings: Settings) -> Result<(), Fault> {
         Arc::clone(&clock),
     ));
     let sessions = Sessions::open(
-        &state.path().join("sessions.db"),
+        &found.path().join("sessions.db"),
         keys,
         Arc::clone(&clock),
         Arc::clone(&randomness),
     )
     .await;
     let sessions = Arc::new(sessions.map_err(Fault::Sessions)?);
-    let store = provider::Store::open(&state.path().join("provider.db")).await;
+    let store = provider::Store::open(&found.path().join("provider.db")).await;
     let store = Arc::new(store.map_err(Fault::Provider)?);
     let held = Arc::new(Held::new(Arc::clone(&authority), Arc::clone(&clock)));
 
@@ -142,6 +163,12 @@ pub(crate) async fn serve(settings: Settings) -> Result<(), Fault> {
         .copied()
         .filter(|port| ![443, 80].contains(port))
         .collect();
+    let Heritage {
+        state,
+        sockets,
+        admin: admin_given,
+        predecessor,
+    } = Heritage::claim(found, activated, &sessions).await?;
     let gateway_settings = gateway::Settings {
         https,
         http: Some(http),
@@ -151,10 +178,13 @@ pub(crate) async fn serve(settings: Settings) -> Result<(), Fault> {
         workers,
         limits: gateway::Limits::default(),
         resolve,
+        given: sockets,
     };
-    let (listener, admin_address) = admin::bind(admin_address)
-        .await
-        .map_err(|error| Fault::Admin(admin_address, error))?;
+    let admin_fault = |error| Fault::Admin(admin_address, error);
+    let (admin_socket, admin_address) =
+        admin::bind(admin_address, admin_given).map_err(admin_fault)?;
+    let listener = admin_socket.try_clone().and_then(TcpListener::from_std);
+    let listener = listener.map_err(admin_fault)?;
     let gateway = Gateway::start(
         gateway_settings,
         Arc::clone(&world),
@@ -166,13 +196,38 @@ pub(crate) async fn serve(settings: Settings) -> Result<(), Fault> {
     );
     let gateway = gateway.map_err(Fault::Gateway)?;
     let draining = Arc::new(AtomicBool::new(false));
+    let succeeded = Arc::new(AtomicBool::new(false));
     let admin = Arc::new(Admin {
         world: Arc::clone(&world),
         metrics: gateway.metrics(),
         condition: Arc::clone(&condition),
         draining: Arc::clone(&draining),
+        succeeded: Arc::clone(&succeeded),
     });
-    tokio::spawn(admin.serve(listener));
+    let admin = tokio::spawn(admin.serve(listener));
+
+    let mut overlap = None;
+    if let Some(predecessor) = predecessor {
+        match predecessor.serving().await {
+            Ok(shared) => {
+                let sessions = Arc::clone(&sessions);
+                overlap = Some(tokio::spawn(async move {
+                    shared.ended().await;
+                    sessions.unshare();
+                    tracing::info!("the doorward that ran before has ended");
+                }));
+            }
+            Err(fault) => {
+                // Some requests may be here already.
+                admin.abort();
+                gateway.hand_over(DRAIN).await;
+                return Err(Fault::HandOver(fault));
+            }
+        }
+    }
+    let giver = Giver::listen(state.path()).inspect_err(|error| {
+        tracing::warn!(%error, "no other process can take over from this one");
+    });
 
     let reload = Reload {
         maker,
@@ -201,15 +256,50 @@ pub(crate) async fn serve(settings: Settings) -> Result<(), Fault> {
             .map_err(|error| Fault::ReadyFile(file, error))?;
     }
 
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+    activation::serves();
+
+    let holding = Holding {
+        gateway: &gateway,
+        admin: &admin_socket,
+        lock: state.lock(),
+        sessions: &sessions,
+    };
+    let successor = tokio::select! {
+        _ = terminate.recv() => None,
+        _ = interrupt.recv() => None,
+        successor = succession(giver.as_ref().ok(), &holding) => Some(successor),
+    };
+    if let Some(successor) = successor {
+        tracing::info!("another doorward serves now: requests in flight finish first");
+        succeeded.store(true, Ordering::Relaxed);
+        admin.abort();
+        drop((giver, admin_socket));
+        gateway.hand_over(DRAIN).await;
+        if let Some(overlap) = overlap {
+            // As long as it runs the successor must share sessions with it, too.
+            let _ = overlap.await;
+        }
+        // Only the end of the process ends the conversation: a page may still be at the store.
+        std::mem::forget(successor);
+    } else {
+        tracing::info!("stopping: requests in flight finish first");
+        activation::stops();
+        if let Ok(giver) = giver {
+            giver.withdraw();
+        }
+        draining.store(true, Ordering::Relaxed);
+        gateway.drain(DRAIN).await;
     }
-    tracing::info!("stopping: requests in flight finish first");
-    draining.store(true, Ordering::Relaxed);
-    gateway.drain(DRAIN).await;
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Waits until another process has taken over; for ever when none can.
+async fn succession(giver: Option<&Giver>, holding: &Holding<'_>) -> Successor {
+    match giver {
+        Some(giver) => giver.succeeded(holding).await,
+        None => std::future::pending().await,
+    }
 }
 
 /// Where manifests come from: the first listing, then changes.
@@ -217,12 +307,6 @@ struct Source {
     first: ObjectSet,
     watch: Option<kubernetes::Watch>,
     demo: Option<ShownDemo>,
-}
-
-/// What the first start tells about the demo.
-struct ShownDemo {
-    password: Option<Secret>,
-    file: PathBuf,
 }
 
 impl Source {
@@ -256,63 +340,5 @@ impl Source {
             watch: Some(watch),
             demo: None,
         })
-    }
-}
-
-/// What is bound.
-struct Addresses {
-    https: SocketAddr,
-    http: Option<SocketAddr>,
-    /// Further `Gateway` ports: open while a `Gateway` has them.
-    further: BTreeMap<u16, SocketAddr>,
-    admin: SocketAddr,
-}
-
-impl Addresses {
-    /// Written whole or not at all, so that a reader never sees half of it.
-    fn write(&self, file: &Path, authority: &Path) -> io::Result<()> {
-        let body = json!({
-            "https": self.https.to_string(),
-            "http": self.http.map(|address| address.to_string()),
-            "listen": self.further.iter().map(|(port, address)| (port.to_string(), json!(address.to_string()))).collect::<serde_json::Map<_, _>>(),
-            "admin": self.admin.to_string(),
-            "ca": authority,
-            "pid": std::process::id(),
-        });
-        let draft = file.with_extension("new");
-        fs::write(&draft, format!("{body:#}\n"))?;
-        fs::rename(&draft, file)
-    }
-}
-
-/// Tells a person where to go. Standard error, because the access log has standard output.
-fn announce(addresses: &Addresses, authority: &Path, demo: Option<&ShownDemo>) {
-    let Addresses {
-        https,
-        http,
-        further,
-        admin,
-    } = addresses;
-    anstream::eprintln!("doorward serves");
-    anstream::eprintln!("  https://{https}/");
-    if let Some(http) = http {
-        anstream::eprintln!("  http://{http}/");
-    }
-    for (port, address) in further {
-        anstream::eprintln!("  Gateway port {port} at {address}, while a Gateway has it");
-    }
-    anstream::eprintln!("  admin  http://{admin}/readyz");
-    anstream::eprintln!("  CA to trust  {}", authority.display());
-    let Some(ShownDemo { password, file }) = demo else {
-        return;
-    };
-    anstream::eprintln!("demo, because no manifests are named (`--manifests PATH`):");
-    anstream::eprintln!("  user      {}", demo::USER);
-    match password.as_ref().and_then(Secret::expose_str) {
-        Some(password) => anstream::eprintln!("  password  {password}  (shown this once)"),
-        None => anstream::eprintln!(
-            "  password  shown at first start; remove {} for a new one",
-            file.display()
-        ),
     }
 }

@@ -6,11 +6,18 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-/// An open state directory; the lock goes when this is dropped.
+/// An open state directory; the lock goes when this is dropped, unless another process was given
+/// it too.
 #[derive(Debug)]
 pub(crate) struct StateDirectory {
     path: PathBuf,
-    _lock: File,
+    lock: File,
+}
+
+/// A state directory that a predecessor holds.
+#[derive(Debug)]
+pub(crate) struct Beside {
+    path: PathBuf,
 }
 
 /// Why the state directory cannot be used.
@@ -39,7 +46,7 @@ impl fmt::Display for StateFault {
             ),
             Self::Held(path) => write!(
                 f,
-                "state directory `{}` is held by another doorward\nhelp: stop that one, or name another directory with `--state DIR`",
+                "state directory `{}` is held by another doorward\nhelp: stop that one, take over from it with `--take-over`, or name another directory with `--state DIR`",
                 path.display()
             ),
         }
@@ -49,16 +56,8 @@ impl fmt::Display for StateFault {
 impl StateDirectory {
     /// Opens `path`, making it first (mode 0700) if it is not there.
     pub(crate) fn open(path: &Path) -> Result<Self, StateFault> {
+        make(path)?;
         let unusable = |error| StateFault::Unusable(path.to_owned(), error);
-        DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(path)
-            .map_err(unusable)?;
-        let mode = fs::metadata(path).map_err(unusable)?.permissions().mode() & 0o777;
-        if mode & 0o077 != 0 {
-            return Err(StateFault::NotPrivate(path.to_owned(), mode));
-        }
         let lock = OpenOptions::new()
             .create(true)
             .truncate(false)
@@ -69,17 +68,79 @@ impl StateDirectory {
         match lock.try_lock() {
             Ok(()) => Ok(Self {
                 path: path.to_owned(),
-                _lock: lock,
+                lock,
             }),
             Err(TryLockError::WouldBlock) => Err(StateFault::Held(path.to_owned())),
             Err(TryLockError::Error(error)) => Err(unusable(error)),
         }
     }
 
+    /// The lock, to be passed on.
+    pub(crate) fn lock(&self) -> &File {
+        &self.lock
+    }
+
     /// Where it is.
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
+}
+
+impl Beside {
+    /// Where it is.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The predecessor has passed on its lock.
+    pub(crate) fn with(self, lock: File) -> StateDirectory {
+        StateDirectory {
+            path: self.path,
+            lock,
+        }
+    }
+}
+
+/// How a process that may take over finds its state directory.
+#[derive(Debug)]
+pub(crate) enum Found {
+    /// Nobody held it.
+    Free(StateDirectory),
+    /// Somebody holds it.
+    Held(Beside),
+}
+
+impl Found {
+    /// Opens `path`; one that is held is no fault.
+    pub(crate) fn open(path: &Path) -> Result<Self, StateFault> {
+        match StateDirectory::open(path) {
+            Ok(state) => Ok(Self::Free(state)),
+            Err(StateFault::Held(path)) => Ok(Self::Held(Beside { path })),
+            Err(fault) => Err(fault),
+        }
+    }
+
+    /// Where it is.
+    pub(crate) fn path(&self) -> &Path {
+        match self {
+            Self::Free(state) => state.path(),
+            Self::Held(beside) => beside.path(),
+        }
+    }
+}
+
+fn make(path: &Path) -> Result<(), StateFault> {
+    let unusable = |error| StateFault::Unusable(path.to_owned(), error);
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path)
+        .map_err(unusable)?;
+    let mode = fs::metadata(path).map_err(unusable)?.permissions().mode() & 0o777;
+    if mode & 0o077 != 0 {
+        return Err(StateFault::NotPrivate(path.to_owned(), mode));
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -101,6 +162,25 @@ mod tests {
         ));
         drop(first);
         StateDirectory::open(&path).unwrap();
+    }
+
+    #[test]
+    fn a_lock_that_was_passed_on_is_held_until_both_have_let_go() {
+        let root = tempfile::tempdir().unwrap();
+        let path = root.path().join("a");
+        let first = StateDirectory::open(&path).unwrap();
+        let Found::Held(beside) = Found::open(&path).unwrap() else {
+            panic!("held twice");
+        };
+        // As a descriptor that came over a socket: another number for the same open file.
+        let second = beside.with(first.lock().try_clone().unwrap());
+        drop(first);
+        assert!(matches!(
+            StateDirectory::open(&path),
+            Err(StateFault::Held(_))
+        ));
+        drop(second);
+        assert!(matches!(Found::open(&path), Ok(Found::Free(_))));
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Poll;
 
-use http::HeaderValue;
+use http::{HeaderValue, StatusCode, header};
 use hyper::rt::Executor;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
@@ -111,7 +111,7 @@ pub(super) async fn serve(
             let Some(peer) = arrival.peer(&pulse) else {
                 return;
             };
-            let switch = Switch::new(Arc::clone(&pulse));
+            let switch = Switch::new(Arc::clone(&pulse), false);
             worker.watch(&switch);
             let mut wire = Wire::new(Stream::Plain(line), pulse, true, slot);
             match begins_http2(&mut wire, &switch).await {
@@ -290,7 +290,7 @@ async fn secure(
     peer.server_name = server_name;
     peer.certificate = shown.map(Box::new);
     peer.tls = tls;
-    let switch = Switch::new(Arc::clone(&pulse));
+    let switch = Switch::new(Arc::clone(&pulse), http2);
     worker.watch(&switch);
     let wire = Wire::new(Stream::Tls(Box::new(stream)), pulse, !http2, slot);
     if http2 {
@@ -323,7 +323,14 @@ async fn drive_http1(worker: Rc<Worker>, wire: Wire, peer: Peer, switch: &Switch
     let peer = Rc::new(peer);
     let service = service_fn(move |request| {
         let (worker, peer) = (Rc::clone(&worker), Rc::clone(&peer));
-        async move { Ok::<_, Infallible>(admit::answer(worker, peer, request).await) }
+        async move {
+            let mut response = admit::answer(worker, Rc::clone(&peer), request).await;
+            if peer.pulse.is_retired() && response.status() != StatusCode::SWITCHING_PROTOCOLS {
+                let close = HeaderValue::from_static("close");
+                response.headers_mut().insert(header::CONNECTION, close);
+            }
+            Ok::<_, Infallible>(response)
+        }
     });
     let connection = builder
         .serve_connection(TokioIo::new(wire), service)

@@ -9,11 +9,11 @@ mod pressure;
 mod proxy_header;
 mod pulse;
 mod socket;
+mod sockets;
 mod stream;
 mod wire;
 mod worker;
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
@@ -36,9 +36,10 @@ pub(crate) use pulse::{Busy, Pulse};
 pub(crate) use worker::Worker;
 
 use self::pressure::Pressure;
+use self::sockets::Sockets;
 use crate::proxy::TlsConfigs;
 use crate::record::{LogSink, Metrics};
-use crate::settings::Settings;
+use crate::settings::{Listening, Settings};
 use crate::tls::Tls;
 use crate::world::World;
 
@@ -81,10 +82,18 @@ impl std::error::Error for StartFault {
     }
 }
 
+/// `Gateway` port that is bound by [`Settings::https`].
+const HTTPS: u16 = 443;
+
+/// `Gateway` port that is bound by [`Settings::http`].
+const HTTP: u16 = 80;
+
 /// Where the process stands in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
     Serving,
+    /// Another process accepts on the same sockets.
+    Yielding,
     Draining,
     Stopping,
 }
@@ -98,8 +107,7 @@ struct Shared {
     sessions: Arc<Sessions>,
     clock: Arc<dyn Clock>,
     randomness: Arc<dyn Randomness>,
-    /// Addresses of further Gateway ports.
-    further: BTreeMap<u16, SocketAddr>,
+    sockets: Arc<Sockets>,
     tls: Tls,
     open: Arc<AtomicUsize>,
     upstream_tls: Arc<TlsConfigs>,
@@ -114,7 +122,7 @@ struct Shared {
 pub struct Gateway {
     https: SocketAddr,
     http: Option<SocketAddr>,
-    further: BTreeMap<u16, SocketAddr>,
+    sockets: Arc<Sockets>,
     metrics: Arc<Metrics>,
     stage: watch::Sender<Stage>,
     threads: Vec<JoinHandle<()>>,
@@ -127,7 +135,7 @@ impl Gateway {
     /// # Errors
     /// When an address is taken, TLS cannot be set up, or a thread cannot be made.
     pub fn start(
-        settings: Settings,
+        mut settings: Settings,
         world: Arc<ArcSwap<World>>,
         sessions: Arc<Sessions>,
         certificates: Arc<dyn ResolvesServerCert>,
@@ -140,23 +148,10 @@ impl Gateway {
             0 => std::thread::available_parallelism().map_or(1, usize::from),
             workers => workers,
         };
-        let bind = |address| {
-            socket::bind(address, workers).map_err(|source| StartFault::Bind { address, source })
-        };
-        let (https, https_sockets) = bind(settings.https)?;
-        let (http, http_sockets) = match settings.http.map(bind).transpose()? {
-            Some((address, sockets)) => (Some(address), sockets),
-            None => (None, Vec::new()),
-        };
-        let mut further = BTreeMap::new();
-        for (port, at) in &settings.listen {
-            if let Some(address) = at.address.filter(|_| ![443, 80].contains(port)) {
-                // Opened when a Gateway has the port; now is the time to hear that it is taken.
-                let (address, _) = socket::bind(address, 0)
-                    .map_err(|source| StartFault::Bind { address, source })?;
-                further.insert(*port, address);
-            }
-        }
+        let given = std::mem::take(&mut settings.given);
+        let sockets = Arc::new(Sockets::open(&settings, given, workers)?);
+        let https = sockets.address(HTTPS).unwrap_or(settings.https);
+        let http = sockets.address(HTTP);
         let tls = Tls::new(certificates).map_err(StartFault::Tls)?;
         let (writer, log_thread) = log.open().map_err(StartFault::Thread)?.unzip();
         let metrics = Arc::new(Metrics::new(workers));
@@ -170,7 +165,7 @@ impl Gateway {
             sessions,
             clock,
             randomness,
-            further: further.clone(),
+            sockets: Arc::clone(&sockets),
             tls,
             open: Arc::default(),
             upstream_tls: Arc::default(),
@@ -182,14 +177,12 @@ impl Gateway {
         });
         let (ready, started) = mpsc::channel();
         let mut threads = Vec::with_capacity(workers + 1);
-        let mut http_sockets = http_sockets.into_iter();
-        for (number, https_socket) in https_sockets.into_iter().enumerate() {
+        for number in 0..workers {
             let seat = worker::Seat {
                 shared: Arc::clone(&shared),
+                number,
                 shard: metrics.shard(number),
                 writer: writer.clone(),
-                https: https_socket,
-                http: http_sockets.next(),
             };
             let ready = ready.clone();
             let thread = std::thread::Builder::new()
@@ -206,7 +199,7 @@ impl Gateway {
         Ok(Self {
             https,
             http,
-            further,
+            sockets,
             metrics,
             stage,
             threads,
@@ -225,11 +218,15 @@ impl Gateway {
 
     /// Where a further Gateway port is served while a Gateway has it.
     pub fn address(&self, port: u16) -> Option<SocketAddr> {
-        match port {
-            443 => Some(self.https),
-            80 => self.http,
-            port => self.further.get(&port).copied(),
-        }
+        self.sockets.address(port)
+    }
+
+    /// Every listening socket that is open now, for another process to accept on.
+    ///
+    /// # Errors
+    /// When there are too many file descriptors.
+    pub fn sockets(&self) -> io::Result<Vec<Listening>> {
+        self.sockets.all()
     }
 
     /// The counters.
@@ -240,8 +237,25 @@ impl Gateway {
     /// Stops accepting, lets requests in flight finish for at most `limit`, then stops. HTTP/2
     /// clients get GOAWAY, HTTP/1.1 clients `connection: close`.
     pub async fn drain(self, limit: Duration) {
-        let Self { stage, threads, .. } = self;
-        stage.send_replace(Stage::Draining);
+        self.end(Stage::Draining, limit).await;
+    }
+
+    /// As [`Self::drain`], for when another process accepts on [`Self::sockets`] already, so that
+    /// nothing hurries. A client that keeps a connection to send its next request on it is answered
+    /// once more, with `connection: close`: closing under its hands would lose that request.
+    pub async fn hand_over(self, limit: Duration) {
+        self.end(Stage::Yielding, limit).await;
+    }
+
+    async fn end(self, how: Stage, limit: Duration) {
+        let Self {
+            stage,
+            threads,
+            sockets,
+            ..
+        } = self;
+        stage.send_replace(how);
+        sockets.close_all();
         let ended = tokio::task::spawn_blocking(move || {
             for thread in threads {
                 // A worker that panicked has said so already.

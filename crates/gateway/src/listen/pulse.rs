@@ -7,7 +7,7 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
 use std::task::{Context, Waker};
 
 use model::names::Duration;
@@ -23,9 +23,15 @@ pub(crate) struct Pulse {
     write_blocked: AtomicU32,
     in_flight: AtomicU32,
     requests: AtomicU32,
+    retired: AtomicBool,
 }
 
 impl Pulse {
+    /// Whether the next answer is to be the last.
+    pub(super) fn is_retired(&self) -> bool {
+        self.retired.load(Relaxed)
+    }
+
     /// Bytes of a head came in.
     pub(super) fn reads_head(&self) {
         if self.reading_head.load(Relaxed) == 0 {
@@ -137,14 +143,17 @@ pub(super) enum Order {
 #[derive(Debug)]
 pub(super) struct Switch {
     pub(super) pulse: Arc<Pulse>,
+    has_streams: bool,
     order: Cell<Order>,
     waker: RefCell<Option<Waker>>,
 }
 
 impl Switch {
-    pub(super) fn new(pulse: Arc<Pulse>) -> Rc<Self> {
+    /// `has_streams` tells HTTP/2.
+    pub(super) fn new(pulse: Arc<Pulse>, has_streams: bool) -> Rc<Self> {
         Rc::new(Self {
             pulse,
+            has_streams,
             order: Cell::new(Order::None),
             waker: RefCell::new(None),
         })
@@ -168,6 +177,19 @@ impl Switch {
             *waker = Some(cx.waker().clone());
         }
         self.order.replace(Order::None)
+    }
+
+    /// Sends the client elsewhere without losing what it may have sent already: HTTP/2 has GOAWAY for
+    /// that, HTTP/1.1 the next answer.
+    pub(super) fn retire(&self) {
+        let told = self.pulse.retired.load(Relaxed);
+        if !self.has_streams {
+            self.pulse.retired.store(true, Relaxed);
+        } else if !told && !self.is_fresh() {
+            // A fresh one may not have read the client's first words, and would end without any.
+            self.pulse.retired.store(true, Relaxed);
+            self.give(Order::Drain);
+        }
     }
 
     /// Whether no request was ever read off it: it would sit out its whole idle time.

@@ -3,8 +3,9 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::io;
-use std::net::{SocketAddr, TcpListener as StdListener};
+use std::net::SocketAddr;
 use std::rc::{Rc, Weak};
 use std::sync::{Arc, mpsc};
 
@@ -21,9 +22,8 @@ use tokio::task::JoinHandle;
 
 use super::connection;
 use super::pulse::{Order, Switch, Ticks};
-use super::socket;
 use super::wire::Slot;
-use super::{Shared, Stage};
+use super::{HTTP, HTTPS, Shared, Stage};
 use crate::assertions::Assertions;
 use crate::facts::{Identifiers, View};
 use crate::proxy::Pool;
@@ -36,13 +36,16 @@ use crate::world::World;
 /// not give back would otherwise close the door for good.
 const SPARED: u64 = 16;
 
+/// Once another process accepts, clients that keep a connection have this long to use it once more.
+const PATIENCE: Duration = Duration::from_secs(5);
+
 /// What one worker is given.
 pub(super) struct Seat {
     pub(super) shared: Arc<Shared>,
+    /// Which of the workers.
+    pub(super) number: usize,
     pub(super) shard: Arc<Shard>,
     pub(super) writer: Option<Writer>,
-    pub(super) https: StdListener,
-    pub(super) http: Option<StdListener>,
 }
 
 /// The world as this worker last saw it.
@@ -65,8 +68,9 @@ pub(crate) struct Worker {
     pub(crate) assertions: Assertions,
     hsts: Option<HeaderValue>,
     connections: RefCell<Vec<Weak<Switch>>>,
+    number: usize,
     /// Acceptors of further Gateway ports.
-    further: RefCell<BTreeMap<u16, JoinHandle<()>>>,
+    further: RefCell<BTreeMap<u16, Vec<JoinHandle<()>>>>,
 }
 
 impl Worker {
@@ -192,14 +196,16 @@ type Listeners = Vec<(TcpListener, u16)>;
 fn begin(seat: Seat) -> io::Result<(Rc<Worker>, Listeners)> {
     let Seat {
         shared,
+        number,
         shard,
         writer,
-        https,
-        http,
     } = seat;
-    let mut listeners = vec![(TcpListener::from_std(https)?, 443)];
-    if let Some(http) = http {
-        listeners.push((TcpListener::from_std(http)?, 80));
+    let mut listeners = Vec::new();
+    for port in [HTTPS, HTTP] {
+        if shared.sockets.address(port).is_some() {
+            let opened = shared.sockets.take(port, number)?;
+            listeners.extend(opened.into_iter().map(|listener| (listener, port)));
+        }
     }
     let mut cache = Cache::new(Arc::clone(&shared.world));
     let view = View::new(Arc::clone(cache.load()), shared.settings.https_upgrade);
@@ -222,6 +228,7 @@ fn begin(seat: Seat) -> io::Result<(Rc<Worker>, Listeners)> {
             .hsts
             .and_then(|span| HeaderValue::try_from(format!("max-age={}", span.as_secs())).ok()),
         connections: RefCell::new(Vec::new()),
+        number,
         further: RefCell::default(),
         shared,
     };
@@ -233,33 +240,34 @@ fn begin(seat: Seat) -> io::Result<(Rc<Worker>, Listeners)> {
 /// Opens what a Gateway has and closes what none has any more; connections go on.
 fn open_further(worker: &Rc<Worker>) {
     let view = worker.view();
-    let wanted = |port: &u16| view.world.snapshot.listener(*port).is_some();
+    let sockets = &worker.shared.sockets;
     let mut further = worker.further.borrow_mut();
-    further.retain(|port, acceptor| {
-        let stays = wanted(port);
-        if !stays {
-            acceptor.abort();
-        }
-        stays
-    });
-    for (port, address) in worker
-        .shared
-        .further
-        .iter()
-        .filter(|(port, _)| wanted(port))
-    {
-        if further.contains_key(port) {
-            continue;
-        }
-        match socket::open_shared(*address).and_then(TcpListener::from_std) {
-            Ok(listener) => {
-                let acceptor = accept(Rc::clone(worker), listener, *port);
-                further.insert(*port, tokio::task::spawn_local(acceptor));
+    for port in sockets.further() {
+        let wanted = view.world.snapshot.listener(port).is_some();
+        match further.entry(port) {
+            Entry::Vacant(seat) if wanted => match sockets.take(port, worker.number) {
+                Ok(listeners) => {
+                    let acceptors = listeners.into_iter().map(|listener| {
+                        let acceptor = accept(Rc::clone(worker), listener, port);
+                        tokio::task::spawn_local(acceptor)
+                    });
+                    seat.insert(acceptors.collect());
+                }
+                // Tried again with the next tick.
+                Err(error) => {
+                    tracing::error!(%error, port, "a Gateway port cannot be opened")
+                }
+            },
+            Entry::Occupied(acceptors) if !wanted => {
+                for acceptor in acceptors.remove() {
+                    acceptor.abort();
+                }
             }
-            // Tried again with the next tick.
-            Err(error) => {
-                tracing::error!(%error, %address, port, "a Gateway port cannot be opened")
-            }
+            Entry::Vacant(_) | Entry::Occupied(_) => {}
+        }
+        if !wanted {
+            // One that was given to this process may be open although nobody accepted on it.
+            sockets.close(port, worker.number);
         }
     }
 }
@@ -275,19 +283,25 @@ async fn serve(worker: Rc<Worker>, listeners: Listeners) {
     let sweeper = tokio::task::spawn_local(sweep(Rc::clone(&worker), true));
 
     // A gateway that was dropped instead of drained stops at once.
-    let served = stage
-        .wait_for(|stage| *stage != Stage::Serving)
-        .await
-        .is_ok();
+    let ended = stage.wait_for(|stage| *stage != Stage::Serving).await;
+    let ended = ended.map(|stage| *stage).ok();
     sweeper.abort();
     let further = std::mem::take(&mut *worker.further.borrow_mut());
-    for acceptor in acceptors.into_iter().chain(further.into_values()) {
+    for acceptor in acceptors.into_iter().chain(further.into_values().flatten()) {
         acceptor.abort();
     }
     let sweeper = tokio::task::spawn_local(sweep(Rc::clone(&worker), false));
+    if ended == Some(Stage::Yielding) {
+        tokio::select! {
+            () = retired(&worker) => {}
+            // Those that are quiet for so long are as good as gone.
+            () = tokio::time::sleep(PATIENCE) => {}
+            _ = stage.wait_for(|stage| *stage == Stage::Stopping) => {}
+        }
+    }
     worker.each_connection(|switch| switch.give(Order::Drain));
     let stopped = stage.wait_for(|stage| *stage == Stage::Stopping);
-    if served {
+    if ended.is_some() {
         tokio::select! {
             () = emptied(&worker) => {}
             _ = stopped => {}
@@ -295,6 +309,15 @@ async fn serve(worker: Rc<Worker>, listeners: Listeners) {
     }
     sweeper.abort();
     worker.recorder.lines.hand_over();
+}
+
+/// Waits until no connection is left, each having had one more request if it wants.
+async fn retired(worker: &Rc<Worker>) {
+    let mut pause = tokio::time::interval(Duration::from_millis(5));
+    while worker.recorder.shard.open() > 0 {
+        pause.tick().await;
+        worker.each_connection(Switch::retire);
+    }
 }
 
 /// Waits until no connection is left, those inside a handshake and tunnels included.
@@ -321,7 +344,7 @@ async fn sweep(worker: Rc<Worker>, opens: bool) {
         worker.shared.pressure.measure();
         worker.recorder.lines.hand_over();
         worker.assertions.tidy(worker.now());
-        if opens && !worker.shared.further.is_empty() {
+        if opens {
             open_further(&worker);
         }
     }

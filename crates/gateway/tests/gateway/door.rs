@@ -469,6 +469,7 @@ pub(crate) fn free_ports() -> Settings {
         workers: 1,
         limits: Limits::default(),
         resolve: Vec::new(),
+        given: Vec::new(),
     }
 }
 

@@ -8,7 +8,7 @@ use doorward_gateway::{Limits, StartFault};
 use http::Response;
 use http_body_util::Full;
 use tokio::io::AsyncReadExt;
-use tokio::net::TcpStream;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, watch};
 
 use crate::door::{Door, Wanted, get, get2, whole, with_headers};
@@ -49,6 +49,64 @@ async fn a_drain_lets_requests_in_flight_finish_and_takes_no_new_ones() {
     assert_eq!(second.await.unwrap().body(), "done");
     drained.await.unwrap();
     assert_eq!(log.lines().len(), 2);
+}
+
+#[tokio::test]
+async fn a_hand_over_loses_no_request_that_is_on_its_way() {
+    let (app, _) = upstream::echo().await;
+    let door = Door::open(Wanted {
+        app: Some(app),
+        workers: 1,
+        ..Wanted::default()
+    })
+    .await;
+    let https = door.https();
+    let mut kept = door.client().await;
+    assert_eq!(kept.get("/app/").await.status(), 200);
+    let mut fresh = door.client().await;
+    let mut fresh2 = door.client2().await;
+    let mut used2 = door.client2().await;
+    let first = used2.send_request(get2("/app/")).await.unwrap();
+    assert_eq!(whole(first).await.status(), 200);
+    let sockets = door.gateway.sockets().unwrap();
+    let mut ports: Vec<_> = sockets.iter().map(|one| one.port).collect();
+    ports.sort_unstable();
+    assert_eq!(ports, [80, 443]);
+    let socket = sockets.iter().find(|one| one.port == 443).unwrap();
+    let successor = TcpListener::from_std(socket.socket.try_clone().unwrap()).unwrap();
+
+    let ended = tokio::spawn(door.gateway.hand_over(Duration::from_secs(20)));
+    // Sent away, because HTTP/2 can say so at any time.
+    until(|| used2.is_closed()).await;
+    // Nobody accepts here any more; who connects waits for the successor.
+    let waiting = TcpStream::connect(https).await.unwrap();
+    let (_, peer) = successor.accept().await.unwrap();
+    assert_eq!(peer, waiting.local_addr().unwrap());
+    assert!(!ended.is_finished());
+    for client in [&mut kept, &mut fresh] {
+        let answer = client.get("/app/").await;
+        assert_eq!(answer.status(), 200);
+        assert_eq!(answer.headers()["connection"], "close");
+        until(|| client.sender.is_closed()).await;
+    }
+    let answer = fresh2.send_request(get2("/app/")).await.unwrap();
+    assert!(!answer.headers().contains_key("connection"));
+    assert_eq!(whole(answer).await.status(), 200);
+    until(|| fresh2.is_closed()).await;
+    ended.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_hand_over_does_not_wait_for_ever() {
+    let (app, _) = upstream::echo().await;
+    let door = Door::to(app).await;
+    let mut idle = door.client().await;
+    assert_eq!(idle.get("/app/").await.status(), 200);
+    let ended = door.gateway.hand_over(Duration::from_millis(100));
+    tokio::time::timeout(Duration::from_secs(3), ended)
+        .await
+        .expect("it ends at its limit");
+    until(|| idle.sender.is_closed()).await;
 }
 
 /// Waits for something that happens on another thread.

@@ -15,6 +15,7 @@ mod tests;
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use http::HeaderMap;
 use model::Snapshot;
@@ -58,6 +59,8 @@ pub struct Sessions {
     store: Store,
     live: Cache<Name, Arc<Person>, Weight>,
     ended: Cache<Name, ()>,
+    /// How many other processes may end sessions too.
+    sharers: AtomicUsize,
     stamp: Stamp,
     seal: Seal,
     keys: Arc<Keys>,
@@ -135,6 +138,7 @@ impl Sessions {
             store,
             live,
             ended,
+            sharers: AtomicUsize::new(0),
             stamp,
             seal,
             keys,
@@ -223,6 +227,23 @@ impl Sessions {
         }
     }
 
+    /// Another process works with the same store from now on. While one does, it may end a session
+    /// that is in memory here, so every request asks the store.
+    pub fn share(&self) {
+        self.sharers.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// A process of those that [`Self::share`] told of does no more.
+    pub fn unshare(&self) {
+        // Remembered before; the other process may have ended it since.
+        self.live.clear();
+        self.sharers.fetch_sub(1, Ordering::SeqCst);
+    }
+
+    fn is_shared(&self) -> bool {
+        self.sharers.load(Ordering::SeqCst) > 0
+    }
+
     /// States to applications who sent a request.
     pub fn asserter(&self) -> &Asserter {
         &self.asserter
@@ -276,7 +297,9 @@ impl Sessions {
             return Known::Not(NoSession::Unknown);
         };
         let name = name_of(&value);
-        if let Some(person) = self.live.get(&name) {
+        if !self.is_shared()
+            && let Some(person) = self.live.get(&name)
+        {
             return match fitting(person, login, now) {
                 Ok(person) => Known::Live(person),
                 Err(reason) => Known::Not(reason),
@@ -291,6 +314,9 @@ impl Sessions {
     /// Takes a session from the store into memory. Ending it meanwhile wins: then the guard finds
     /// its place gone and nothing is kept.
     async fn load(&self, name: &Name) -> Result<Arc<Person>, NoSession> {
+        if self.is_shared() {
+            return self.find(name).await;
+        }
         let guard = match self.live.get_value_or_guard_async(name).await {
             Ok(person) => return Ok(person),
             Err(guard) => guard,
@@ -299,15 +325,17 @@ impl Sessions {
         if self.ended.get(name).is_some() {
             return Err(NoSession::Unknown);
         }
+        let person = self.find(name).await?;
+        // Its place may be gone because the session was ended since it was found.
+        match guard.insert(Arc::clone(&person)) {
+            Err(_) if self.ended.get(name).is_some() => Err(NoSession::Unknown),
+            Ok(()) | Err(_) => Ok(person),
+        }
+    }
+
+    async fn find(&self, name: &Name) -> Result<Arc<Person>, NoSession> {
         match self.store.find(name).await {
-            Ok(Some(record)) => {
-                let person = Arc::new(vouched(record));
-                // Its place may be gone because the session was ended since it was found.
-                match guard.insert(person.clone()) {
-                    Err(_) if self.ended.get(name).is_some() => Err(NoSession::Unknown),
-                    Ok(()) | Err(_) => Ok(person),
-                }
-            }
+            Ok(Some(record)) => Ok(Arc::new(vouched(record))),
             Ok(None) => {
                 self.ended.insert(*name, ());
                 Err(NoSession::Unknown)
@@ -352,7 +380,9 @@ impl Sessions {
         };
         let name = value.name();
         self.store.insert(&name, &record).await?;
-        self.live.insert(name, Arc::new(vouched(record)));
+        if !self.is_shared() {
+            self.live.insert(name, Arc::new(vouched(record)));
+        }
         Ok(value)
     }
 

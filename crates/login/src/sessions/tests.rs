@@ -259,6 +259,43 @@ async fn an_ended_session_stays_ended_and_costs_the_store_nothing_more() {
 }
 
 #[tokio::test]
+async fn a_session_that_another_process_ends_is_ended_here_too() {
+    let bench = Bench::new().await;
+    let mut browser = Browser::default();
+    bench.sign_in(&mut browser, "/").await;
+    let headers = browser.headers();
+    let other = bench.beside().await;
+    let here = || bench.sessions.person(&headers, &bench.login, NOW);
+    assert!(other.person(&headers, &bench.login, NOW).await.is_ok());
+
+    bench.sessions.share();
+    assert!(bench.now(&headers).is_none(), "the store is asked");
+    assert!(here().await.is_ok());
+    assert!(bench.now(&headers).is_none(), "and asked again");
+    // A second one comes before the first has gone.
+    bench.sessions.share();
+    bench.sessions.unshare();
+    other.end(&headers, &bench.login).await.unwrap();
+    assert_eq!(here().await.unwrap_err(), NoSession::Unknown);
+    bench.sessions.unshare();
+    assert_eq!(here().await.unwrap_err(), NoSession::Unknown);
+
+    // What was in memory before is not believed afterwards.
+    bench.sign_in(&mut browser, "/").await;
+    let headers = browser.headers();
+    let here = || bench.sessions.person(&headers, &bench.login, NOW);
+    assert!(bench.now(&headers).unwrap().is_ok());
+    bench.sessions.share();
+    other.end(&headers, &bench.login).await.unwrap();
+    bench.sessions.unshare();
+    assert_eq!(here().await.unwrap_err(), NoSession::Unknown);
+
+    // Alone again, memory counts.
+    bench.sign_in(&mut browser, "/").await;
+    assert!(bench.now(&browser.headers()).unwrap().is_ok());
+}
+
+#[tokio::test]
 async fn a_session_that_ends_while_it_is_loaded_does_not_come_back() {
     let mut bench = Bench::new().await;
     for round in 0..50 {

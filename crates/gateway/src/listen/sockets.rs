@@ -1,0 +1,245 @@
+//! The listening sockets of the process, and which worker accepts on which.
+//!
+//! A worker has a socket of its own for each port (`SO_REUSEPORT`). Connections wait in the queue of
+//! one socket, and are reset when the last process that has it closes it. So those that were given
+//! to this process are all accepted on, however many there are, and none is opened beside them.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::{SocketAddr, TcpListener as StdListener};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::net::TcpListener;
+
+use super::{HTTP, HTTPS, StartFault, socket};
+use crate::settings::{Listening, Settings};
+
+/// All of them.
+pub(super) struct Sockets {
+    addresses: BTreeMap<u16, SocketAddr>,
+    workers: usize,
+    /// By port, then by worker.
+    open: Mutex<BTreeMap<u16, Vec<Vec<Arc<StdListener>>>>>,
+}
+
+impl Sockets {
+    /// Decides every address: of a socket that was given, or one that nobody listens on. The rest of
+    /// `given` is closed.
+    pub(super) fn open(
+        settings: &Settings,
+        mut given: Vec<Listening>,
+        workers: usize,
+    ) -> Result<Self, StartFault> {
+        let further = settings.listen.iter().filter_map(|(port, at)| {
+            let address = at.address.filter(|_| ![HTTPS, HTTP].contains(port))?;
+            Some((*port, address))
+        });
+        let wanted = [(HTTPS, settings.https)]
+            .into_iter()
+            .chain(settings.http.map(|address| (HTTP, address)))
+            .chain(further);
+        let mut addresses = BTreeMap::new();
+        let mut open = BTreeMap::new();
+        for (port, address) in wanted {
+            let fault = |source| StartFault::Bind { address, source };
+            let taken: Vec<_> = given
+                .extract_if(.., |one| is_at(one, port, address))
+                .collect();
+            let bound = match taken.first() {
+                Some(first) => first.socket.local_addr().map_err(fault)?,
+                None => socket::probe(address).map_err(fault)?,
+            };
+            // A picked port is one: sockets at others would be told nobody.
+            let sockets = taken
+                .into_iter()
+                .map(|one| one.socket)
+                .filter(|socket| socket.local_addr().is_ok_and(|at| at == bound))
+                .collect();
+            open.insert(port, seated(sockets, workers));
+            addresses.insert(port, bound);
+        }
+        Ok(Self {
+            addresses,
+            workers,
+            open: Mutex::new(open),
+        })
+    }
+
+    /// Where a port is served.
+    pub(super) fn address(&self, port: u16) -> Option<SocketAddr> {
+        self.addresses.get(&port).copied()
+    }
+
+    /// The ports that are open only while a `Gateway` has them.
+    pub(super) fn further(&self) -> impl Iterator<Item = u16> {
+        let ports = self.addresses.keys().copied();
+        ports.filter(|port| ![HTTPS, HTTP].contains(port))
+    }
+
+    /// What a worker accepts on; opened now unless it is. Call it on the worker's runtime.
+    pub(super) fn take(&self, port: u16, worker: usize) -> io::Result<Vec<TcpListener>> {
+        let address = self.addresses.get(&port);
+        let address = address.ok_or(io::ErrorKind::AddrNotAvailable)?;
+        let mut open = self.lock();
+        let seats = open
+            .entry(port)
+            .or_insert_with(|| seated(Vec::new(), self.workers));
+        let seat = seats.get_mut(worker).ok_or(io::ErrorKind::NotFound)?;
+        if seat.is_empty() {
+            seat.push(Arc::new(socket::open_shared(*address)?));
+        }
+        seat.iter()
+            .map(|socket| TcpListener::from_std(socket.try_clone()?))
+            .collect()
+    }
+
+    /// A worker accepts on a port no more.
+    pub(super) fn close(&self, port: u16, worker: usize) {
+        if let Some(seat) = self
+            .lock()
+            .get_mut(&port)
+            .and_then(|seats| seats.get_mut(worker))
+        {
+            seat.clear();
+        }
+    }
+
+    /// Nobody accepts any more.
+    pub(super) fn close_all(&self) {
+        self.lock().clear();
+    }
+
+    /// Every open socket, once each.
+    pub(super) fn all(&self) -> io::Result<Vec<Listening>> {
+        let mut found = BTreeMap::new();
+        for (port, seats) in &*self.lock() {
+            for socket in seats.iter().flatten() {
+                found.insert((*port, Arc::as_ptr(socket).addr()), Arc::clone(socket));
+            }
+        }
+        let found = found.into_iter();
+        Ok(found
+            .map(|((port, _), socket)| Listening { port, socket })
+            .collect())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<u16, Vec<Vec<Arc<StdListener>>>>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Whether a socket that was given is what an address asks for. Port 0 asks for any.
+fn is_at(one: &Listening, port: u16, wanted: SocketAddr) -> bool {
+    one.socket.local_addr().is_ok_and(|at| {
+        at == wanted || (wanted.port() == 0 && one.port == port && at.ip() == wanted.ip())
+    })
+}
+
+/// Deals sockets out: every one to somebody, and somebody's to everyone, if there are any.
+fn seated(sockets: Vec<Arc<StdListener>>, workers: usize) -> Vec<Vec<Arc<StdListener>>> {
+    let mut seats = vec![Vec::new(); workers];
+    if sockets.is_empty() {
+        return seats;
+    }
+    for turn in 0..workers.max(sockets.len()) {
+        let socket = &sockets[turn % sockets.len()];
+        seats[turn % workers].push(Arc::clone(socket));
+    }
+    seats
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Limits, ListenAt};
+
+    fn settings(https: &str, http: Option<&str>) -> Settings {
+        Settings {
+            https: https.parse().unwrap(),
+            http: http.map(|it| it.parse().unwrap()),
+            listen: BTreeMap::new(),
+            hsts: None,
+            https_upgrade: true,
+            workers: 1,
+            limits: Limits::default(),
+            resolve: Vec::new(),
+            given: Vec::new(),
+        }
+    }
+
+    fn open(settings: &Settings, given: Vec<Listening>, workers: usize) -> Sockets {
+        let sockets = Sockets::open(settings, given, workers).unwrap();
+        for port in sockets.addresses.keys() {
+            for worker in 0..workers {
+                assert!(!sockets.take(*port, worker).unwrap().is_empty());
+            }
+        }
+        sockets
+    }
+
+    #[tokio::test]
+    async fn port_0_gives_every_worker_the_same_port_and_nobody_else_gets_it() {
+        let sockets = open(&settings("127.0.0.1:0", None), Vec::new(), 3);
+        let address = sockets.address(443).unwrap();
+        assert_ne!(address.port(), 0);
+        let all = sockets.all().unwrap();
+        assert_eq!(all.len(), 3);
+        for one in &all {
+            assert_eq!(one.socket.local_addr().unwrap(), address);
+        }
+        let second = Sockets::open(&settings(&address.to_string(), None), Vec::new(), 1);
+        let Err(StartFault::Bind { source, .. }) = second else {
+            panic!("shared in silence");
+        };
+        assert_eq!(source.kind(), io::ErrorKind::AddrInUse);
+    }
+
+    #[tokio::test]
+    async fn given_sockets_are_all_accepted_on_whatever_the_number_of_workers() {
+        for (before, after) in [(1, 3), (3, 1), (2, 3), (3, 2), (2, 2)] {
+            let mut settings = settings("127.0.0.1:0", Some("127.0.0.1:0"));
+            let further = ListenAt {
+                address: Some("127.0.0.1:0".parse().unwrap()),
+                proxy_protocol: None,
+            };
+            settings.listen.insert(9000, further);
+            let first = open(&settings, Vec::new(), before);
+            let second = open(&settings, first.all().unwrap(), after);
+            assert_eq!(first.addresses, second.addresses);
+            assert_eq!(first.further().collect::<Vec<_>>(), [9000]);
+            let of = |sockets: &Sockets| {
+                let all = sockets.all().unwrap().into_iter();
+                all.map(|one| (one.port, Arc::as_ptr(&one.socket).addr()))
+                    .collect::<Vec<_>>()
+            };
+            assert_eq!(of(&first), of(&second), "{before} to {after}");
+        }
+    }
+
+    #[tokio::test]
+    async fn an_address_that_nobody_gave_is_bound_and_what_nobody_wants_is_closed() {
+        let first = open(&settings("127.0.0.1:0", Some("127.0.0.1:0")), Vec::new(), 1);
+        let https = first.address(443).unwrap();
+        let http = first.address(80).unwrap();
+        // The address counts, and not what it was used for.
+        let wanted = settings(&http.to_string(), None);
+        let second = open(&wanted, first.all().unwrap(), 1);
+        drop(first);
+        assert_eq!(second.address(443), Some(http));
+        assert_eq!(second.all().unwrap().len(), 1);
+        socket::probe(https).unwrap();
+        assert!(socket::probe(http).is_err());
+    }
+
+    #[tokio::test]
+    async fn a_port_that_is_closed_is_free_and_can_be_opened_again() {
+        let sockets = open(&settings("127.0.0.1:0", None), Vec::new(), 2);
+        let address = sockets.address(443).unwrap();
+        sockets.close(443, 0);
+        assert!(socket::probe(address).is_err());
+        sockets.close(443, 1);
+        socket::probe(address).unwrap();
+        sockets.take(443, 1).unwrap();
+        assert_eq!(sockets.all().unwrap().len(), 1);
+    }
+}
