@@ -206,7 +206,12 @@ pub fn compile_as(objects: &ObjectSet, role: &Role) -> Compiled {
             }
         }
     }
-    let linked = gateway_api.link(&mut destinations, &mut drafts, &mut findings);
+    let linked = gateway_api.link(
+        &mut destinations,
+        &gateway_policies,
+        &mut drafts,
+        &mut findings,
+    );
     for pair in linked.certificates {
         add_served(&mut certificates, pair);
     }

@@ -10,7 +10,7 @@ mod token;
 use std::sync::Arc;
 
 use model::Snapshot;
-use model::snapshot::{HeaderEdits, RouteAction, RouteInfo, VirtualHosts};
+use model::snapshot::{Guard, HeaderEdits, PolicySet, RouteAction, RouteInfo, VirtualHosts};
 
 use crate::authorization::{self, Connection, Headers, View};
 use crate::decision::{
@@ -103,7 +103,18 @@ struct Way<'s> {
     choice: Choice<'s>,
 }
 
-impl Way<'_> {
+impl<'s> Way<'s> {
+    /// What has to be passed at the gateway.
+    fn guard(&self, snapshot: &'s Snapshot) -> &'s PolicySet {
+        self.own_guard()
+            .map_or(snapshot.gateway_policies(), |guard| &guard.gateway)
+    }
+
+    fn own_guard(&self) -> Option<&'s Guard> {
+        let chosen = self.choice.chosen?;
+        chosen.route.guard.as_deref()
+    }
+
     fn info(&self) -> Option<&Arc<RouteInfo>> {
         self.choice.chosen.map(|chosen| &chosen.route.info)
     }
@@ -161,18 +172,30 @@ fn through_policies<'s>(
 ) -> Result<(Outcome, Reason), Box<End>> {
     let request = entrance.request;
     let head = request.head();
-    if let Some(verdict) = authorization::closed(snapshot.gateway_policies()) {
+    let mut guard = way.guard(snapshot);
+    if let Some(verdict) = authorization::closed(guard) {
         go_on(verdict)?;
     }
     // Without a route nobody is asked to sign in: there is nothing to sign in for.
     let is_routed = way.choice.chosen.is_some();
-    let mut entered = enter(entrance, snapshot, session, is_routed, recorder)?;
+    let guarded = (snapshot, guard);
+    let mut entered = enter(entrance, guarded, session, is_routed, recorder)?;
     if entered.token.is_some() && way.choice.may_change {
         choose_again(way, request, &entered, recorder);
-        // A route that only a token opens is guarded like any other. Istio does not ask here.
-        if !is_routed && way.choice.chosen.is_some() {
-            entered = enter(entrance, snapshot, session, true, recorder)?;
+        // A route that only a token opens is guarded like any other, and so is one of another
+        // Gateway. Istio does not ask here.
+        let found = way.guard(snapshot);
+        if way.choice.chosen.is_some() && (!is_routed || !std::ptr::eq(found, guard)) {
+            guard = found;
+            if let Some(verdict) = authorization::closed(guard) {
+                go_on(verdict)?;
+            }
+            entered = enter(entrance, (snapshot, guard), session, true, recorder)?;
             choose_again(way, request, &entered, recorder);
+            // Led on once more, to where nobody was asked: that is no route.
+            if !std::ptr::eq(way.guard(snapshot), guard) {
+                way.choice = Choice::default();
+            }
         }
     }
     let Entered {
@@ -185,9 +208,14 @@ fn through_policies<'s>(
         changes.over(head.headers, [None; 2]),
         token.map(|token| &**token),
     );
-    let verdict =
-        authorization::judge(snapshot.gateway_policies(), &view, Stage::Gateway, recorder);
-    let reason = go_on(verdict)?;
+    let verdict = authorization::judge(guard, &view, Stage::Gateway, recorder);
+    let mut reason = go_on(verdict)?;
+    if let Some(own) = way.own_guard() {
+        let verdict = authorization::judge(&own.attached, &view, Stage::Gateway, recorder);
+        if let rule @ Reason::Rule { .. } = go_on(verdict)? {
+            reason = rule;
+        }
+    }
 
     let Some(Chosen { route, matched }) = way.choice.chosen else {
         return Err(End::by_default(
@@ -274,7 +302,7 @@ struct Entered<'a> {
 /// Asks the authorizers, if there is something to ask for, and judges the tokens.
 fn enter<'a>(
     entrance: &Entrance<'_>,
-    snapshot: &Snapshot,
+    (snapshot, guard): (&Snapshot, &PolicySet),
     session: &'a Session,
     is_routed: bool,
     recorder: &mut Recorder<'_>,
@@ -285,7 +313,7 @@ fn enter<'a>(
     let asked = if is_routed {
         let as_received = entrance.view(Headers::of(head.headers), None);
         custom::ask(
-            snapshot,
+            (snapshot, &guard.custom),
             request,
             session,
             &as_received,

@@ -164,7 +164,8 @@ fn judge(
         port: listener.map_or(head.port, |listener| listener.workload_port),
         ..bytes(head)
     };
-    let policies = snapshot.gateway_policies();
+    let own = route.guard.as_deref();
+    let policies = own.map_or(snapshot.gateway_policies(), |guard| &guard.gateway);
     authorization::closed(policies).map_or(Ok(()), |verdict| pass(verdict).map(|_| ()))?;
     // Nobody can be asked about bytes: what asks for a check of every connection refuses it.
     for policy in &policies.custom {
@@ -178,6 +179,19 @@ fn judge(
         Stage::Gateway,
         recorder,
     ))?;
+
+    let at_gateway = match own {
+        None => at_gateway,
+        Some(own) => match pass(authorization::judge(
+            &own.attached,
+            &view,
+            Stage::Gateway,
+            recorder,
+        ))? {
+            Reason::Default(_) => at_gateway,
+            rule @ Reason::Rule { .. } => rule,
+        },
+    };
 
     let destination = pick(route, head.draw).ok_or_else(nowhere)?;
     let view = View {

@@ -15,6 +15,7 @@ use super::workload_guards::{self, Labels};
 use crate::finding::{Finding, codes};
 use crate::manifest::http_route::EntryDestination;
 use crate::manifest::knative::Pods;
+use crate::manifest::selection::TargetKind;
 use crate::manifest::service::{Service, ServicePort, TargetPort};
 use crate::manifest::service_entry::ServiceEntry;
 use crate::manifest::traffic_policy::Shared;
@@ -328,14 +329,24 @@ impl<'a> Destinations<'a> {
             labels,
             annotations,
         } = backing;
-        if self.world.in_mesh(namespace, labels, annotations) {
-            let (policies, authentication) = self.policies.of(namespace, labels);
-            destination.policies = policies;
-            destination.authentication = authentication;
-        }
+        let in_mesh = self.world.in_mesh(namespace, labels, annotations);
+        let of_pods = in_mesh.then(|| self.policies.of(namespace, labels));
+        (destination.policies, destination.authentication) =
+            self.of_reference(&destination, of_pods);
         let destination = Arc::new(destination);
         self.resolved.insert(cached, Arc::clone(&destination));
         destination
+    }
+
+    /// Policies of pods, and of the Service that leads to them and is not in the manifests.
+    fn of_reference(
+        &self,
+        destination: &Destination,
+        of_pods: Option<(PolicySet, Authentication)>,
+    ) -> (PolicySet, Authentication) {
+        let service = &destination.service;
+        let target = (TargetKind::Service, &*service.namespace, &*service.name);
+        workload_guards::with_attached(self.policies, target, of_pods.unwrap_or_default())
     }
 
     /// What this process plays answers without a Service, too; policies of its whole namespace
@@ -350,11 +361,10 @@ impl<'a> Destinations<'a> {
         let mut destination = bare(host, key, port, played_by);
         let namespace = &destination.service.namespace;
         let none = Labels::new();
-        if self.world.in_mesh(namespace, &none, &none) {
-            let (policies, authentication) = self.policies.of(namespace, &none);
-            destination.policies = policies;
-            destination.authentication = authentication;
-        }
+        let in_mesh = self.world.in_mesh(namespace, &none, &none);
+        let of_pods = in_mesh.then(|| self.policies.of(namespace, &none));
+        (destination.policies, destination.authentication) =
+            self.of_reference(&destination, of_pods);
         Arc::new(destination)
     }
 }

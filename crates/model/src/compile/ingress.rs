@@ -261,6 +261,7 @@ fn route(info: Arc<RouteInfo>, conditions: RouteMatch, action: RouteAction) -> A
         info,
         matches: vec![conditions],
         cors: None,
+        guard: None,
         action,
     })
 }

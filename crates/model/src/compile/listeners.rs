@@ -274,6 +274,7 @@ fn closed_server(gateway: &Gateway, server: &Server, closure: &Arc<Closure>) -> 
         info: Arc::new(info),
         matches: Vec::new(),
         cors: None,
+        guard: None,
         action,
     });
     Placed {

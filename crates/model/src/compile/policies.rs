@@ -5,10 +5,12 @@ use std::sync::Arc;
 
 use crate::finding::{Finding, Severity, codes};
 use crate::manifest::authorization_policy::AuthorizationPolicy;
+use crate::manifest::gateway_api::GROUP;
 use crate::manifest::request_authentication::RequestAuthentication;
-use crate::manifest::selection::Selection;
+use crate::manifest::selection::{Selection, Target, TargetKind, Targets};
 use crate::manifest::virtual_service::VirtualService;
 use crate::names::{ObjectRef, Place};
+use crate::objects::Object;
 use crate::snapshot::{
     Action, Authentication, Identity, Policy, PolicyInfo, PolicySet, TextPattern, Values,
 };
@@ -69,8 +71,50 @@ impl Policies {
 
     /// What applies to pods of a namespace with these labels.
     pub(super) fn of(&self, namespace: &str, labels: &Labels) -> (PolicySet, Authentication) {
-        let covers =
-            |selection: &Selection| selection.covers(&self.root_namespace, namespace, labels);
+        self.meant(namespace, |selection| {
+            selection.covers(&self.root_namespace, namespace, labels)
+        })
+    }
+
+    /// What attaches to an object by name.
+    pub(super) fn attached(
+        &self,
+        kind: TargetKind,
+        namespace: &str,
+        name: &str,
+    ) -> (PolicySet, Authentication) {
+        self.meant(namespace, |selection| {
+            selection.names(&self.root_namespace, kind, namespace, name)
+        })
+    }
+
+    /// What attaches to a Gateway by its name or its class.
+    pub(super) fn attached_to_gateway(
+        &self,
+        namespace: &str,
+        name: &str,
+        class: &str,
+    ) -> PolicySet {
+        let root = &*self.root_namespace;
+        let names = |selection: &Selection| {
+            selection.names(root, TargetKind::Gateway, namespace, name)
+                || selection.names(root, TargetKind::GatewayClass, namespace, class)
+        };
+        let (mut set, _) = self.meant(namespace, names);
+        for at in self.near(&self.authentication_in, namespace) {
+            let entry = &self.authentication[at];
+            if names(&entry.selection) {
+                set.deny.extend(entry.closed_gateways.iter().cloned());
+            }
+        }
+        set
+    }
+
+    fn meant(
+        &self,
+        namespace: &str,
+        covers: impl Fn(&Selection) -> bool,
+    ) -> (PolicySet, Authentication) {
         let mut set = PolicySet::default();
         for at in self.near(&self.authorization_in, namespace) {
             let entry = &self.authorization[at];
@@ -165,7 +209,28 @@ impl Policies {
         code: crate::finding::Code,
         findings: &mut Vec<Finding>,
     ) {
-        if selection.labels.is_empty() || selection.by_reference {
+        if let Targets::Named(targets) = &selection.targets {
+            let mut targets = targets.iter();
+            if let Some(target) = targets.find(|target| !known.has(target, &selection.namespace)) {
+                findings.push(Finding {
+                    code,
+                    severity: Severity::Warning,
+                    place: Some(Place {
+                        file: Arc::clone(&place.file),
+                        line: target.line,
+                    }),
+                    object: Some(object.clone()),
+                    field: "spec.targetRefs".to_owned(),
+                    fault: format!(
+                        "`{}` is not in the manifests, so nothing attaches to it",
+                        target.title()
+                    ),
+                    remedy: "add it, or name one of the policy's own namespace".to_owned(),
+                });
+            }
+            return;
+        }
+        if selection.labels.is_empty() || selection.targets == Targets::Unreadable {
             return;
         }
         let covers = |namespace: &str, labels: &Labels| {
@@ -211,6 +276,28 @@ pub(super) struct Workloads<'a> {
 }
 
 impl Workloads<'_> {
+    /// Whether what a policy attaches to is in the manifests.
+    fn has(&self, target: &Target, namespace: &Arc<str>) -> bool {
+        let named = |objects: &[Arc<Object>], in_namespace: bool| {
+            let mut objects = objects.iter();
+            objects.any(|object| {
+                *object.name() == target.name && (!in_namespace || object.namespace() == namespace)
+            })
+        };
+        let world = self.world;
+        match target.kind {
+            TargetKind::Gateway => named(world.of_group(GROUP, "Gateway"), true),
+            TargetKind::GatewayClass => named(world.of_group(GROUP, "GatewayClass"), false),
+            TargetKind::Service => world.service(namespace, &target.name).is_some(),
+            TargetKind::ServiceEntry => {
+                let mut entries = world.service_entries.iter();
+                entries.any(|entry| {
+                    *entry.object.name() == target.name && entry.object.namespace() == namespace
+                })
+            }
+        }
+    }
+
     fn any(&self, covers: impl Fn(&str, &Labels) -> bool) -> bool {
         let (world, identity) = (self.world, self.identity);
         let mut workloads = world.workloads.iter();

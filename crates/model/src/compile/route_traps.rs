@@ -270,18 +270,36 @@ fn covers(over: &RouteMatch, one: &RouteMatch) -> bool {
 
 fn hidden_route(route: &Route, by: &Route) -> Finding {
     let by = &by.info;
+    // Which goes first, and so what helps, differs by kind.
+    let (field, remedy) = match &*route.info.object.kind {
+        "HTTPRoute" | "GRPCRoute" => (
+            "spec.rules",
+            "of rules that match alike the older object's goes first, wherever they are written: add a condition to this one, or remove it",
+        ),
+        "Ingress" => (
+            "spec.rules",
+            "of equal paths the older `Ingress` goes first, and `defaultBackend` comes last: give it a path or host of its own, or remove it",
+        ),
+        "VirtualService" => (
+            "spec.http",
+            "VirtualServices are tried by age, then by name: move it into that one, in front, or remove it",
+        ),
+        _ => (
+            "",
+            "nobody needs it as it is: remove it, or make the other route narrower",
+        ),
+    };
     Finding {
         code: codes::HIDDEN_ROUTE,
         severity: Severity::Warning,
         place: Some(route.info.place.clone()),
         object: Some(route.info.object.clone()),
-        field: "spec.http".to_owned(),
+        field: field.to_owned(),
         fault: format!(
             "`{}` is never reached: `{}` of `{}` takes all of its requests before",
             route.info.name, by.name, by.object
         ),
-        remedy: "VirtualServices are tried by age, then by name: move it into that one, in front, or remove it"
-            .to_owned(),
+        remedy: remedy.to_owned(),
     }
 }
 

@@ -121,6 +121,7 @@ fn push(
             info: Arc::clone(&entry.info),
             matches,
             cors: entry.cors.clone(),
+            guard: None,
             action,
         }),
         rank,

@@ -41,6 +41,7 @@ pub(super) fn build(
                 server_names: names,
                 destination_networks: networks,
                 destinations: to,
+                guard: None,
                 closed: entry.closed.clone(),
             })
         };
@@ -104,6 +105,7 @@ fn refusing(
         server_names: names,
         destination_networks: Vec::new(),
         destinations: Vec::new(),
+        guard: None,
         closed: Some(Arc::clone(closure)),
     })
 }

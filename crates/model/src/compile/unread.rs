@@ -185,6 +185,7 @@ impl<'a> Unread<'a> {
                 info: Arc::new(info),
                 matches: matches.collect(),
                 cors: None,
+                guard: None,
                 action: RouteAction::Closed(Arc::clone(&self.closure)),
             })
         })

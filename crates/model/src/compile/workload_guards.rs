@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::policies::Policies;
 use crate::manifest::knative::Pods;
+use crate::manifest::selection::TargetKind;
 use crate::manifest::service::Service;
 use crate::manifest::service_entry::ServiceEntry;
 use crate::snapshot::{Authentication, Policy, PolicySet};
@@ -42,7 +43,12 @@ pub(super) fn of_service(
         .iter()
         .filter(|(labels, annotations)| world.in_mesh(namespace, labels, annotations))
         .map(|(labels, _)| policies.of(namespace, labels));
-    guarded.reduce(strictest).unwrap_or_default()
+    let own = guarded.reduce(strictest).unwrap_or_default();
+    with_attached(
+        policies,
+        (TargetKind::Service, namespace, &service.name),
+        own,
+    )
 }
 
 /// Policies of the endpoints of a ServiceEntry; none where they are outside the mesh.
@@ -61,7 +67,28 @@ pub(super) fn of_entry(
         .into_iter()
         .filter(|labels| entry.in_mesh && world.in_mesh(namespace, labels, &none))
         .map(|labels| policies.of(namespace, labels));
-    guarded.reduce(strictest).unwrap_or_default()
+    let own = guarded.reduce(strictest).unwrap_or_default();
+    let name = entry.object.name();
+    with_attached(policies, (TargetKind::ServiceEntry, namespace, name), own)
+}
+
+/// The same and what attaches to the Service or ServiceEntry itself, which holds with or without a
+/// sidecar at its pods.
+pub(super) fn with_attached(
+    policies: &Policies,
+    (kind, namespace, name): (TargetKind, &str, &str),
+    own: (PolicySet, Authentication),
+) -> (PolicySet, Authentication) {
+    strictest(own, policies.attached(kind, namespace, name))
+}
+
+/// What a request must pass that comes to several Gateways at once.
+pub(super) fn strictest_set(a: PolicySet, b: PolicySet) -> PolicySet {
+    strictest(
+        (a, Authentication::default()),
+        (b, Authentication::default()),
+    )
+    .0
 }
 
 /// The stricter of two sets: everything that refuses, and only what both allow.

@@ -137,7 +137,7 @@ pub const AUTHORIZER_UNKNOWN: Code = Code(403);
 pub const PRINCIPAL_UNKNOWN: Code = Code(404);
 /// A policy is a dry run: nothing enforces it.
 pub const DRY_RUN: Code = Code(405);
-/// A policy attaches by `targetRefs`, which gateways of this kind do not look at.
+/// A policy attaches by `targetRefs` to what it cannot be enforced for.
 pub const TARGET_REF: Code = Code(406);
 /// An authorizer is not one that doorward plays, so it answers no.
 pub const AUTHORIZER_ELSEWHERE: Code = Code(407);

@@ -49,11 +49,7 @@ impl AuthorizationPolicy {
         match result {
             Ok(read) => read,
             Err(closure) => {
-                // What attaches by reference cannot be told apart here, so it closes the namespace.
-                let selection = Selection {
-                    by_reference: false,
-                    ..selection
-                };
+                selection.doubt(object);
                 Self::door(selection, object_info(object), closure)
             }
         }
@@ -189,7 +185,7 @@ fn convert(
         let fault = format!("a {action_name} policy without rules means nothing");
         return Err(spec.fault(fault, "add `rules`; `rules: [{}]` matches every request"));
     }
-    note_unenforced(object, selection, dry_run, findings);
+    note_dry_run(object, dry_run, findings);
     Ok(AuthorizationPolicy {
         selection: selection.clone(),
         policy: Arc::new(Policy {
@@ -203,12 +199,7 @@ fn convert(
     })
 }
 
-fn note_unenforced(
-    object: &Object,
-    selection: &Selection,
-    dry_run: bool,
-    findings: &mut Vec<Finding>,
-) {
+fn note_dry_run(object: &Object, dry_run: bool, findings: &mut Vec<Finding>) {
     let line = object.place.line;
     if dry_run {
         findings.push(object.finding(
@@ -218,16 +209,6 @@ fn note_unenforced(
             "metadata.annotations",
             "this policy is a dry run: nothing enforces it",
             "remove the annotation `istio.io/dry-run` to enforce it",
-        ));
-    }
-    if selection.by_reference {
-        findings.push(object.finding(
-            codes::TARGET_REF,
-            Severity::Warning,
-            line,
-            "spec.targetRefs",
-            "this policy attaches by `targetRefs`, which nothing here looks at",
-            "select workloads with `selector.matchLabels`",
         ));
     }
 }

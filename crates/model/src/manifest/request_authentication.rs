@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::authorization_policy::{closed_policy, object_info};
-use super::selection::Selection;
+use super::selection::{Selection, TargetKind, Targets};
 use crate::finding::{Finding, Severity, codes};
 use crate::objects::{Broken, Fault, Field, Object};
 use crate::snapshot::{
@@ -18,6 +18,8 @@ pub(crate) struct RequestAuthentication {
     pub(crate) rules: Vec<JwtRule>,
     /// Set when it cannot be read: then nobody gets in where it applies.
     pub(crate) closed: Option<Arc<Policy>>,
+    /// Closes the Gateways that it attaches to.
+    pub(crate) closed_gateways: Option<Arc<Policy>>,
 }
 
 const FIELDS: [&str; 12] = [
@@ -44,6 +46,7 @@ impl RequestAuthentication {
             selection: Selection::whole(object.namespace()),
             rules: Vec::new(),
             closed: None,
+            closed_gateways: None,
         };
         let mut closure = object.closed.clone();
         if let Err(mut fault) = read.fill(object, findings) {
@@ -53,8 +56,12 @@ impl RequestAuthentication {
             closure.get_or_insert_with(|| Arc::new(Closure::of(&fault)));
             findings.push(*fault);
         }
-        if let Some(closure) = closure {
-            read.close(closure);
+        match closure {
+            Some(closure) => {
+                read.selection.doubt(object);
+                read.close(closure);
+            }
+            None => read.close_gateways(object, findings),
         }
         read
     }
@@ -71,14 +78,41 @@ impl RequestAuthentication {
             selection: Selection::of_broken(broken, root_namespace),
             rules: Vec::new(),
             closed: None,
+            closed_gateways: None,
         };
         read.close(Arc::clone(&broken.closure));
         read
     }
 
+    /// Tokens are judged alike wherever this process is entered, so tokens for one Gateway alone
+    /// cannot be: it is closed.
+    fn close_gateways(&mut self, object: &Object, findings: &mut Vec<Finding>) {
+        let Targets::Named(targets) = &self.selection.targets else {
+            return;
+        };
+        let mut targets = targets.iter();
+        let is_gateway = |kind| matches!(kind, TargetKind::Gateway | TargetKind::GatewayClass);
+        if let Some(target) = targets.find(|target| is_gateway(target.kind)) {
+            let finding = object.finding(
+                codes::TARGET_REF,
+                Severity::Error,
+                target.line,
+                "spec.targetRefs",
+                format!(
+                    "tokens for `{}` alone are not told apart here, so what it serves is closed",
+                    target.title()
+                ),
+                "select the ingress gateway with `selector.matchLabels`, in its namespace",
+            );
+            let closure = Arc::new(Closure::of(&finding));
+            findings.push(finding);
+            let info = Arc::clone(&self.info);
+            self.closed_gateways = Some(Arc::new(closed_policy(info, closure)));
+        }
+    }
+
     fn close(&mut self, closure: Arc<Closure>) {
         self.rules.clear();
-        self.selection.by_reference = false;
         self.closed = Some(Arc::new(closed_policy(Arc::clone(&self.info), closure)));
     }
 

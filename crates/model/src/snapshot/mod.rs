@@ -42,7 +42,8 @@ pub use listener::{Chain, HostIndex, Listener, ListenerProtocol, Serves};
 pub use login::{ExtraIssuer, Login, SkipRule};
 pub use mesh::{Authorizer, AuthorizerKind, HeaderName, HeaderPattern, Normalization};
 pub use policy::{
-    Action, Attribute, Policy, PolicyInfo, PolicyRule, PolicySet, PrincipalPattern, Test, Values,
+    Action, Attribute, Guard, Policy, PolicyInfo, PolicyRule, PolicySet, PrincipalPattern, Test,
+    Values,
 };
 pub use provider::{Provider, ProviderClient, ProviderConnector, ProviderPassword};
 pub use route::{

@@ -145,3 +145,12 @@ pub struct PolicySet {
     /// ALLOW.
     pub allow: Vec<Arc<Policy>>,
 }
+
+/// What has to be passed at a Gateway that policies attach to: both sets.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Guard {
+    /// The policies of the whole gateway; and those that attach, but for ALLOW.
+    pub gateway: PolicySet,
+    /// The ALLOW policies that attach.
+    pub attached: PolicySet,
+}

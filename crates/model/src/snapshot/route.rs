@@ -6,6 +6,7 @@ use super::closure::Closure;
 use super::cors::Cors;
 use super::forward::{Forward, HeaderEdits, PathRewrite};
 use super::mesh::HeaderName;
+use super::policy::Guard;
 use super::text::TextMatch;
 use crate::names::{ObjectRef, Place};
 
@@ -29,6 +30,9 @@ pub struct Route {
     pub matches: Vec<RouteMatch>,
     /// Which pages of other origins may read the answers; `None` leaves that to the application.
     pub cors: Option<Arc<Cors>>,
+    /// What has to be passed at the gateway, where policies attach to the Gateway that it hangs on;
+    /// `None` where that is what has to be passed everywhere.
+    pub guard: Option<Arc<Guard>>,
     /// What happens.
     pub action: RouteAction,
 }

@@ -6,6 +6,7 @@ use ipnet::IpNet;
 
 use super::closure::Closure;
 use super::destination::Destination;
+use super::policy::Guard;
 use super::route::RouteInfo;
 use crate::names::HostPattern;
 
@@ -20,6 +21,8 @@ pub struct StreamRoute {
     pub destination_networks: Vec<IpNet>,
     /// Where to, by weight; the weights do not sum to 0. None only where it is closed.
     pub destinations: Vec<StreamDestination>,
+    /// As [`Route::guard`](super::route::Route::guard).
+    pub guard: Option<Arc<Guard>>,
     /// Set when the manifest cannot be read: connections that it takes are refused.
     pub closed: Option<Arc<Closure>>,
 }

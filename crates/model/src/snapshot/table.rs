@@ -296,6 +296,7 @@ mod tests {
                 })
                 .collect(),
             cors: None,
+            guard: None,
             action: RouteAction::Respond(Respond {
                 status: 200,
                 body: Arc::from([]),

@@ -40,14 +40,13 @@ pub(super) struct Asked<'s> {
 /// Asks every authorizer that a CUSTOM rule names, once each, in the order of their names; all
 /// must agree.
 pub(super) fn ask<'s>(
-    snapshot: &Snapshot,
+    (snapshot, policies): (&Snapshot, &[Arc<Policy>]),
     request: &Request<'_>,
     session: &'s Session,
     view: &View<'_>,
     changes: &mut Changes,
     recorder: &mut Recorder<'_>,
 ) -> Result<Asked<'s>, Box<End>> {
-    let policies = &snapshot.gateway_policies().custom;
     let mut asked = Asked {
         login_was_asked: false,
         known: None,

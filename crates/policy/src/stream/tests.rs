@@ -126,3 +126,43 @@ fn a_custom_policy_over_everything_refuses_what_nobody_can_be_asked_about() {
         "db.data:5432"
     );
 }
+
+#[test]
+fn policies_that_attach_to_a_gateway_hold_for_its_streams() {
+    let tree = |rules: &str| {
+        format!(
+            "apiVersion: gateway.networking.k8s.io/v1
+kind: Gateway
+metadata: {{name: pass, namespace: data}}
+spec:
+  gatewayClassName: doorward
+  listeners: [{{name: tls, port: 6443, protocol: TLS, tls: {{mode: Passthrough}}}}]
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: TLSRoute
+metadata: {{name: db, namespace: data}}
+spec:
+  parentRefs: [{{name: pass}}]
+  hostnames: [db.example.com]
+  rules: [{{backendRefs: [{{name: db, port: 5432}}]}}]
+---
+apiVersion: security.istio.io/v1
+kind: AuthorizationPolicy
+metadata: {{name: near, namespace: data}}
+spec:
+  targetRefs: [{{group: gateway.networking.k8s.io, kind: Gateway, name: pass}}]
+{rules}
+"
+        )
+    };
+    let asked = |rules: &str| ask(&tree(rules), 6443, Some("db.example.com"), "10.1.2.3");
+    let from =
+        |network: &str| format!("  rules: [{{from: [{{source: {{ipBlocks: [{network}]}}}}]}}]");
+    let (outcome, reason) = asked(&from("192.0.2.0/24"));
+    assert!(outcome.contains("db"), "{outcome}");
+    assert_eq!(reason, "near");
+    assert_eq!(asked(&from("198.51.100.0/24")).0, "denied");
+    assert_eq!(asked("  action: DENY\n  rules: [{}]").0, "denied");
+    let custom = "  action: CUSTOM\n  provider: {name: nobody}\n  rules: [{}]";
+    assert_eq!(asked(custom).0, "denied");
+}

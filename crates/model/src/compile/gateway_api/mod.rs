@@ -24,10 +24,11 @@ use crate::manifest::gateway_api::gateway::Gateway;
 use crate::manifest::gateway_api::gateway_class::GatewayClass;
 use crate::manifest::gateway_api::http_route::HttpRoute;
 use crate::manifest::gateway_api::reference_grant::ReferenceGrant;
-use crate::snapshot::ServedCertificate;
+use crate::snapshot::{PolicySet, ServedCertificate};
 use crate::status::Statuses;
 use crate::world::World;
 use backends::Backends;
+use place::Guards;
 
 /// Every object of the Gateway API, read.
 pub(super) struct GatewayApi {
@@ -121,10 +122,11 @@ impl GatewayApi {
     pub(super) fn link(
         &self,
         destinations: &mut Destinations<'_>,
+        everywhere: &PolicySet,
         ports: &mut Ports,
         findings: &mut Vec<Finding>,
     ) -> Linked {
-        let world = destinations.world;
+        let (world, policies_of) = (destinations.world, destinations.policies);
         let mut seats = listeners::seat(self, world, findings);
         let mut backends = Backends::new(self, destinations);
         let links = links::attach(self, world, &mut seats, &mut backends);
@@ -146,7 +148,11 @@ impl GatewayApi {
         {
             crate::manifest::certificate::add_served(&mut certificates, pair);
         }
-        for port in place::fill(&seats, &links, ports) {
+        let guards = Guards {
+            policies: policies_of,
+            everywhere,
+        };
+        for port in place::fill(&seats, &links, &guards, ports) {
             findings.push(self.crossed(port));
         }
         Linked {

@@ -6,12 +6,15 @@ use std::sync::Arc;
 
 use super::links::Link;
 use super::listeners::Seat;
-use super::rank::Rank;
 use crate::compile::host_tables::HostTables;
+use crate::compile::policies::Policies;
 use crate::compile::ports::{ChainDraft, Ports, ServesDraft, add_tls_chain, plain_table};
 use crate::compile::routes::{Placed, Rank as Group};
+use crate::compile::workload_guards::strictest_set;
 use crate::names::HostPattern;
-use crate::snapshot::{ClientAuth, ListenerProtocol, Route, ServerTls, StreamRoute};
+use crate::snapshot::{
+    ClientAuth, Guard, ListenerProtocol, PolicySet, Route, ServerTls, StreamRoute,
+};
 
 /// Listeners of one port, by their host. Those of several Gateways that name the same one are
 /// served together.
@@ -20,8 +23,56 @@ type Names<'a> = BTreeMap<&'a HostPattern, Vec<&'a Seat<'a>>>;
 /// Routes of one listener host, by the host that listener and route have in common.
 type Entries<'a> = BTreeMap<HostPattern, Vec<&'a Link<'a>>>;
 
+/// Routes of one listener host in their order, by the host that they are for.
+type Ranked<'a> = HashMap<&'a HostPattern, Vec<Arc<Route>>>;
+
+/// Policies that attach to Gateways.
+pub(super) struct Guards<'a> {
+    pub(super) policies: &'a Policies,
+    /// Those of the whole gateway.
+    pub(super) everywhere: &'a PolicySet,
+}
+
+impl Guards<'_> {
+    /// What has to be passed at listeners that are served together; none where that is what has to
+    /// be passed everywhere.
+    fn of(&self, seats: &[&Seat<'_>]) -> Option<Arc<Guard>> {
+        let attached = seats.iter().map(|seat| {
+            let (namespace, name) = seat.gateway.key();
+            let class = &seat.gateway.class;
+            self.policies.attached_to_gateway(&namespace, &name, class)
+        });
+        let attached = attached.reduce(strictest_set)?;
+        if attached == PolicySet::default() {
+            return None;
+        }
+        let mut gateway = self.everywhere.clone();
+        gateway.custom.extend(attached.custom);
+        gateway.audit.extend(attached.audit);
+        gateway.deny.extend(attached.deny);
+        // To Istio such a Gateway is a workload of its own, where a policy that allows nothing only
+        // says that others have to allow, which those that attach do.
+        let allows_nothing = gateway.allow.iter().all(|policy| policy.rules.is_empty());
+        if !attached.allow.is_empty() && allows_nothing {
+            gateway.allow.clear();
+        }
+        Some(Arc::new(Guard {
+            gateway,
+            attached: PolicySet {
+                allow: attached.allow,
+                ..PolicySet::default()
+            },
+        }))
+    }
+}
+
 /// Fills the ports; those that already speak another protocol are left as they are and named.
-pub(super) fn fill(seats: &[Seat<'_>], links: &[Link<'_>], ports: &mut Ports) -> Vec<u16> {
+pub(super) fn fill(
+    seats: &[Seat<'_>],
+    links: &[Link<'_>],
+    guards: &Guards<'_>,
+    ports: &mut Ports,
+) -> Vec<u16> {
     let mut own: BTreeMap<u16, Names<'_>> = BTreeMap::new();
     for seat in seats.iter().filter(|seat| seat.is_programmed()) {
         let names = own.entry(seat.listener.port).or_default();
@@ -58,7 +109,7 @@ pub(super) fn fill(seats: &[Seat<'_>], links: &[Link<'_>], ports: &mut Ports) ->
                 plain_table(ports, *port, &hosts).map(|tables| {
                     for (name, seats) in names {
                         let entries = entries.get(&(*port, name)).unwrap_or(&none);
-                        listener(tables, name, seats, entries);
+                        listener(tables, name, seats, entries, guards);
                     }
                 })
             }
@@ -67,10 +118,10 @@ pub(super) fn fill(seats: &[Seat<'_>], links: &[Link<'_>], ports: &mut Ports) ->
                     let mut tables = HostTables::default();
                     if seats.first().is_some_and(|seat| seat.is_stream()) {
                         let entries = entries.get(&(*port, name)).unwrap_or(&none);
-                        return stream_chain(*port, name, seats, entries);
+                        return stream_chain(*port, name, seats, entries, guards);
                     }
                     let entries = entries.get(&(*port, name)).unwrap_or(&none);
-                    listener(&mut tables, name, seats, entries);
+                    listener(&mut tables, name, seats, entries, guards);
                     chain(*port, name, seats, tables)
                 });
                 // Every one of them meets the same port.
@@ -119,7 +170,9 @@ fn stream_chain(
     name: &HostPattern,
     seats: &[&Seat<'_>],
     entries: &Entries<'_>,
+    guards: &Guards<'_>,
 ) -> ChainDraft {
+    let guard = guards.of(seats);
     let draft = chain(port, name, seats, HostTables::default());
     let tls = draft
         .tls
@@ -136,6 +189,7 @@ fn stream_chain(
     let named = |host: &HostPattern, stream: &StreamRoute| {
         Arc::new(StreamRoute {
             server_names: vec![host.clone()],
+            guard: guard.clone(),
             ..stream.clone()
         })
     };
@@ -162,7 +216,9 @@ fn listener(
     name: &HostPattern,
     seats: &[&Seat<'_>],
     entries: &Entries<'_>,
+    guards: &Guards<'_>,
 ) {
+    let guard = guards.of(seats);
     // A listener without routes must not fall through to a wider one.
     tables.open(name);
     let serves = seats.iter().any(|seat| seat.serves());
@@ -171,9 +227,9 @@ fn listener(
     {
         tables.close(name, closure);
     }
-    let ranked: HashMap<&HostPattern, Vec<&(Rank, Arc<Route>)>> = entries
+    let ranked: Ranked<'_> = entries
         .iter()
-        .map(|(host, links)| (host, sorted(links)))
+        .map(|(host, links)| (host, sorted(links, guard.as_ref())))
         .collect();
     for host in entries.keys() {
         virtual_host(tables, host, entries, &ranked);
@@ -183,10 +239,21 @@ fn listener(
     }
 }
 
-fn sorted<'a>(links: &[&'a Link<'a>]) -> Vec<&'a (Rank, Arc<Route>)> {
+/// Routes in their order, as the listener at hand guards them.
+fn sorted(links: &[&Link<'_>], guard: Option<&Arc<Guard>>) -> Vec<Arc<Route>> {
     let mut routes: Vec<_> = links.iter().flat_map(|link| &link.built.routes).collect();
     routes.sort_by(|a, b| a.0.cmp(&b.0));
+    let guarded = |route: &Arc<Route>| match guard {
+        None => Arc::clone(route),
+        Some(guard) => Arc::new(Route {
+            guard: Some(Arc::clone(guard)),
+            ..(**route).clone()
+        }),
+    };
     routes
+        .into_iter()
+        .map(|(_, route)| guarded(route))
+        .collect()
 }
 
 /// Fills one virtual host: routes of the closest host name first, then those of wider ones. A
@@ -195,7 +262,7 @@ fn virtual_host(
     tables: &mut HostTables,
     name: &HostPattern,
     group: &Entries<'_>,
-    ranked: &HashMap<&HostPattern, Vec<&(Rank, Arc<Route>)>>,
+    ranked: &Ranked<'_>,
 ) {
     let mut seen: Vec<&Link<'_>> = Vec::new();
     for pattern in covering(name) {
@@ -208,7 +275,7 @@ fn virtual_host(
             .filter(|link| seen.iter().any(|other| std::ptr::eq(*other, **link)))
             .map(|link| &link.route.head.object.reference)
             .collect();
-        for (_, route) in routes {
+        for route in routes {
             if !repeated.contains(&&route.info.object) {
                 let placed = Placed {
                     route: Arc::clone(route),

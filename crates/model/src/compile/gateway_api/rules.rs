@@ -73,6 +73,7 @@ pub(super) fn build(
                 info: Arc::clone(&rule.info),
                 matches: vec![one.clone()],
                 cors: cors.clone(),
+                guard: None,
                 action: action.clone(),
             };
             built.routes.push((rank, Arc::new(made)));
@@ -97,6 +98,7 @@ fn streams(
             server_names: Vec::new(),
             destination_networks: Vec::new(),
             destinations: Vec::new(),
+            guard: None,
             closed: None,
         };
         match &rule.work {

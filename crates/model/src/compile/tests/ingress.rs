@@ -96,6 +96,9 @@ fn the_longest_path_wins_and_prefixes_end_at_segments() {
     let compiled = compile(&text(&format!("{SERVICE}{}", ingress("i", rules))));
     // `/` leaves nothing to the default.
     assert_eq!(said(&compiled), ["warning DW0327:7 Ingress apps/i"]);
+    let hidden = &compiled.findings[0];
+    assert_eq!(hidden.field, "spec.rules");
+    assert!(hidden.remedy.contains("`defaultBackend` comes last"));
     let routes = routes(&compiled, 80, "a.example.com");
     let found: Vec<String> = routes
         .iter()

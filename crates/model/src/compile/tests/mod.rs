@@ -6,6 +6,7 @@ mod gateway_api;
 mod ingress;
 mod linking;
 mod policies;
+mod policy_targets;
 mod routes;
 mod servers;
 mod serving;
