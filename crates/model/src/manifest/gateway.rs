@@ -98,7 +98,8 @@ fn servers(object: &Object, findings: &mut Vec<Finding>) -> Result<Vec<Server>, 
         return Err(spec.fault("this `Gateway` has no `servers`", "add one"));
     }
     let mut names = HashSet::new();
-    let mut servers = Vec::new();
+    let mut servers: Vec<Server> = Vec::new();
+    let mut ambiguous = None;
     for field in &list {
         if let Some(name) = field
             .node
@@ -107,7 +108,10 @@ fn servers(object: &Object, findings: &mut Vec<Finding>) -> Result<Vec<Server>, 
             && !names.insert(name)
         {
             let fault = format!("two servers of this `Gateway` name their port `{name}`");
-            return Err(field.fault(fault, "give every port its own name"));
+            let fault = field.fault(fault, "give every port its own name");
+            let fault = coded(codes::GATEWAY_INVALID, fault);
+            ambiguous.get_or_insert_with(|| Arc::new(Closure::of(&fault)));
+            findings.push(*fault);
         }
         match server(field, object, findings) {
             Ok(server) => servers.push(server),
@@ -116,6 +120,10 @@ fn servers(object: &Object, findings: &mut Vec<Finding>) -> Result<Vec<Server>, 
                 findings.push(*fault);
             }
         }
+    }
+    // Istio would not take the object: nothing of it is served.
+    for server in &mut servers {
+        server.closed = server.closed.take().or_else(|| ambiguous.clone());
     }
     Ok(servers)
 }
