@@ -68,10 +68,7 @@ mod tests {
         assert_eq!(read(&[&PREFACE[..23]]).1, None);
         assert_eq!(read(&[b"POST /"]).1, Some(false));
         assert_eq!(read(&[b"P", b"U"]).1, Some(false));
-        assert_eq!(
-            read(&[b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\t"]).1,
-            Some(false)
-        );
+        assert_eq!(read(&[b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\t"]).1, Some(false));
     }
 
     #[test]

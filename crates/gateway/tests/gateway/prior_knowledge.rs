@@ -87,8 +87,14 @@ async fn what_it_begins_with_may_come_byte_by_byte() {
 async fn requests_of_http_1_that_begin_alike_are_not_taken_for_it() {
     let door = door(Limits::default()).await;
     for (request, status) in [
-        ("PUT /app/ HTTP/1.1\r\nhost: kubeflow.example\r\ncontent-length: 0\r\nconnection: close\r\n\r\n", "200 OK"),
-        ("GET /app/ HTTP/1.1\r\nhost: kubeflow.example\r\nconnection: close\r\n\r\n", "200 OK"),
+        (
+            "PUT /app/ HTTP/1.1\r\nhost: kubeflow.example\r\ncontent-length: 0\r\nconnection: close\r\n\r\n",
+            "200 OK",
+        ),
+        (
+            "GET /app/ HTTP/1.1\r\nhost: kubeflow.example\r\nconnection: close\r\n\r\n",
+            "200 OK",
+        ),
         ("PRI * HTTP/2.0\r\n\r\nSN\r\n\r\n", "400 Bad Request"),
     ] {
         let mut stream = TcpStream::connect(door.http()).await.unwrap();
@@ -97,7 +103,10 @@ async fn requests_of_http_1_that_begin_alike_are_not_taken_for_it() {
         tokio::task::yield_now().await;
         stream.write_all(rest).await.unwrap();
         let answer = to_the_end(&mut stream).await;
-        assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{answer}");
+        assert!(
+            answer.starts_with(&format!("HTTP/1.1 {status}")),
+            "{answer}"
+        );
     }
 }
 
