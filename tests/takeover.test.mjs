@@ -23,10 +23,13 @@ const PEERS = fileURLToPath(new URL('./peers/', import.meta.url));
 let upstream;
 before(async () => { upstream = await startUpstream(); });
 after(() => {
+  over = true;
   for (const door of left) door.signal('SIGKILL');
   return upstream?.stop();
 });
 
+/** Ends the load of a failed test. */
+let over = false;
 /** What a failed test leaves running. */
 const left = new Set();
 async function open(options = {}) {
@@ -110,7 +113,7 @@ function load(door, cookie) {
   let stopped = false;
   let number = 0;
   const again = async (kind, request) => {
-    while (!stopped) {
+    while (!stopped && !over) {
       const path = `/jupyter/${run}/${kind}-${number += 1}`;
       try {
         const answer = await request(path);
@@ -298,6 +301,10 @@ describe('a take-over', () => {
     const successor = await succeed(door);
     assert.equal(await door.end(), 0);
     assert.equal((await ask(successor, '/jupyter/x', { cookie })).status, 200);
+    // The lock came with the sockets.
+    const late = await run(...arguments_(door));
+    assert.equal(late.code, 1);
+    assert.match(late.stderr, /held by another doorward/);
     await successor.close();
     assert.ok(!existsSync(join(door.state, 'hand-over.sock')));
     discard(door.state);

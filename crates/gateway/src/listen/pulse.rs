@@ -145,6 +145,7 @@ pub(super) struct Switch {
     pub(super) pulse: Arc<Pulse>,
     has_streams: bool,
     order: Cell<Order>,
+    told: Cell<bool>,
     waker: RefCell<Option<Waker>>,
 }
 
@@ -155,12 +156,14 @@ impl Switch {
             pulse,
             has_streams,
             order: Cell::new(Order::None),
+            told: Cell::new(false),
             waker: RefCell::new(None),
         })
     }
 
     /// Gives an order and wakes the connection to it.
     pub(super) fn give(&self, order: Order) {
+        self.told.set(true);
         self.order.set(order);
         if let Some(waker) = self.waker.borrow().as_ref() {
             waker.wake_by_ref();
@@ -182,14 +185,17 @@ impl Switch {
     /// Sends the client elsewhere without losing what it may have sent already: HTTP/2 has GOAWAY for
     /// that, HTTP/1.1 the next answer.
     pub(super) fn retire(&self) {
-        let told = self.pulse.retired.load(Relaxed);
         if !self.has_streams {
             self.pulse.retired.store(true, Relaxed);
-        } else if !told && !self.is_fresh() {
+        } else if !self.is_told() && !self.is_fresh() {
             // A fresh one may not have read the client's first words, and would end without any.
-            self.pulse.retired.store(true, Relaxed);
             self.give(Order::Drain);
         }
+    }
+
+    /// Whether it was ever told to end.
+    pub(super) fn is_told(&self) -> bool {
+        self.told.get()
     }
 
     /// Whether no request was ever read off it: it would sit out its whole idle time.

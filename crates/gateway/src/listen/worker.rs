@@ -326,7 +326,8 @@ async fn emptied(worker: &Rc<Worker>) {
     while worker.recorder.shard.open() > 0 {
         pause.tick().await;
         worker.each_connection(|switch| {
-            if switch.is_fresh() {
+            // One that was in its handshake when all were told was not among them.
+            if switch.is_fresh() || !switch.is_told() {
                 switch.give(Order::Drain);
             }
         });
