@@ -83,10 +83,21 @@ impl NameTable {
     fn is_refused(&self, name: &HeaderName) -> bool {
         let text = name.as_str();
         self.refused.covers(name)
-            || text.starts_with("proxy-")
-            || text.starts_with("x-envoy-upstream-")
+            || begins(text, "proxy-")
+            || begins(text, "x-envoy-upstream-")
             || (self.ours.covers(name) && text.contains('_'))
     }
+}
+
+/// Whether a name begins so in some spelling: applications fold `_` and `-` together.
+fn begins(name: &str, beginning: &str) -> bool {
+    let dash = |byte| if byte == b'_' { b'-' } else { byte };
+    name.len() >= beginning.len()
+        && name
+            .bytes()
+            .map(dash)
+            .zip(beginning.bytes())
+            .all(|(a, b)| a == b)
 }
 
 /// Removes what must not pass from a request. True when it asks for a WebSocket: then `upgrade`
@@ -228,6 +239,21 @@ mod tests {
             "xauth-request-user",
         ];
         for name in near {
+            assert_eq!(names_left(&[(name, "a")]), [name]);
+        }
+    }
+
+    #[test]
+    fn names_known_by_their_beginning_go_in_every_spelling() {
+        for name in [
+            "proxy-authorization",
+            "proxy_authorization",
+            "x_envoy_upstream_rq_timeout_ms",
+            "x-envoy-upstream_alt-stat-name",
+        ] {
+            assert_eq!(names_left(&[(name, "a")]), [""; 0]);
+        }
+        for name in ["proxy", "proxys-a", "x-envoy-upstreams"] {
             assert_eq!(names_left(&[(name, "a")]), [name]);
         }
     }

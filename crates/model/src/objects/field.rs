@@ -269,8 +269,11 @@ pub(crate) fn closest<'a>(
     word: &str,
     candidates: impl Iterator<Item = &'a str>,
 ) -> Option<&'a str> {
-    let budget = (word.chars().count() / 3).max(1);
-    let scored = candidates.map(|candidate| (distance(word, candidate), candidate));
+    let length = word.chars().count();
+    let budget = (length / 3).max(1);
+    // What differs in length by more cannot be near: a word of any length costs little.
+    let alike = candidates.filter(|candidate| candidate.chars().count().abs_diff(length) <= budget);
+    let scored = alike.map(|candidate| (distance(word, candidate), candidate));
     scored
         .filter(|(distance, _)| *distance <= budget)
         .min()
@@ -312,5 +315,6 @@ mod tests {
         let known = ["notPaths", "paths", "hosts"];
         assert_eq!(closest("notPath", known.into_iter()), Some("notPaths"));
         assert_eq!(closest("principals", known.into_iter()), None);
+        assert_eq!(closest(&"paths".repeat(1 << 22), known.into_iter()), None);
     }
 }

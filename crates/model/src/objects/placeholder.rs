@@ -2,40 +2,42 @@
 
 use super::field::Field;
 use super::node::{Node, Value};
+use super::object::Object;
 use crate::finding::{Finding, Severity, codes};
 
 /// Every `${NAME}` in a tree, in the order of the file.
 pub(crate) fn placeholders(field: &Field<'_>, findings: &mut Vec<Finding>) {
-    let mut below = |node, step: &str| {
-        if holds_one(node) {
-            let path = format!("{}{step}", field.path);
-            let path = path.trim_start_matches('.').to_owned();
-            placeholders(
-                &Field {
-                    object: field.object,
-                    node,
-                    path,
-                },
-                findings,
-            );
-        }
-    };
-    match &field.node.value {
+    visit(field.object, field.node, &mut field.path.clone(), findings);
+}
+
+/// `path` leads to `node`, and does again afterwards.
+fn visit(object: &Object, node: &Node, path: &mut String, findings: &mut Vec<Finding>) {
+    let end = path.len();
+    match &node.value {
         Value::List(items) => {
             for (index, node) in items.iter().enumerate() {
-                below(node, &format!("[{index}]"));
+                path.push_str(&format!("[{index}]"));
+                visit(object, node, path, findings);
+                path.truncate(end);
             }
         }
         Value::Map(entries) => {
             for (name, node) in entries {
-                below(node, &format!(".{name}"));
+                if end > 0 {
+                    path.push('.');
+                }
+                path.push_str(name);
+                visit(object, node, path, findings);
+                path.truncate(end);
             }
         }
         Value::Text(text) => {
             if let Some(name) = placeholder(text) {
-                findings.push(field.finding(
+                findings.push(object.finding(
                     codes::PLACEHOLDER,
                     Severity::Error,
+                    node.line,
+                    path.clone(),
                     format!("the placeholder `{name}` was never filled in"),
                     "fill it in before you apply the manifests",
                 ));
@@ -45,28 +47,18 @@ pub(crate) fn placeholders(field: &Field<'_>, findings: &mut Vec<Finding>) {
     }
 }
 
-fn holds_one(node: &Node) -> bool {
-    let mut found = false;
-    node.each_text(&mut |text, _| found |= placeholder(text).is_some());
-    found
-}
-
 /// The first `${NAME}` in a text.
 pub(crate) fn placeholder(text: &str) -> Option<&str> {
     let mut rest = text;
     while let Some(start) = rest.find("${") {
         let inner = &rest[start + 2..];
-        let end = inner.find('}')?;
-        let name = &inner[..end];
-        let starts = name.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_');
-        if starts
-            && name
-                .bytes()
-                .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
-        {
+        let starts = inner.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_');
+        let is_of_name = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'_';
+        let end = inner.bytes().take_while(is_of_name).count();
+        if starts && inner[end..].starts_with('}') {
             return Some(&rest[start..start + end + 3]);
         }
-        rest = inner;
+        rest = &inner[end..];
     }
     None
 }
@@ -85,5 +77,11 @@ mod tests {
         for text in ["$HOST", "${}", "${a b}", "${open", "$2y$12$4K", "{{.Name}}"] {
             assert_eq!(placeholder(text), None, "{text}");
         }
+    }
+
+    #[test]
+    fn what_opens_and_never_closes_is_read_once() {
+        let text = "${a".repeat(1 << 20) + "}";
+        assert_eq!(placeholder(&text), Some("${a}"));
     }
 }

@@ -292,11 +292,13 @@ fn same_content(a: &Node, b: &Node) -> bool {
             a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same_content(a, b))
         }
         (Value::Map(a), Value::Map(b)) => {
-            let other =
-                |key: &Arc<str>| b.iter().find(|(name, _)| name == key).map(|(_, node)| node);
-            a.len() == b.len()
-                && a.iter()
-                    .all(|(key, node)| other(key).is_some_and(|b| same_content(node, b)))
+            let others: HashMap<&str, &Node> =
+                b.iter().map(|(name, node)| (&**name, node)).collect();
+            let same = |(key, node): &(Arc<str>, Node)| {
+                let other = others.get(&**key);
+                other.is_some_and(|other| same_content(node, other))
+            };
+            a.len() == b.len() && a.iter().all(same)
         }
         (a, b) => a == b,
     }

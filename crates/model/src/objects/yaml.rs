@@ -88,7 +88,7 @@ impl Build {
                 self.count(1, line)?;
                 let value = scalar(&text, style, tag.as_deref());
                 let node = Node { value, line };
-                self.keep(anchor, &node);
+                self.keep(anchor, &node)?;
                 self.place(node)
             }
             Event::SequenceStart(_, anchor, _) => {
@@ -144,7 +144,7 @@ impl Build {
                     }
                     None => return Ok(()),
                 };
-                self.keep(anchor, &node);
+                self.keep(anchor, &node)?;
                 self.place(node)
             }
             Event::Alias(anchor) => {
@@ -161,10 +161,13 @@ impl Build {
         }
     }
 
-    fn keep(&mut self, anchor: usize, node: &Node) {
+    fn keep(&mut self, anchor: usize, node: &Node) -> Result<(), YamlFault> {
         if anchor != 0 {
+            // Counted as well: anchors in one another would keep what they hold at every level.
+            self.count(size(node), node.line)?;
             self.anchors.insert(anchor, node.clone());
         }
+        Ok(())
     }
 
     fn count(&mut self, nodes: usize, line: u32) -> Result<(), YamlFault> {
@@ -336,6 +339,14 @@ mod tests {
             let list = vec![before; 10].join(", ");
             text.push_str(&format!("a{level}: &a{level} [{list}]\n"));
         }
+        let fault = parse(&text, 1).unwrap_err();
+        assert_eq!(fault.message, "the document holds too many values");
+    }
+
+    #[test]
+    fn a_bomb_of_anchors_is_refused() {
+        let open: String = (0..200).map(|level| format!("&a{level} [")).collect();
+        let text = format!("{open}{}{}", "x, ".repeat(2_000), "]".repeat(200));
         let fault = parse(&text, 1).unwrap_err();
         assert_eq!(fault.message, "the document holds too many values");
     }

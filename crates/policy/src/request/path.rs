@@ -169,12 +169,19 @@ impl Mode {
         }
         // A stray `%` that decoding has made into an escape is escaped itself: whoever decodes
         // after us must not see what the rules did not.
-        for at in stray.into_iter().rev() {
-            if escaped(decoded.as_bytes(), at).is_some() {
-                decoded.insert_str(at + 1, "25");
-            }
+        stray.retain(|at| escaped(decoded.as_bytes(), *at).is_some());
+        if stray.is_empty() {
+            return decoded;
         }
-        decoded
+        let mut plain = String::with_capacity(decoded.len() + stray.len() * 2);
+        let mut begin = 0;
+        for at in stray {
+            plain.push_str(&decoded[begin..=at]);
+            plain.push_str("25");
+            begin = at + 1;
+        }
+        plain.push_str(&decoded[begin..]);
+        plain
     }
 }
 

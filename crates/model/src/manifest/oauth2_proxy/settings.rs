@@ -63,9 +63,9 @@ impl<'a> Settings<'a> {
             self.closed.get_or_insert_with(|| Arc::clone(closure));
         }
         let text = file.text();
+        let ends: Vec<usize> = text.match_indices('\n').map(|(end, _)| end).collect();
         let line = |offset: usize| {
-            let before = text.as_bytes()[..offset.min(text.len())].iter();
-            let nth = before.filter(|byte| **byte == b'\n').count();
+            let nth = ends.partition_point(|end| *end < offset);
             file.line(u32::try_from(nth).unwrap_or(u32::MAX))
         };
         let origin = |offset: usize, key: &str| Origin {
