@@ -106,6 +106,8 @@ def idle_memory(subject, connections):
     try:
         for _ in range(connections):
             plain = socket.create_connection(("127.0.0.1", subject["port"]), timeout=30)
+            # Or the request waits until the end of the handshake is acknowledged.
+            plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             tls = context.wrap_socket(plain, server_hostname="127.0.0.1")
             tls.sendall(request)
             answer = b""
