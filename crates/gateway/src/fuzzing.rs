@@ -43,22 +43,13 @@ pub fn resolve_rule(bytes: &[u8]) {
 }
 
 #[cfg(test)]
-mod tests {
-    /// Every input that a fuzzer or a person has kept for `target`.
-    fn replay(target: &str, run: fn(&[u8])) {
-        let corpus = format!("{}/../../fuzz/corpus/{target}", env!("CARGO_MANIFEST_DIR"));
-        let mut count = 0;
-        for input in std::fs::read_dir(corpus).unwrap() {
-            run(&std::fs::read(input.unwrap().path()).unwrap());
-            count += 1;
-        }
-        assert!(count > 0, "{target} has no corpus");
-    }
+#[path = "../../../fuzz/replay.rs"]
+mod replay;
 
-    #[test]
-    fn the_corpora_hold() {
-        replay("head_guard", super::head_guard);
-        replay("head", super::head);
-        replay("resolve_rule", super::resolve_rule);
-    }
+#[cfg(test)]
+#[test]
+fn every_kept_input_holds() {
+    replay::replay("head_guard", head_guard);
+    replay::replay("head", head);
+    replay::replay("resolve_rule", resolve_rule);
 }

@@ -67,15 +67,11 @@ pub fn bearer(bytes: &[u8]) {
 }
 
 #[cfg(test)]
-mod tests {
-    #[test]
-    fn the_corpus_holds() {
-        let corpus = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fuzz/corpus/bearer");
-        let mut count = 0;
-        for input in std::fs::read_dir(corpus).unwrap() {
-            super::bearer(&std::fs::read(input.unwrap().path()).unwrap());
-            count += 1;
-        }
-        assert!(count > 0, "no corpus");
-    }
+#[path = "../../../fuzz/replay.rs"]
+mod replay;
+
+#[cfg(test)]
+#[test]
+fn every_kept_input_holds() {
+    replay::replay("bearer", bearer);
 }
