@@ -19,6 +19,7 @@ mod facts;
 pub mod fuzzing;
 mod listen;
 mod local;
+mod maybe_tls;
 mod proxy;
 mod record;
 mod settings;

@@ -25,10 +25,11 @@ use super::hello::{self, Hello, NoHello};
 use super::proxy_header::{self, Named, NoHeader};
 use super::pulse::{Order, Pulse, Switch};
 use super::stream;
-use super::wire::{Line, Slot, Stream, Wire};
+use super::wire::{Line, Slot, Wire};
 use super::worker::Worker;
 use crate::admit;
 use crate::facts::{Shown, View};
+use crate::maybe_tls::MaybeTls;
 
 /// What every request of one connection shares.
 pub(crate) struct Peer {
@@ -113,7 +114,7 @@ pub(super) async fn serve(
             };
             let switch = Switch::new(Arc::clone(&pulse), false);
             worker.watch(&switch);
-            let mut wire = Wire::new(Stream::Plain(line), pulse, true, slot);
+            let mut wire = Wire::new(MaybeTls::Plain(line), pulse, true, slot);
             match begins_http2(&mut wire, &switch).await {
                 Some(true) => drive_http2(worker, wire, peer, &switch).await,
                 Some(false) => drive_http1(worker, wire, peer, &switch).await,
@@ -292,7 +293,7 @@ async fn secure(
     peer.tls = tls;
     let switch = Switch::new(Arc::clone(&pulse), http2);
     worker.watch(&switch);
-    let wire = Wire::new(Stream::Tls(Box::new(stream)), pulse, !http2, slot);
+    let wire = Wire::new(MaybeTls::Tls(Box::new(stream)), pulse, !http2, slot);
     if http2 {
         drive_http2(worker, wire, peer, &switch).await;
     } else {

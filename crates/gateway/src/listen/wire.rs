@@ -18,28 +18,8 @@ use super::frame_guard::{FrameGuard, Head};
 use super::head_guard::HeadGuard;
 use super::preface::Preface;
 use super::pulse::Pulse;
+use crate::maybe_tls::MaybeTls;
 use crate::record::Shard;
-
-/// What the bytes travel over.
-pub(super) enum Stream {
-    /// Plain TCP.
-    Plain(Line),
-    /// TLS.
-    Tls(Box<TlsStream<Line>>),
-}
-
-impl Stream {
-    fn poll_read(
-        &mut self,
-        cx: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        match self {
-            Self::Plain(line) => Pin::new(line).poll_read(cx, buffer),
-            Self::Tls(stream) => Pin::new(stream).poll_read(cx, buffer),
-        }
-    }
-}
 
 /// A place among the open connections of the process.
 pub(super) struct Slot {
@@ -140,7 +120,7 @@ const LINGER: Duration = Duration::from_secs(5);
 
 /// A client's stream, as HTTP reads it. It holds a place among the open connections.
 pub(super) struct Wire {
-    stream: Stream,
+    stream: MaybeTls<Line, TlsStream<Line>>,
     pulse: Arc<Pulse>,
     preface: Preface,
     guard: Guard,
@@ -170,7 +150,12 @@ enum Farewell {
 
 impl Wire {
     /// `heads` says whether HTTP/1 heads are read off this stream, or HTTP/2 frames.
-    pub(super) fn new(stream: Stream, pulse: Arc<Pulse>, heads: bool, slot: Slot) -> Self {
+    pub(super) fn new(
+        stream: MaybeTls<Line, TlsStream<Line>>,
+        pulse: Arc<Pulse>,
+        heads: bool,
+        slot: Slot,
+    ) -> Self {
         Self {
             stream,
             pulse,
@@ -198,7 +183,7 @@ impl Wire {
                 Some(false) => return Poll::Ready(Ok(false)),
             }
             let mut buffer = ReadBuf::new(self.preface.room());
-            ready!(self.stream.poll_read(cx, &mut buffer))?;
+            ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buffer))?;
             let read = buffer.filled().len();
             if read == 0 {
                 return Poll::Ready(Ok(false));
@@ -222,9 +207,9 @@ impl Wire {
             return Poll::Ready(());
         };
         let line = match &mut self.stream {
-            Stream::Plain(line) => line,
+            MaybeTls::Plain(line) => line,
             // What comes is thrown away: it need not be decrypted.
-            Stream::Tls(stream) => stream.get_mut().0,
+            MaybeTls::Tls(stream) => stream.get_mut().0,
         };
         let mut scrap = [MaybeUninit::uninit(); 16 * 1024];
         while patience.as_mut().poll(cx).is_pending() {
@@ -249,7 +234,7 @@ impl AsyncRead for Wire {
         let this = &mut *self;
         let before = buffer.filled().len();
         if !this.preface.give(buffer) {
-            ready!(this.stream.poll_read(cx, buffer))?;
+            ready!(Pin::new(&mut this.stream).poll_read(cx, buffer))?;
         }
         let fresh = &mut buffer.filled_mut()[before..];
         match &mut this.guard {
@@ -274,10 +259,7 @@ impl AsyncWrite for Wire {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let result = match &mut self.stream {
-            Stream::Plain(stream) => Pin::new(stream).poll_write(cx, bytes),
-            Stream::Tls(stream) => Pin::new(stream).poll_write(cx, bytes),
-        };
+        let result = Pin::new(&mut self.stream).poll_write(cx, bytes);
         self.count(result)
     }
 
@@ -286,33 +268,21 @@ impl AsyncWrite for Wire {
         cx: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let result = match &mut self.stream {
-            Stream::Plain(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
-            Stream::Tls(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
-        };
+        let result = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
         self.count(result)
     }
 
     fn is_write_vectored(&self) -> bool {
-        match &self.stream {
-            Stream::Plain(stream) => stream.is_write_vectored(),
-            Stream::Tls(stream) => stream.is_write_vectored(),
-        }
+        self.stream.is_write_vectored()
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &mut self.stream {
-            Stream::Plain(stream) => Pin::new(stream).poll_flush(cx),
-            Stream::Tls(stream) => Pin::new(stream).poll_flush(cx),
-        }
+        Pin::new(&mut self.stream).poll_flush(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if matches!(self.farewell, Farewell::No) {
-            ready!(match &mut self.stream {
-                Stream::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
-                Stream::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
-            })?;
+            ready!(Pin::new(&mut self.stream).poll_shutdown(cx))?;
             self.farewell = Farewell::Said {
                 left: LINGER_BYTES,
                 patience: Box::pin(tokio::time::sleep(LINGER)),

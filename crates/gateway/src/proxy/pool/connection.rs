@@ -18,9 +18,10 @@ use tokio::net::TcpStream;
 use super::super::UpstreamFault;
 use super::super::tls::Tls;
 use super::Setup;
-use super::stream::{Opened, Stream, Wire};
+use super::stream::{Opened, Wire};
 use crate::body::ClientBody;
 use crate::listen::OnThisThread;
+use crate::maybe_tls::MaybeTls;
 
 /// Silence on an HTTP/2 connection with requests, after which the upstream is asked whether it is
 /// still there; and the time it has to answer.
@@ -181,7 +182,7 @@ pub(super) async fn open(
     let keepalive = socket2::TcpKeepalive::new().with_time(Duration::from_secs(60));
     let _ = socket2::SockRef::from(&stream).set_tcp_keepalive(&keepalive);
     let (stream, is_http2) = match tls {
-        None => (Stream::Plain(stream), speech == Speech::Http2),
+        None => (MaybeTls::Plain(stream), speech == Speech::Http2),
         Some(tls) => {
             let handshake = match speech {
                 Speech::Http1 => tls.http1(stream),
@@ -192,7 +193,7 @@ pub(super) async fn open(
                 UpstreamFault::Untrusted
             })?;
             let is_http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
-            (Stream::Tls(Box::new(stream)), is_http2)
+            (MaybeTls::Tls(Box::new(stream)), is_http2)
         }
     };
     let io = TokioIo::new(Wire::new(stream, opened));
