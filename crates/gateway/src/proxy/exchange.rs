@@ -278,7 +278,7 @@ impl<'a> Exchange<'a> {
         let in_flight = match InFlight::begin(Rc::clone(&place)) {
             Ok(in_flight) => in_flight,
             Err(fault) => {
-                place.keep(connection);
+                place.put_back(connection);
                 return Err(Missed::For(fault));
             }
         };

@@ -11,7 +11,7 @@ use http_body_util::Full;
 use model::snapshot::{Balance, HashKey, Outliers, Traffic};
 use tokio::sync::watch;
 
-use crate::door::{Client, Door, get, with_headers};
+use crate::door::{Client, Door, get, get2, with_headers};
 use crate::peers::{lead, named, nowhere, traffic, until};
 use crate::upstream;
 
@@ -172,6 +172,36 @@ async fn a_request_too_many_is_told_that_the_upstream_is_overloaded() {
         door.metric("upstream_failures_total{reason=\"overflow\"}"),
         1
     );
+}
+
+#[tokio::test]
+async fn a_request_too_many_leaves_its_connection_to_the_next() {
+    let (app, go_on, arrived, _) = held().await;
+    let door = Door::changed(move |forward| {
+        lead(forward, &[app]);
+        traffic(
+            forward,
+            Traffic {
+                max_connections: Some(2),
+                max_requests: Some(1),
+                ..Traffic::default()
+            },
+        );
+    })
+    .await;
+    let first = asking(&door).await;
+    until(|| arrived.load(Ordering::SeqCst) == 1).await;
+    // One makes the second connection, the others wait for it; none of them may be sent.
+    let client = door.client2().await;
+    let refused = (0..3).map(|_| {
+        let mut client = client.clone();
+        async move { client.send_request(get2("/app/")).await.unwrap().status() }
+    });
+    let refused = futures_util::future::join_all(refused);
+    let refused = tokio::time::timeout(Duration::from_secs(5), refused).await;
+    assert_eq!(refused, Ok(vec![StatusCode::SERVICE_UNAVAILABLE; 3]));
+    go_on.send_replace(true);
+    assert_eq!(first.await.unwrap().body(), "done");
 }
 
 #[tokio::test]

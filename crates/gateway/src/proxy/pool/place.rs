@@ -251,6 +251,19 @@ impl Place {
         }
     }
 
+    /// Takes a connection back on which nothing was sent after all: whoever waits for one gets it.
+    pub(crate) fn put_back(&self, connection: Connection) {
+        self.keep(connection);
+        self.tell_next();
+    }
+
+    /// A connection may be free: the first of those who wait looks.
+    fn tell_next(&self) {
+        if self.waiting.get() > 0 {
+            self.openings.freed.notify_one();
+        }
+    }
+
     /// Closes what nobody used for too long; true when nothing is left.
     pub(super) fn tick(&self) -> bool {
         let now = self.now();
@@ -332,9 +345,7 @@ impl Drop for InFlight {
             in_flight, load, ..
         } = &*self.0;
         in_flight.set(in_flight.get() - 1);
-        if self.0.waiting.get() > 0 {
-            self.0.openings.freed.notify_one();
-        }
+        self.0.tell_next();
         load.requests.set(load.requests.get() - 1);
     }
 }
