@@ -150,7 +150,7 @@ impl HttpBody for Body {
                 let bytes = std::mem::take(bytes);
                 this.content = Content::Empty;
                 if let Some(entry) = &mut this.entry {
-                    entry.sent(bytes.len());
+                    entry.sent(bytes.len() as u64);
                 }
                 this.settle(true);
                 return Poll::Ready(Some(Ok(Frame::data(bytes))));
@@ -168,7 +168,7 @@ impl HttpBody for Body {
         match frame {
             Some(Ok(frame)) => {
                 if let (Some(entry), Some(data)) = (&mut this.entry, frame.data_ref()) {
-                    entry.sent(data.len());
+                    entry.sent(data.len() as u64);
                 }
                 if download.incoming.is_end_stream() {
                     this.settle(true);

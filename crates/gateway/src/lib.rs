@@ -14,6 +14,7 @@ mod admit;
 mod answer;
 mod assertions;
 mod body;
+mod counted;
 mod facts;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;

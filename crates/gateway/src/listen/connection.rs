@@ -242,6 +242,8 @@ async fn secure(
     let (tls, speaks_http) = match answer {
         Answer::End { tls, speaks_http } => (tls, speaks_http),
         Answer::Pass => {
+            // Somebody else answers it; what a handshake needs is not kept as long as a stream lasts.
+            drop(accepted);
             let facts = arrival.stream(server_name, None);
             stream::pass(&worker, facts, line, &bytes).await;
             drop(slot);

@@ -1,20 +1,16 @@
 //! WebSockets: after the upstream agreed, bytes go both ways untouched.
 
-use std::io;
-use std::pin::Pin;
-use std::task::{Context, Poll};
-
 use http::header::{CONNECTION, CONTENT_LENGTH, HeaderValue, SEC_WEBSOCKET_ACCEPT, UPGRADE};
 use http::{Response, StatusCode};
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use policy::Permit;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::edits;
 use super::pool::InFlight;
 use crate::body::Body;
+use crate::counted::{Counted, Counts};
 use crate::facts;
 use crate::record::Entry;
 
@@ -39,14 +35,12 @@ pub(super) fn open(
         let _in_flight = in_flight;
         let switched = tokio::try_join!(client, upstream);
         if let Ok((client, upstream)) = switched {
-            let mut client = Counted {
-                stream: TokioIo::new(client),
-                written: 0,
-            };
+            let counts = Counts::default();
+            let mut client = Counted::new(TokioIo::new(client), &counts);
             let mut upstream = TokioIo::new(upstream);
             // However one side ends, that is the end of a tunnel: browsers just go away.
             let _ = tokio::io::copy_bidirectional(&mut client, &mut upstream).await;
-            entry.sent(client.written);
+            entry.sent(counts.written.get());
             entry.finish(true);
         } else {
             entry.finish(false);
@@ -66,42 +60,4 @@ pub(super) fn open(
     }
     *answer.status_mut() = status;
     answer.map(|_| Body::unrecorded())
-}
-
-/// Counts what the client gets.
-struct Counted<T> {
-    stream: T,
-    written: usize,
-}
-
-impl<T: AsyncRead + Unpin> AsyncRead for Counted<T> {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(cx, buffer)
-    }
-}
-
-impl<T: AsyncWrite + Unpin> AsyncWrite for Counted<T> {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        let result = Pin::new(&mut self.stream).poll_write(cx, bytes);
-        if let Poll::Ready(Ok(written)) = &result {
-            self.written += *written;
-        }
-        result
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
-    }
 }

@@ -71,7 +71,7 @@ pub(super) fn stream(out: &mut Vec<u8>, stream: &StreamLine<'_>, time: &str, dur
     if let Some(name) = stream.server_name {
         line.text(member!("server_name"), &[name]);
     }
-    line.word(member!("outcome"), stream.outcome);
+    line.word(member!("outcome"), stream.end.as_str());
     if let Some(route) = stream.route {
         line.object(member!("route"), &route.object);
     }

@@ -152,8 +152,8 @@ impl Entry {
     }
 
     /// Bytes of the answer's body that went out.
-    pub(crate) fn sent(&mut self, bytes: usize) {
-        self.bytes += bytes as u64;
+    pub(crate) fn sent(&mut self, bytes: u64) {
+        self.bytes += bytes;
     }
 
     /// Closes the record: one line, one metric. `complete` is false when the answer broke off.
@@ -172,6 +172,41 @@ impl Drop for Entry {
     }
 }
 
+/// What became of a connection whose bytes were to be passed on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum StreamEnd {
+    /// Both sides have said everything.
+    Whole,
+    /// One side broke off.
+    Broken,
+    /// Nobody said anything for too long.
+    Idle,
+    /// Nobody takes it.
+    Unreachable,
+    /// It was refused; why, as a stable word.
+    Refused(&'static str),
+}
+
+impl StreamEnd {
+    /// A stable word.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Whole => "forward",
+            Self::Broken => "broke_off",
+            Self::Idle => "idle",
+            Self::Unreachable => "unreachable",
+            Self::Refused(why) => why,
+        }
+    }
+
+    fn was_passed_on(self) -> bool {
+        match self {
+            Self::Whole | Self::Broken | Self::Idle => true,
+            Self::Unreachable | Self::Refused(_) => false,
+        }
+    }
+}
+
 /// What is known of a connection whose bytes were passed on, when it has ended.
 pub(crate) struct StreamLine<'a> {
     /// When it came.
@@ -186,8 +221,8 @@ pub(crate) struct StreamLine<'a> {
     pub(crate) route: Option<&'a RouteInfo>,
     /// The rule that determined the outcome.
     pub(crate) reason: &'a Reason,
-    /// What became of it: a stable word.
-    pub(crate) outcome: &'static str,
+    /// What became of it.
+    pub(crate) end: StreamEnd,
     /// Bytes that the client sent.
     pub(crate) received: u64,
     /// Bytes that the client got.
@@ -217,8 +252,8 @@ impl Recorder {
 
     /// One line and one metric for a connection whose bytes were passed on, or were not.
     pub(crate) fn stream(&self, stream: &StreamLine<'_>, duration: Duration) {
-        let passed = ["forward", "broke_off", "idle"].contains(&stream.outcome);
-        self.shard.stream(passed, stream.received + stream.sent);
+        self.shard
+            .stream(stream.end.was_passed_on(), stream.received + stream.sent);
         let time = stream.time;
         self.lines
             .add(time, |out, time| line::stream(out, stream, time, duration));

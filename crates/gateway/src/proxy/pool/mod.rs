@@ -164,13 +164,21 @@ impl Pool {
         let setup = &self.setup;
         if destination.tls.is_some() {
             // Plain bytes must not go where TLS is asked for.
-            tracing::warn!(service = %destination.service, "streams are not passed on over TLS");
+            let service = &destination.service;
+            if setup.may_complain(service) {
+                tracing::warn!(%service, "streams are not passed on over TLS");
+            }
             return None;
         }
         let mut addresses = Vec::new();
         for (endpoint, _) in resolve::endpoints(destination, &setup.rules) {
             addresses.extend(resolve::addresses(&endpoint, setup.connect).await);
         }
+        let fault = if addresses.is_empty() {
+            UpstreamFault::Unresolvable
+        } else {
+            UpstreamFault::Unreachable
+        };
         let first = usize::try_from(draw).unwrap_or(0) % addresses.len().max(1);
         addresses.rotate_left(first);
         let limit = destination.traffic.connect_timeout;
@@ -185,6 +193,7 @@ impl Pool {
             }
         }
         setup.shard.upstream_failed(UpstreamFailure::Unreachable);
+        self.complain(fault, &destination.service);
         None
     }
 
