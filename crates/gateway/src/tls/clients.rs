@@ -33,12 +33,15 @@ pub(super) fn verifier(
         let certificate = certificate.map_err(|_| unreadable("an authority"))?;
         roots.add(certificate)?;
     }
-    let lists = trust.revoked.as_deref().unwrap_or_default();
-    let lists = CertificateRevocationListDer::pem_slice_iter(lists.as_bytes())
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(|_| unreadable("a revocation list"))?;
     let mut builder = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
-    if !lists.is_empty() {
+    if let Some(revoked) = trust.revoked.as_deref() {
+        let lists = CertificateRevocationListDer::pem_slice_iter(revoked.as_bytes())
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(|_| unreadable("a revocation list"))?;
+        // Taken for an empty one, it would let revoked certificates in.
+        if lists.is_empty() {
+            return Err(unreadable("a revocation list"));
+        }
         builder = builder.with_crls(lists);
     }
     if may_be_absent {

@@ -65,10 +65,16 @@ async fn each_server_asks_for_the_certificates_that_it_wants() {
             "mode: MUTUAL, subjectAltNames: [spiffe://x]",
         )
         + &server("lost", "lost.example", "mode: MUTUAL")
+        + &server("garbled", "garbled.example", "mode: MUTUAL")
         + &server("all", "*", "mode: SIMPLE");
     let secrets = secret("must-cacert", &own.pem, Some(&own.revoked(7)))
         + &secret("may", &own.pem, None)
-        + &secret("named-cacert", &own.pem, None);
+        + &secret("named-cacert", &own.pem, None)
+        + &secret(
+            "garbled-cacert",
+            &own.pem,
+            Some("not -----BEGIN X509 CRL-----"),
+        );
     let door = door(tree(&servers, &secrets)).await;
     let at = door.https();
     let (good, revoked, foreign) = (own.client(ID, 1), own.client(ID, 7), other.client(ID, 1));
@@ -87,6 +93,8 @@ async fn each_server_asks_for_the_certificates_that_it_wants() {
         ("named.example", &good, "failed"),
         // Its authorities are nowhere: nobody gets in, and the others do not suffer.
         ("lost.example", &good, "failed"),
+        // Who is revoked there cannot be read.
+        ("garbled.example", &good, "failed"),
         ("any.example", &none, "200"),
         ("any.example", &good, "200"),
     ] {
