@@ -55,7 +55,7 @@ pub(crate) async fn serve(
     } = serve;
     let delay = delay.or(permit.as_ref().and_then(Permit::delay));
     if let Some(delay) = delay {
-        tokio::time::sleep(delay).await;
+        proxy::hold(delay).await;
     }
     match &what {
         Served::Response(route) => {

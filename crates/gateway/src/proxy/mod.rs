@@ -87,6 +87,11 @@ impl UpstreamFault {
     }
 }
 
+/// Holds a request as its route says. Gone with the client, should it leave.
+pub(crate) async fn hold(delay: Duration) {
+    tokio::time::sleep(delay.min(LONGEST_DELAY)).await;
+}
+
 /// Forwards one request. Consumes the permit.
 pub(crate) async fn forward(
     worker: Rc<Worker>,
@@ -98,14 +103,8 @@ pub(crate) async fn forward(
     mut entry: Box<Entry>,
 ) -> Response<Body> {
     if let Some(delay) = permit.delay() {
-        // Gone with the client, should it leave.
-        Box::pin(tokio::time::sleep(delay.min(LONGEST_DELAY))).await;
+        Box::pin(hold(delay)).await;
     }
-    let Unread {
-        incoming: body,
-        held_back,
-        pulse,
-    } = body;
     // One timer for head and body: registering it costs more than polling it.
     let mut deadline = permit
         .timeout()
@@ -120,8 +119,14 @@ pub(crate) async fn forward(
     let service = &destination.service;
     let (choice, cookie) = affinity::choice(&permit, &parts, &facts);
     if !edit_request(&mut parts, &facts, &permit, Some(&view.cookies)) {
-        return fail(&worker, UpstreamFault::Rewrite, service, &asker, entry);
+        let rewrite = UpstreamFault::Rewrite;
+        return body.unwanted(fail(&worker, rewrite, service, &asker, entry));
     }
+    let Unread {
+        incoming: body,
+        held_back,
+        pulse,
+    } = body;
     let is_http2 = destination.protocol == UpstreamProtocol::Http2;
     let kind = Kind {
         upgrades: client.is_some(),
