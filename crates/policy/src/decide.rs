@@ -212,9 +212,7 @@ fn through_policies<'s>(
     let mut reason = go_on(verdict)?;
     if let Some(own) = way.own_guard() {
         let verdict = authorization::judge(&own.attached, &view, Stage::Gateway, recorder);
-        if let rule @ Reason::Rule { .. } = go_on(verdict)? {
-            reason = rule;
-        }
+        reason = go_on(verdict)?.after(reason);
     }
 
     let Some(Chosen { route, matched }) = way.choice.chosen else {

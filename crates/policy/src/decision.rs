@@ -73,6 +73,17 @@ pub enum Reason {
     Default(DefaultReason),
 }
 
+impl Reason {
+    /// Of two reasons to let through, this one after `earlier`: a rule says more than a default,
+    /// and the last rule more than the first.
+    pub(crate) fn after(self, earlier: Self) -> Self {
+        match self {
+            Self::Default(_) => earlier,
+            rule @ Self::Rule { .. } => rule,
+        }
+    }
+}
+
 /// The defaults that can determine an outcome.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DefaultReason {

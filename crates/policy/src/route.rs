@@ -208,5 +208,25 @@ fn parameter(name: &str, pattern: &TextMatch, query: Option<&str>) -> bool {
         .is_some_and(|(_, value)| text(pattern, value))
 }
 
+/// Which of several destinations a draw falls on, by their weights; the only one gets everything.
+/// `None` when none gets anything.
+pub(crate) fn pick(
+    weights: impl ExactSizeIterator<Item = u32> + Clone,
+    draw: u32,
+) -> Option<usize> {
+    if weights.len() == 1 {
+        return Some(0);
+    }
+    let sum: u64 = weights.clone().map(u64::from).sum();
+    let mut left = u64::from(draw) % sum.max(1);
+    for (number, weight) in weights.enumerate() {
+        match left.checked_sub(u64::from(weight)) {
+            Some(rest) => left = rest,
+            None => return Some(number),
+        }
+    }
+    None
+}
+
 #[cfg(test)]
 mod tests;

@@ -12,6 +12,7 @@ use model::snapshot::{
 use crate::authorization::{self, Connection, Headers, Verdict, View};
 use crate::decision::{DefaultReason, Reason, Stage};
 use crate::recorder::Recorder;
+use crate::route;
 
 /// What is known of a connection before any byte of it is passed on.
 #[derive(Clone, Copy, Debug)]
@@ -182,18 +183,15 @@ fn judge(
 
     let at_gateway = match own {
         None => at_gateway,
-        Some(own) => match pass(authorization::judge(
-            &own.attached,
-            &view,
-            Stage::Gateway,
-            recorder,
-        ))? {
-            Reason::Default(_) => at_gateway,
-            rule @ Reason::Rule { .. } => rule,
-        },
+        Some(own) => {
+            let verdict = authorization::judge(&own.attached, &view, Stage::Gateway, recorder);
+            pass(verdict)?.after(at_gateway)
+        }
     };
 
-    let destination = pick(route, head.draw).ok_or_else(nowhere)?;
+    let weights = route.destinations.iter().map(|one| one.weight);
+    let chosen = route::pick(weights, head.draw).and_then(|at| route.destinations.get(at));
+    let destination = &chosen.ok_or_else(nowhere)?.destination;
     let view = View {
         principal: Some(&snapshot.identity().principal),
         port: destination.target_port,
@@ -201,15 +199,8 @@ fn judge(
     };
     let policies = &destination.policies;
     authorization::closed(policies).map_or(Ok(()), |verdict| pass(verdict).map(|_| ()))?;
-    let reason = match pass(authorization::judge(
-        policies,
-        &view,
-        Stage::Destination,
-        recorder,
-    ))? {
-        Reason::Default(_) => at_gateway,
-        rule @ Reason::Rule { .. } => rule,
-    };
+    let verdict = authorization::judge(policies, &view, Stage::Destination, recorder);
+    let reason = pass(verdict)?.after(at_gateway);
     match &destination.played_by {
         PlayedBy::Upstream => Ok((
             StreamPermit {
@@ -245,23 +236,6 @@ fn pass(verdict: Verdict) -> Result<Reason, End> {
         Verdict::Denied(reason) => Err(End(StreamRefusal::Denied, reason)),
         Verdict::Closed(reason, closure) => Err(End(StreamRefusal::Closed(closure), reason)),
     }
-}
-
-/// A destination by its weight.
-fn pick(route: &StreamRoute, draw: u32) -> Option<&Arc<Destination>> {
-    let sum: u64 = route
-        .destinations
-        .iter()
-        .map(|one| u64::from(one.weight))
-        .sum();
-    let mut left = u64::from(draw) % sum.max(1);
-    for one in &route.destinations {
-        match left.checked_sub(u64::from(one.weight)) {
-            Some(rest) => left = rest,
-            None => return Some(&one.destination),
-        }
-    }
-    None
 }
 
 #[cfg(test)]

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use http::header::HOST;
 use model::Snapshot;
 use model::snapshot::{
-    Closure, Destination, Forward, HeaderEdits, Mirror, PlayedBy, Rewrite, Route, RouteMatch,
-    UserHeader, Weighted,
+    Closure, Destination, Forward, HeaderEdits, PlayedBy, Rewrite, Route, RouteMatch, UserHeader,
+    Weighted,
 };
 
 use super::changes::Changes;
@@ -94,56 +94,28 @@ impl Forwarding<'_> {
             cors,
         } = self;
         let head = request.head();
-        let chosen = pick(forward, head.draw);
-        // Invariant of [`Forward`]: `pick` stays inside the list.
-        let weighted = &forward.destinations[chosen];
+        let chosen = route::pick(forward.destinations.iter().map(|one| one.weight), head.draw);
+        let chosen = chosen.unwrap_or(0);
+        let Some(weighted) = forward.destinations.get(chosen) else {
+            let refusal = Outcome::Refuse(Refusal::NoRoute);
+            return Err(End::by_default(refusal, DefaultReason::NoRoute));
+        };
         let destination = &weighted.destination;
         let rewrite = weighted.rewrite.as_ref().or(forward.rewrite.as_ref());
         let path = route::rewrite(rewrite, matched, request);
         let authority = authority(forward, weighted);
 
-        if let Some(verdict) = authorization::closed(&destination.policies) {
-            go_on(verdict)?;
-        }
-        let edits = edits_of(forward, weighted);
-        let own_token = token::judge(
-            &destination.authentication,
-            tokens,
+        let arrival = Arrival {
             request,
-            (&mut changes, edits),
-            Stage::Destination,
-            recorder,
-        )
-        .map_err(bad_token)?;
-        let view = View {
-            method: head.method.as_str(),
-            path: &path,
-            authority: authority.as_deref().unwrap_or(request.authority()),
-            headers: changes.over(head.headers, edits),
-            token: own_token.map(|token| &**token),
-            principal: Some(&snapshot.identity().principal),
-            connection: None,
-            remote_ip: head.client,
-            port: destination.target_port,
-        };
-        let verdict =
-            authorization::judge(&destination.policies, &view, Stage::Destination, recorder);
-        // A rule says more than a default, and the last rule more than the first.
-        let reason = match go_on(verdict)? {
-            Reason::Default(_) => at_gateway,
-            rule @ Reason::Rule { .. } => rule,
-        };
-
-        let mirrors = Copies {
-            request,
-            principal: &snapshot.identity().principal,
+            snapshot,
             tokens,
             path: &path,
             authority: authority.as_deref().unwrap_or(request.authority()),
-            changes: &changes,
-            edits,
-        }
-        .of(forward);
+            edits: edits_of(forward, weighted),
+        };
+        let (own_token, verdict) = arrival.enter(destination, &mut changes, recorder)?;
+        let reason = verdict.after(at_gateway);
+        let mirrors = arrival.copies(forward, &changes);
         let query = changes.query(request.query());
         let is_verbatim = matches!(path, Cow::Borrowed(_))
             && request.is_verbatim()
@@ -219,65 +191,70 @@ pub(super) fn injected(forward: &Forward, draw: u32) -> Result<(), Box<End>> {
     }
 }
 
-/// A request as copies of it are.
-struct Copies<'a> {
-    request: &'a Request<'a>,
-    principal: &'a str,
+/// A request as it gets to a destination, and to the mirrors that get a copy of it.
+struct Arrival<'w, 'a> {
+    request: &'w Request<'w>,
+    snapshot: &'w Snapshot,
     tokens: Tokens<'a>,
-    path: &'a str,
-    authority: &'a str,
-    changes: &'a Changes,
-    edits: [Option<&'a HeaderEdits>; 2],
+    path: &'w str,
+    authority: &'w str,
+    edits: [Option<&'w HeaderEdits>; 2],
 }
 
-impl Copies<'_> {
-    /// Which mirrors get one: those that are drawn, and whose own rules let the request in. What
-    /// they answer is thrown away, but what they do is not.
-    fn of(&self, forward: &Forward) -> Vec<usize> {
-        // Turned, so that mirrors do not hang together with the destination that was drawn.
-        let draw = self.request.head().draw.rotate_right(16);
-        let mirrors = forward.mirrors.iter().enumerate();
-        mirrors
-            .filter(|(_, mirror)| mirror.share.includes(draw) && self.may_enter(mirror))
-            .map(|(number, _)| number)
-            .collect()
-    }
-
-    fn may_enter(&self, mirror: &Mirror) -> bool {
+impl<'a> Arrival<'_, 'a> {
+    /// Asks the own rules of `destination`, with this gateway as the source: the token that they
+    /// accept, and why they let the request in.
+    fn enter(
+        &self,
+        destination: &Destination,
+        changes: &mut Changes,
+        recorder: &mut Recorder<'_>,
+    ) -> Result<(Option<&'a Arc<Token>>, Reason), Box<End>> {
+        const STAGE: Stage = Stage::Destination;
         let Destination {
             policies,
             authentication,
             target_port,
             ..
-        } = &*mirror.destination;
-        if authorization::closed(policies).is_some() {
-            return false;
+        } = destination;
+        if let Some(verdict) = authorization::closed(policies) {
+            go_on(verdict)?;
         }
-        let head = self.request.head();
-        let mut changes = self.changes.clone();
-        let judged = token::judge(
-            authentication,
-            self.tokens,
-            self.request,
-            (&mut changes, self.edits),
-            Stage::Destination,
-            &mut Recorder::nobody(),
-        );
-        let Ok(token) = judged else { return false };
+        let judging = (&mut *changes, self.edits);
+        let (tokens, request) = (self.tokens, self.request);
+        let token = token::judge(authentication, tokens, request, judging, STAGE, recorder)
+            .map_err(bad_token)?;
+        let head = request.head();
         let view = View {
             method: head.method.as_str(),
             path: self.path,
             authority: self.authority,
             headers: changes.over(head.headers, self.edits),
             token: token.map(|token| &**token),
-            principal: Some(self.principal),
+            principal: Some(&self.snapshot.identity().principal),
             connection: None,
             remote_ip: head.client,
             port: *target_port,
         };
-        let stage = Stage::Destination;
-        let verdict = authorization::judge(policies, &view, stage, &mut Recorder::nobody());
-        go_on(verdict).is_ok()
+        let verdict = authorization::judge(policies, &view, STAGE, recorder);
+        Ok((token, go_on(verdict)?))
+    }
+
+    /// Which mirrors get one: those that are drawn, and whose own rules let the request in. What
+    /// they answer is thrown away, but what they do is not.
+    fn copies(&self, forward: &Forward, changes: &Changes) -> Vec<usize> {
+        // Turned, so that mirrors do not hang together with the destination that was drawn.
+        let draw = self.request.head().draw.rotate_right(16);
+        let may_enter = |destination| {
+            let nobody = &mut Recorder::nobody();
+            self.enter(destination, &mut changes.clone(), nobody)
+                .is_ok()
+        };
+        let mirrors = forward.mirrors.iter().enumerate();
+        mirrors
+            .filter(|(_, mirror)| mirror.share.includes(draw) && may_enter(&mirror.destination))
+            .map(|(number, _)| number)
+            .collect()
     }
 }
 
@@ -285,26 +262,6 @@ impl Copies<'_> {
 /// route's.
 fn edits_of<'f>(forward: &'f Forward, weighted: &'f Weighted) -> [Option<&'f HeaderEdits>; 2] {
     [&weighted.request_headers, &forward.request_headers].map(Some)
-}
-
-/// A destination by its weight: its number.
-fn pick(forward: &Forward, draw: u32) -> usize {
-    if forward.destinations.len() == 1 {
-        return 0;
-    }
-    let sum: u64 = forward
-        .destinations
-        .iter()
-        .map(|one| u64::from(one.weight))
-        .sum();
-    let mut left = u64::from(draw) % sum.max(1);
-    for (number, one) in forward.destinations.iter().enumerate() {
-        match left.checked_sub(u64::from(one.weight)) {
-            Some(rest) => left = rest,
-            None => return number,
-        }
-    }
-    0
 }
 
 /// `Host` that the route sends: its rewrite, else a header edit, else those of the destination.
@@ -333,60 +290,4 @@ fn label(token: &Token) -> Arc<str> {
         .and_then(serde_json::Value::as_str)
         .unwrap_or(token.subject())
         .into()
-}
-
-#[cfg(test)]
-mod tests {
-    use std::collections::BTreeMap;
-
-    use model::snapshot::{Authentication, Endpoints, PolicySet, ServiceRef, UpstreamProtocol};
-
-    use super::*;
-
-    fn weighted(name: &str, weight: u32) -> Weighted {
-        let service = ServiceRef {
-            namespace: "ns".into(),
-            name: name.into(),
-            port: 80,
-        };
-        let destination = Destination {
-            host: format!("{name}.ns.svc.cluster.local").into(),
-            service,
-            target_port: 8080,
-            played_by: PlayedBy::Upstream,
-            protocol: UpstreamProtocol::default(),
-            tls: None,
-            endpoints: Endpoints::default(),
-            traffic: Arc::default(),
-            policies: PolicySet::default(),
-            authentication: Authentication::default(),
-        };
-        Weighted::plain(weight, Arc::new(destination))
-    }
-
-    #[test]
-    fn draws_fall_on_destinations_by_their_weight() {
-        let forward = Forward {
-            destinations: vec![weighted("a", 1), weighted("b", 0), weighted("c", 3)],
-            rewrite: None,
-            request_headers: HeaderEdits::default(),
-            response_headers: HeaderEdits::default(),
-            timeout: None,
-            retries: None,
-            mirrors: Vec::new(),
-            fault: None,
-        };
-        let mut drawn = BTreeMap::new();
-        for draw in 0..8 {
-            *drawn
-                .entry(
-                    &*forward.destinations[pick(&forward, draw)]
-                        .destination
-                        .service
-                        .name,
-                )
-                .or_insert(0) += 1;
-        }
-        assert_eq!(drawn, BTreeMap::from([("a", 2), ("c", 6)]));
-    }
 }

@@ -354,3 +354,16 @@ proptest::proptest! {
         }
     }
 }
+
+#[test]
+fn draws_fall_on_destinations_by_their_weight() {
+    let drawn = |weights: &[u32]| -> Vec<Option<usize>> {
+        let pick = |draw| pick(weights.iter().copied(), draw);
+        (0..8).map(pick).collect()
+    };
+    let turns = [0, 2, 2, 2, 0, 2, 2, 2].map(Some);
+    assert_eq!(drawn(&[1, 0, 3]), turns);
+    assert_eq!(drawn(&[0]), [Some(0); 8]);
+    assert_eq!(drawn(&[0, 0]), [None; 8]);
+    assert_eq!(drawn(&[]), [None; 8]);
+}
