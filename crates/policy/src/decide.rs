@@ -23,7 +23,6 @@ use crate::request::Request;
 use crate::route::{self, Choice, Chosen, Sight};
 use crate::session::{Session, Token};
 use changes::Changes;
-use cors::CrossOrigin;
 use token::Tokens;
 
 /// Decides one request.
@@ -96,7 +95,7 @@ fn run(
     }
 }
 
-/// The route that a request takes.
+/// The route that a request takes, as far as it is known.
 struct Way<'s> {
     /// `None` where no route may be taken.
     hosts: Option<&'s VirtualHosts>,
@@ -171,41 +170,10 @@ fn through_policies<'s>(
     recorder: &mut Recorder<'_>,
 ) -> Result<(Outcome, Reason), Box<End>> {
     let request = entrance.request;
-    let head = request.head();
-    let mut guard = way.guard(snapshot);
-    if let Some(verdict) = authorization::closed(guard) {
-        go_on(verdict)?;
-    }
-    // Without a route nobody is asked to sign in: there is nothing to sign in for.
-    let is_routed = way.choice.chosen.is_some();
-    let guarded = (snapshot, guard);
-    let mut entered = enter(entrance, guarded, session, is_routed, recorder)?;
-    if entered.token.is_some() && way.choice.may_change {
-        choose_again(way, request, &entered, recorder);
-        // A route that only a token opens is guarded like any other, and so is one of another
-        // Gateway. Istio does not ask here.
-        let found = way.guard(snapshot);
-        if way.choice.chosen.is_some() && (!is_routed || !std::ptr::eq(found, guard)) {
-            guard = found;
-            if let Some(verdict) = authorization::closed(guard) {
-                go_on(verdict)?;
-            }
-            entered = enter(entrance, (snapshot, guard), session, true, recorder)?;
-            choose_again(way, request, &entered, recorder);
-            // Led on once more, to where nobody was asked: that is no route.
-            if !std::ptr::eq(way.guard(snapshot), guard) {
-                way.choice = Choice::default();
-            }
-        }
-    }
-    let Entered {
-        changes,
-        known,
-        tokens,
-        token,
-    } = entered;
+    let (guard, entered) = enter_by_route(entrance, snapshot, session, way, recorder)?;
+    let Entered { changes, token, .. } = &entered;
     let view = entrance.view(
-        changes.over(head.headers, [None; 2]),
+        changes.over(request.head().headers, [None; 2]),
         token.map(|token| &**token),
     );
     let verdict = authorization::judge(guard, &view, Stage::Gateway, recorder);
@@ -214,77 +182,108 @@ fn through_policies<'s>(
         let verdict = authorization::judge(&own.attached, &view, Stage::Gateway, recorder);
         reason = go_on(verdict)?.after(reason);
     }
-
-    let Some(Chosen { route, matched }) = way.choice.chosen else {
+    let Some(chosen) = way.choice.chosen else {
         return Err(End::by_default(
             Outcome::Refuse(Refusal::NoRoute),
             DefaultReason::NoRoute,
         ));
     };
-    if let RouteAction::Closed(closure) = &route.action {
-        return Err(perform::closed_door(closure));
+    let passed = Passed {
+        request,
+        snapshot,
+        entered,
+        reason,
+    };
+    passed.perform(chosen, recorder)
+}
+
+/// Authorizers and tokens, by the guard of the route; and the route once more, by the token. The
+/// guard is the one of the route that `way` has in the end.
+fn enter_by_route<'s, 'a>(
+    entrance: &Entrance<'_>,
+    snapshot: &'s Snapshot,
+    session: &'a Session,
+    way: &mut Way<'s>,
+    recorder: &mut Recorder<'_>,
+) -> Result<(&'s PolicySet, Entered<'a>), Box<End>> {
+    let guard = way.guard(snapshot);
+    // Without a route nobody is asked to sign in: there is nothing to sign in for.
+    let is_routed = way.choice.chosen.is_some();
+    let entered = enter(entrance, (snapshot, guard), session, is_routed, recorder)?;
+    if entered.token.is_none() || !way.choice.may_change {
+        return Ok((guard, entered));
     }
-    let delay = match &route.action {
-        RouteAction::Forward(forward) => {
-            perform::injected(forward, head.draw)?;
-            decision::delay(forward, head.draw)
-        }
-        _ => None,
-    };
-    let cors = match cors::judge(route.cors.as_deref(), request) {
-        CrossOrigin::Nothing => None,
-        CrossOrigin::Answer(edits) => Some(edits),
-        CrossOrigin::Preflight(edits) => {
-            let serve = Serve {
-                edits: vec![edits],
-                delay,
-                ..Serve::plain(Served::Preflight, None)
-            };
-            let reason = Reason::Default(DefaultReason::Preflight);
-            return Ok((Outcome::Serve(serve), reason));
-        }
-    };
-    let edits = |of_route: &HeaderEdits, cors: Option<HeaderEdits>| {
-        let own = (!of_route.is_empty()).then(|| of_route.clone());
-        own.into_iter().chain(cors).collect()
-    };
-    let answers = Reason::Default(DefaultReason::RouteAnswers);
-    match &route.action {
-        RouteAction::Forward(forward) => {
-            let (user, identified) = known.map(|known| (known.label, known.identified)).unzip();
-            perform::Forwarding {
-                request,
-                snapshot,
-                route,
-                forward,
-                matched,
-                tokens,
-                user,
-                identified,
-                token,
-                cors: cors.map(Box::new),
+    choose_again(way, entrance.request, &entered, recorder);
+    // A route that only a token opens is guarded like any other, and so is one of another
+    // Gateway. Istio does not ask here.
+    let found = way.guard(snapshot);
+    if way.choice.chosen.is_none() || is_routed && std::ptr::eq(found, guard) {
+        return Ok((guard, entered));
+    }
+    let entered = enter(entrance, (snapshot, found), session, true, recorder)?;
+    choose_again(way, entrance.request, &entered, recorder);
+    // Led on once more, to where nobody was asked: that is no route.
+    if !std::ptr::eq(way.guard(snapshot), found) {
+        way.choice = Choice::default();
+    }
+    Ok((found, entered))
+}
+
+/// A request that the policies of the gateway let through.
+struct Passed<'a, 's> {
+    request: &'a Request<'a>,
+    snapshot: &'s Snapshot,
+    entered: Entered<'a>,
+    /// Why they do.
+    reason: Reason,
+}
+
+impl<'s> Passed<'_, 's> {
+    /// What its route does with it: faults and answers to other origins come first.
+    fn perform(
+        self,
+        Chosen { route, matched }: Chosen<'s>,
+        recorder: &mut Recorder<'_>,
+    ) -> Result<(Outcome, Reason), Box<End>> {
+        let request = self.request;
+        let cross_origin = |delay| cors::answer(route.cors.as_deref(), request, delay);
+        let edits = |of_route: &HeaderEdits, cors: Option<HeaderEdits>| {
+            let own = (!of_route.is_empty()).then(|| of_route.clone());
+            own.into_iter().chain(cors).collect()
+        };
+        let answers = Reason::Default(DefaultReason::RouteAnswers);
+        match &route.action {
+            RouteAction::Closed(closure) => Err(perform::closed_door(closure)),
+            RouteAction::Forward(forward) => {
+                let draw = request.head().draw;
+                perform::injected(forward, draw)?;
+                let cors = cross_origin(decision::delay(forward, draw))?;
+                let forwarding = perform::Forwarding {
+                    route,
+                    forward,
+                    matched,
+                    cors: cors.map(Box::new),
+                };
+                forwarding.perform(self, recorder)
             }
-            .perform(changes, reason, recorder)
-        }
-        RouteAction::Redirect(redirect) => {
-            let location = route::location(redirect, matched, request).into();
-            Ok((
-                Outcome::Redirect(Redirection {
-                    location,
+            RouteAction::Redirect(redirect) => {
+                let cors = cross_origin(None)?;
+                let redirection = Redirection {
+                    location: route::location(redirect, matched, request).into(),
                     code: redirect.code,
                     edits: edits(&redirect.headers, cors),
-                }),
-                answers,
-            ))
+                };
+                Ok((Outcome::Redirect(redirection), answers))
+            }
+            RouteAction::Respond(respond) => {
+                let cors = cross_origin(None)?;
+                let serve = Serve {
+                    edits: edits(&respond.headers, cors),
+                    ..Serve::plain(Served::Response(route.clone()), None)
+                };
+                Ok((Outcome::Serve(serve), answers))
+            }
         }
-        RouteAction::Respond(respond) => {
-            let serve = Serve {
-                edits: edits(&respond.headers, cors),
-                ..Serve::plain(Served::Response(route.clone()), None)
-            };
-            Ok((Outcome::Serve(serve), answers))
-        }
-        RouteAction::Closed(closure) => Err(perform::closed_door(closure)),
     }
 }
 
@@ -297,7 +296,8 @@ struct Entered<'a> {
     token: Option<&'a Arc<Token>>,
 }
 
-/// Asks the authorizers, if there is something to ask for, and judges the tokens.
+/// Asks the authorizers, if there is something to ask for, and judges the tokens. A guard that
+/// cannot be read lets nobody in.
 fn enter<'a>(
     entrance: &Entrance<'_>,
     (snapshot, guard): (&Snapshot, &PolicySet),
@@ -305,6 +305,9 @@ fn enter<'a>(
     is_routed: bool,
     recorder: &mut Recorder<'_>,
 ) -> Result<Entered<'a>, Box<End>> {
+    if let Some(verdict) = authorization::closed(guard) {
+        go_on(verdict)?;
+    }
     let request = entrance.request;
     let head = request.head();
     let mut changes = Changes::default();

@@ -6,14 +6,17 @@ use http::header::{
     ACCESS_CONTROL_REQUEST_HEADERS, ACCESS_CONTROL_REQUEST_METHOD, ORIGIN,
 };
 use http::{HeaderName, HeaderValue, Method};
+use model::names::Duration;
 use model::snapshot::{Cors, HeaderEdits, OriginMatch};
 
+use super::End;
+use crate::decision::{DefaultReason, Outcome, Serve, Served};
 use crate::request::Request;
 use crate::route;
 
 /// What a policy says of a request.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum CrossOrigin {
+enum CrossOrigin {
     /// Nothing: it names no origin, or one that is not listed.
     Nothing,
     /// It is a preflight and answered with these headers.
@@ -30,8 +33,32 @@ pub(super) fn is_preflight(request: &Request<'_>) -> bool {
         && head.headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD)
 }
 
+/// What the answer of a route tells a page of another origin; the end, after `delay`, of a preflight
+/// that its policy answers.
+pub(super) fn answer(
+    policy: Option<&Cors>,
+    request: &Request<'_>,
+    delay: Option<Duration>,
+) -> Result<Option<HeaderEdits>, Box<End>> {
+    match judge(policy, request) {
+        CrossOrigin::Nothing => Ok(None),
+        CrossOrigin::Answer(edits) => Ok(Some(edits)),
+        CrossOrigin::Preflight(edits) => {
+            let serve = Serve {
+                edits: vec![edits],
+                delay,
+                ..Serve::plain(Served::Preflight, None)
+            };
+            Err(End::by_default(
+                Outcome::Serve(serve),
+                DefaultReason::Preflight,
+            ))
+        }
+    }
+}
+
 /// Asks the policy of a route.
-pub(super) fn judge(policy: Option<&Cors>, request: &Request<'_>) -> CrossOrigin {
+fn judge(policy: Option<&Cors>, request: &Request<'_>) -> CrossOrigin {
     let origin = request.head().headers.get(ORIGIN);
     let (Some(policy), Some(origin)) = (policy, origin.filter(|origin| !origin.is_empty())) else {
         return CrossOrigin::Nothing;
@@ -110,7 +137,7 @@ fn is_listed(listed: &OriginMatch, origin: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use http::HeaderMap;
-    use model::names::{Duration, Timestamp};
+    use model::names::Timestamp;
     use model::snapshot::{Normalization, TextMatch};
 
     use super::*;

@@ -15,7 +15,7 @@ use super::changes::Changes;
 use super::custom::{EMAIL, GROUPS, PREFERRED, USER};
 use super::login::Known;
 use super::token::{self, Tokens};
-use super::{End, go_on};
+use super::{End, Entered, Passed, go_on};
 use crate::authorization::{self, View};
 use crate::decision::{
     self, DefaultReason, OriginalPath, Outcome, Permit, Reason, Redirection, Refusal, Serve,
@@ -57,18 +57,11 @@ pub(super) fn closed_door(closure: &Arc<Closure>) -> Box<End> {
     End::by_default(Outcome::Refuse(refusal), DefaultReason::ClosedDoor)
 }
 
-/// A request that the gateway lets through to a destination.
-pub(super) struct Forwarding<'a> {
-    pub(super) request: &'a Request<'a>,
-    pub(super) snapshot: &'a Snapshot,
-    pub(super) route: &'a Arc<Route>,
-    pub(super) forward: &'a Forward,
-    pub(super) matched: Option<&'a RouteMatch>,
-    pub(super) tokens: Tokens<'a>,
-    pub(super) user: Option<Arc<str>>,
-    pub(super) identified: Option<Identified>,
-    /// The token that the gateway accepted.
-    pub(super) token: Option<&'a Arc<Token>>,
+/// A route to a destination.
+pub(super) struct Forwarding<'s> {
+    pub(super) route: &'s Arc<Route>,
+    pub(super) forward: &'s Forward,
+    pub(super) matched: Option<&'s RouteMatch>,
     /// What the answer tells a page of another origin.
     pub(super) cors: Option<Box<HeaderEdits>>,
 }
@@ -77,22 +70,28 @@ impl Forwarding<'_> {
     /// Asks the destination's own rules, with this gateway as the source, and permits.
     pub(super) fn perform(
         self,
-        mut changes: Changes,
-        at_gateway: Reason,
+        passed: Passed<'_, '_>,
         recorder: &mut Recorder<'_>,
     ) -> Result<(Outcome, Reason), Box<End>> {
         let Self {
-            request,
-            snapshot,
             route,
             forward,
             matched,
-            tokens,
-            user,
-            identified,
-            token,
             cors,
         } = self;
+        let Passed {
+            request,
+            snapshot,
+            entered,
+            reason: at_gateway,
+        } = passed;
+        let Entered {
+            mut changes,
+            known,
+            tokens,
+            token,
+        } = entered;
+        let (user, identified) = known.map(|known| (known.label, known.identified)).unzip();
         let head = request.head();
         let chosen = route::pick(forward.destinations.iter().map(|one| one.weight), head.draw);
         let chosen = chosen.unwrap_or(0);
