@@ -191,6 +191,7 @@ fn through_policies<'s>(
     let passed = Passed {
         request,
         snapshot,
+        session,
         entered,
         reason,
     };
@@ -233,6 +234,7 @@ fn enter_by_route<'s, 'a>(
 struct Passed<'a, 's> {
     request: &'a Request<'a>,
     snapshot: &'s Snapshot,
+    session: &'a Session,
     entered: Entered<'a>,
     /// Why they do.
     reason: Reason,
@@ -314,7 +316,7 @@ fn enter<'a>(
     let asked = if is_routed {
         let as_received = entrance.view(Headers::of(head.headers), None);
         custom::ask(
-            (snapshot, &guard.custom),
+            (snapshot, &guard.custom, Stage::Gateway),
             request,
             session,
             &as_received,

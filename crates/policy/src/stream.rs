@@ -6,7 +6,8 @@ use std::sync::{Arc, LazyLock};
 use http::HeaderMap;
 use model::Snapshot;
 use model::snapshot::{
-    Chain, Closure, Destination, ListenerProtocol, PlayedBy, RouteInfo, Serves, StreamRoute,
+    Chain, Closure, Destination, ListenerProtocol, PlayedBy, PolicySet, RouteInfo, Serves,
+    StreamRoute,
 };
 
 use crate::authorization::{self, Connection, Headers, Verdict, View};
@@ -154,7 +155,6 @@ fn judge(
     if let Some(closure) = &route.closed {
         return Err(closed(closure));
     }
-    let recorder = &mut Recorder::nobody();
     let listener = snapshot.listener(head.port);
     let view = View {
         principal: head.principal,
@@ -167,26 +167,10 @@ fn judge(
     };
     let own = route.guard.as_deref();
     let policies = own.map_or(snapshot.gateway_policies(), |guard| &guard.gateway);
-    authorization::closed(policies).map_or(Ok(()), |verdict| pass(verdict).map(|_| ()))?;
-    // Nobody can be asked about bytes: what asks for a check of every connection refuses it.
-    for policy in &policies.custom {
-        if let Some(line) = authorization::consult_stream(policy, &view) {
-            return Err(End(StreamRefusal::Denied, authorization::by(policy, line)));
-        }
-    }
-    let at_gateway = pass(authorization::judge(
-        policies,
-        &view,
-        Stage::Gateway,
-        recorder,
-    ))?;
-
+    let at_gateway = enter(policies, &view, Stage::Gateway)?;
     let at_gateway = match own {
         None => at_gateway,
-        Some(own) => {
-            let verdict = authorization::judge(&own.attached, &view, Stage::Gateway, recorder);
-            pass(verdict)?.after(at_gateway)
-        }
+        Some(own) => enter(&own.attached, &view, Stage::Gateway)?.after(at_gateway),
     };
 
     let weights = route.destinations.iter().map(|one| one.weight);
@@ -197,10 +181,8 @@ fn judge(
         port: destination.target_port,
         ..bytes(head)
     };
-    let policies = &destination.policies;
-    authorization::closed(policies).map_or(Ok(()), |verdict| pass(verdict).map(|_| ()))?;
-    let verdict = authorization::judge(policies, &view, Stage::Destination, recorder);
-    let reason = pass(verdict)?.after(at_gateway);
+    let at_destination = enter(&destination.policies, &view, Stage::Destination)?;
+    let reason = at_destination.after(at_gateway);
     match &destination.played_by {
         PlayedBy::Upstream => Ok((
             StreamPermit {
@@ -213,6 +195,21 @@ fn judge(
             Err(End(StreamRefusal::NotAStream, reason))
         }
     }
+}
+
+/// Asks the policies of one workload.
+fn enter(policies: &PolicySet, view: &View<'_>, stage: Stage) -> Result<Reason, End> {
+    if let Some(verdict) = authorization::closed(policies) {
+        pass(verdict)?;
+    }
+    // Nobody can be asked about bytes: what asks for a check of every connection refuses it.
+    for policy in &policies.custom {
+        if let Some(line) = authorization::consult_stream(policy, view) {
+            return Err(End(StreamRefusal::Denied, authorization::by(policy, line)));
+        }
+    }
+    let verdict = authorization::judge(policies, view, stage, &mut Recorder::nobody());
+    pass(verdict)
 }
 
 /// A view without anything that only HTTP has.

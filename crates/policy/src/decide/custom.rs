@@ -40,7 +40,7 @@ pub(super) struct Asked<'s> {
 /// Asks every authorizer that a CUSTOM rule names, once each, in the order of their names; all
 /// must agree.
 pub(super) fn ask<'s>(
-    (snapshot, policies): (&Snapshot, &[Arc<Policy>]),
+    (snapshot, policies, stage): (&Snapshot, &[Arc<Policy>], Stage),
     request: &Request<'_>,
     session: &'s Session,
     view: &View<'_>,
@@ -53,7 +53,7 @@ pub(super) fn ask<'s>(
         is_token_injected: false,
     };
     let mut last: Option<&str> = None;
-    while let Some((name, policy, line)) = next(policies, last, view, recorder) {
+    while let Some((name, policy, line)) = next((policies, stage), last, view, recorder) {
         last = Some(name);
         let reason = || authorization::by(policy, line);
         let refuse = |refusal| Err(End::boxed(Outcome::Refuse(refusal), reason()));
@@ -64,7 +64,7 @@ pub(super) fn ask<'s>(
         match &authorizer.kind {
             AuthorizerKind::Login(index) => match snapshot.logins().get(*index) {
                 Some(login) => {
-                    let answer = login::check(login, request, session);
+                    let answer = login::check(login, view.path, request, session);
                     say(recorder, name, answer.as_str());
                     asked.login_was_asked = true;
                     if let Some(known) = go_on(answer, *index, reason)? {
@@ -97,7 +97,7 @@ pub(super) fn ask<'s>(
 
 /// The authorizer with the least name after `last` that a matching rule names.
 fn next<'s>(
-    policies: &'s [Arc<Policy>],
+    (policies, stage): (&'s [Arc<Policy>], Stage),
     last: Option<&str>,
     view: &View<'_>,
     recorder: &mut Recorder<'_>,
@@ -114,9 +114,9 @@ fn next<'s>(
             continue;
         }
         let line = if last.is_none() {
-            authorization::consult(policy, view, Stage::Gateway, recorder)
+            authorization::consult(policy, view, stage, recorder)
         } else {
-            authorization::consult(policy, view, Stage::Gateway, &mut Recorder::nobody())
+            authorization::consult(policy, view, stage, &mut Recorder::nobody())
         };
         if let (Some(line), true) = (line, is_less) {
             least = Some((name, policy, line));

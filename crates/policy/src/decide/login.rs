@@ -79,13 +79,18 @@ impl Answer<'_> {
     }
 }
 
-/// Asks `login` about `request`.
-pub(super) fn check<'s>(login: &Login, request: &Request<'_>, session: &'s Session) -> Answer<'s> {
-    if is_own_page(login, request.path()) {
+/// Asks `login` about `request`, which has `path` where it asks.
+pub(super) fn check<'s>(
+    login: &Login,
+    path: &str,
+    request: &Request<'_>,
+    session: &'s Session,
+) -> Answer<'s> {
+    if is_own_page(login, path) {
         return Answer::OwnPage;
     }
     let now = request.head().now;
-    if is_exempt(login, request) {
+    if is_exempt(login, path, request) {
         let person = cookie_person(login, session, now).ok();
         let known = person.filter(|person| lets_in(login, person.email(), person.groups()));
         return Answer::Exempt(known.map(Known::person));
@@ -159,14 +164,13 @@ fn is_own_page(login: &Login, path: &str) -> bool {
     }
 }
 
-fn is_exempt(login: &Login, request: &Request<'_>) -> bool {
+fn is_exempt(login: &Login, path: &str, request: &Request<'_>) -> bool {
     if login.skip_preflight && *request.head().method == Method::OPTIONS {
         return true;
     }
     if login.skip_routes.is_empty() {
         return false;
     }
-    let path = request.path();
     // Rules see the decoded path and routes do not, so a path that hides a separator would be
     // read in two ways: it is never exempt.
     let Ok(decoded) = percent_decode_str(path).decode_utf8() else {

@@ -12,11 +12,11 @@ use model::snapshot::{
 };
 
 use super::changes::Changes;
-use super::custom::{EMAIL, GROUPS, PREFERRED, USER};
+use super::custom::{self, EMAIL, GROUPS, PREFERRED, USER};
 use super::login::Known;
 use super::token::{self, Tokens};
 use super::{End, Entered, Passed, go_on};
-use crate::authorization::{self, View};
+use crate::authorization::{self, Headers, View};
 use crate::decision::{
     self, DefaultReason, OriginalPath, Outcome, Permit, Reason, Redirection, Refusal, Serve,
     Served, Stage,
@@ -24,7 +24,7 @@ use crate::decision::{
 use crate::recorder::Recorder;
 use crate::request::{Request, join};
 use crate::route;
-use crate::session::{Identified, Token, TokenFault, header_value};
+use crate::session::{Identified, Session, Token, TokenFault, header_value};
 
 /// Sets the headers that tell an application who the user is.
 pub(super) fn introduce(names: &UserHeader, known: &Known<'_>, changes: &mut Changes) {
@@ -82,6 +82,7 @@ impl Forwarding<'_> {
         let Passed {
             request,
             snapshot,
+            session,
             entered,
             reason: at_gateway,
         } = passed;
@@ -107,7 +108,8 @@ impl Forwarding<'_> {
         let arrival = Arrival {
             request,
             snapshot,
-            tokens,
+            session,
+            injected: tokens.injected,
             path: &path,
             authority: authority.as_deref().unwrap_or(request.authority()),
             edits: edits_of(forward, weighted),
@@ -194,7 +196,9 @@ pub(super) fn injected(forward: &Forward, draw: u32) -> Result<(), Box<End>> {
 struct Arrival<'w, 'a> {
     request: &'w Request<'w>,
     snapshot: &'w Snapshot,
-    tokens: Tokens<'a>,
+    session: &'a Session,
+    /// The token that a login check at the gateway put into `Authorization`.
+    injected: Option<&'a Arc<Token>>,
     path: &'w str,
     authority: &'w str,
     edits: [Option<&'w HeaderEdits>; 2],
@@ -219,24 +223,50 @@ impl<'a> Arrival<'_, 'a> {
         if let Some(verdict) = authorization::closed(policies) {
             go_on(verdict)?;
         }
-        let judging = (&mut *changes, self.edits);
-        let (tokens, request) = (self.tokens, self.request);
+        let (request, edits) = (self.request, self.edits);
+        let head = request.head();
+        let mut tokens = Tokens {
+            injected: self.injected,
+            bearer: &self.session.bearer,
+        };
+        if !policies.custom.is_empty() {
+            let as_arrived = changes.clone();
+            let asking = self.view(*target_port, as_arrived.over(head.headers, edits), None);
+            let asked = custom::ask(
+                (self.snapshot, &policies.custom, STAGE),
+                request,
+                self.session,
+                &asking,
+                changes,
+                recorder,
+            )?;
+            if asked.is_token_injected {
+                tokens.injected = asked.known.and_then(|known| known.token);
+            }
+        }
+        let judging = (&mut *changes, edits);
         let token = token::judge(authentication, tokens, request, judging, STAGE, recorder)
             .map_err(bad_token)?;
-        let head = request.head();
-        let view = View {
+        let headers = changes.over(head.headers, edits);
+        let view = self.view(*target_port, headers, token.map(|token| &**token));
+        let verdict = authorization::judge(policies, &view, STAGE, recorder);
+        Ok((token, go_on(verdict)?))
+    }
+
+    /// What the destination's rules see.
+    fn view<'v>(&'v self, port: u16, headers: Headers<'v>, token: Option<&'v Token>) -> View<'v> {
+        let head = self.request.head();
+        View {
             method: head.method.as_str(),
             path: self.path,
             authority: self.authority,
-            headers: changes.over(head.headers, self.edits),
-            token: token.map(|token| &**token),
+            headers,
+            token,
             principal: Some(&self.snapshot.identity().principal),
             connection: None,
             remote_ip: head.client,
-            port: *target_port,
-        };
-        let verdict = authorization::judge(policies, &view, STAGE, recorder);
-        Ok((token, go_on(verdict)?))
+            port,
+        }
     }
 
     /// Which mirrors get one: those that are drawn, and whose own rules let the request in. What

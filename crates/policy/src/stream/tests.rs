@@ -119,12 +119,19 @@ fn a_custom_policy_over_everything_refuses_what_nobody_can_be_asked_about() {
             "  action: CUSTOM\n  provider: {{name: x}}\n  rules: [{rule}]\n"
         ))
     };
-    let ask = |rule: &str| ask(&custom(rule), 9000, None, "10.0.0.1").0;
-    assert_eq!(ask("{}"), "denied");
-    assert_eq!(
-        ask("{to: [{operation: {notPaths: [/dex/*]}}]}"),
-        "db.data:5432"
-    );
+    let of_paths = "{to: [{operation: {notPaths: [/dex/*]}}]}";
+    let asked = |custom: &str| ask(custom, 9000, None, "10.0.0.1").0;
+    assert_eq!(asked(&custom("{}")), "denied");
+    assert_eq!(asked(&custom(of_paths)), "db.data:5432");
+    // Of the destination, too.
+    let selected = "  selector: {matchLabels: {istio: ingressgateway}}\n";
+    let of_data = |rule: &str| {
+        custom(rule)
+            .replace("namespace: istio-system", "namespace: data")
+            .replace(selected, "")
+    };
+    assert_eq!(asked(&of_data("{}")), "denied");
+    assert_eq!(asked(&of_data(of_paths)), "db.data:5432");
 }
 
 #[test]

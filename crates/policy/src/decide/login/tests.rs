@@ -104,7 +104,7 @@ fn said(
         draw: 0,
     };
     let request = Request::read(head, Normalization::Base).unwrap();
-    match check(login, &request, session) {
+    match check(login, request.path(), &request, session) {
         Answer::NoSession(how, absence) => format!("{how:?} {}", absence.as_str()),
         Answer::Session(known) => format!("session {}", known.label),
         Answer::Exempt(Some(known)) => format!("exempt {}", known.label),
