@@ -207,20 +207,22 @@ pub(crate) async fn serve(mut settings: Settings) -> Result<(), Fault> {
     let admin = tokio::spawn(admin.serve(listener));
 
     let mut overlap = None;
-    if let Some(predecessor) = predecessor {
+    if let Some(mut predecessor) = predecessor {
         match predecessor.serving().await {
-            Ok(shared) => {
+            Ok(()) => {
                 let sessions = Arc::clone(&sessions);
                 overlap = Some(tokio::spawn(async move {
-                    shared.ended().await;
+                    predecessor.ended().await;
                     sessions.unshare();
                     tracing::info!("the doorward that ran before has ended");
                 }));
             }
             Err(fault) => {
-                // Some requests may be here already.
+                // Some requests may be here already, and the other shares sessions until they are
+                // done.
                 admin.abort();
                 gateway.hand_over(DRAIN).await;
+                drop(predecessor);
                 return Err(Fault::HandOver(fault));
             }
         }
@@ -264,12 +266,14 @@ pub(crate) async fn serve(mut settings: Settings) -> Result<(), Fault> {
         lock: state.lock(),
         sessions: &sessions,
     };
+    let mut succession = Box::pin(succession(giver.as_ref().ok(), &holding));
     let successor = tokio::select! {
         _ = terminate.recv() => None,
         _ = interrupt.recv() => None,
-        successor = succession(giver.as_ref().ok(), &holding) => Some(successor),
+        successor = &mut succession => Some(successor),
     };
     if let Some(successor) = successor {
+        drop(succession);
         tracing::info!("another doorward serves now: requests in flight finish first");
         succeeded.store(true, Ordering::Relaxed);
         admin.abort();
@@ -279,14 +283,16 @@ pub(crate) async fn serve(mut settings: Settings) -> Result<(), Fault> {
             // As long as it runs the successor must share sessions with it, too.
             let _ = overlap.await;
         }
-        // Only the end of the process ends the conversation: a page may still be at the store.
+        // Only the end of the process ends a conversation: a page may still be at the store.
         std::mem::forget(successor);
     } else {
         tracing::info!("stopping: requests in flight finish first");
         activation::stops();
-        if let Ok(giver) = giver {
+        if let Ok(giver) = &giver {
             giver.withdraw();
         }
+        // A successor in the middle of taking over has heard nothing, and hears the end as above.
+        std::mem::forget(succession);
         draining.store(true, Ordering::Relaxed);
         gateway.drain(DRAIN).await;
     }

@@ -104,31 +104,22 @@ pub(crate) struct Predecessor {
 
 impl Predecessor {
     /// Says that this process accepts, and waits until the other has stopped to. An error means that
-    /// the other goes on, and this one must not.
-    pub(crate) async fn serving(self) -> Result<Overlap, HandOverFault> {
-        let Self { mut wire, .. } = self;
+    /// the other goes on, and this one must not; as long as it has requests, it keeps this.
+    pub(crate) async fn serving(&mut self) -> Result<(), HandOverFault> {
         // No time limit: the other has promised to answer, and while it has not it may still decide.
         // It may also have decided already, and be gone; that is heard below.
-        let _ = wire.say(&Said::Serving, &[]).await;
-        match wire.hear().await? {
+        let _ = self.wire.say(&Said::Serving, &[]).await;
+        match self.wire.hear().await? {
             Some(Said::Yielded) => {}
             Some(Said::Refused { why }) => return Err(HandOverFault::Refused(why)),
             Some(_) => return Err(HandOverFault::OutOfTurn),
             None => tracing::warn!("the other doorward ended before it was told to"),
         }
-        Ok(Overlap { wire })
+        Ok(())
     }
-}
 
-/// The time in which the other process finishes its requests.
-pub(crate) struct Overlap {
-    wire: Wire,
-}
-
-impl Overlap {
-    /// Waits until the other process has ended.
+    /// Waits until the other process, which finishes its requests, has ended.
     pub(crate) async fn ended(mut self) {
-        // It says nothing more; its end is the end of the conversation.
-        while let Ok(Some(_)) = self.wire.hear().await {}
+        self.wire.ended().await;
     }
 }

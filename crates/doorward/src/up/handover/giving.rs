@@ -95,8 +95,9 @@ impl Giver {
         }
     }
 
-    /// The process stops, and nobody has taken over.
-    pub(crate) fn withdraw(self) {
+    /// The process stops, and nobody has taken over. Call it while [`Self::succeeded`] waits: a
+    /// successor that hears the end of the conversation puts a socket of its own there.
+    pub(crate) fn withdraw(&self) {
         // Who finds it there is refused anyway, because nobody listens.
         let _ = fs::remove_file(&self.path);
     }
@@ -115,26 +116,39 @@ impl Giver {
     }
 }
 
-/// Undoes [`Holdings::share`] unless the successor serves, however the conversation ends.
-struct Shared<'a, H: Holdings>(Option<&'a H>);
+/// Undoes [`Holdings::share`] when this is dropped.
+struct Shared<'a, H: Holdings>(&'a H);
 
 impl<H: Holdings> Drop for Shared<'_, H> {
     fn drop(&mut self) {
-        if let Some(holdings) = self.0 {
-            holdings.unshare();
-        }
+        self.0.unshare();
     }
 }
 
 async fn talk(mut wire: Wire, holdings: &impl Holdings) -> Result<Successor, Unsuccessful> {
-    let talked = succeed(&mut wire, holdings).await;
-    if let Err(Unsuccessful::Refused(why)) = &talked {
-        refuse(&wire, why.clone()).await;
+    if let Err(fault) = asked(&mut wire).await {
+        tell(&wire, &fault).await;
+        return Err(fault);
     }
-    talked.map(|()| Successor { _wire: wire })
+    holdings.share();
+    let shared = Shared(holdings);
+    match hand_over(&mut wire, holdings).await {
+        Ok(()) => {
+            // Until the end of this process.
+            std::mem::forget(shared);
+            Ok(Successor { _wire: wire })
+        }
+        Err(fault) => {
+            tell(&wire, &fault).await;
+            // It may have the sockets, and requests that end sessions, until it has ended.
+            wire.ended().await;
+            Err(fault)
+        }
+    }
 }
 
-async fn succeed(wire: &mut Wire, holdings: &impl Holdings) -> Result<(), Unsuccessful> {
+/// Hears whether it is one that can take over.
+async fn asked(wire: &mut Wire) -> Result<(), Unsuccessful> {
     let user = wire.user()?;
     if user != rustix::process::geteuid().as_raw() {
         return Err(Unsuccessful::Refused(format!("user {user} is not its own")));
@@ -142,16 +156,17 @@ async fn succeed(wire: &mut Wire, holdings: &impl Holdings) -> Result<(), Unsucc
     match within(ANSWER, wire).await? {
         Said::TakeOver { version, pid } if version == VERSION => {
             tracing::info!(pid, "another process takes over");
+            Ok(())
         }
-        Said::TakeOver { version, .. } => {
-            return Err(Unsuccessful::Refused(format!(
-                "it hands over in version {VERSION}, and {version} was asked for"
-            )));
-        }
-        _ => return Err(Unsuccessful::Refused("nobody asked".to_owned())),
+        Said::TakeOver { version, .. } => Err(Unsuccessful::Refused(format!(
+            "it hands over in version {VERSION}, and {version} was asked for"
+        ))),
+        _ => Err(Unsuccessful::Refused("nobody asked".to_owned())),
     }
-    holdings.share();
-    let mut shared = Shared(Some(holdings));
+}
+
+/// Passes everything on and waits until the other serves.
+async fn hand_over(wire: &mut Wire, holdings: &impl Holdings) -> Result<(), Unsuccessful> {
     let passed = tokio::time::timeout(ANSWER, pass(wire, holdings)).await;
     passed.map_err(|_| Unsuccessful::Gone(io::ErrorKind::TimedOut.into()))??;
     match within(START, wire).await? {
@@ -159,9 +174,13 @@ async fn succeed(wire: &mut Wire, holdings: &impl Holdings) -> Result<(), Unsucc
         _ => return Err(Unsuccessful::Refused("nobody serves".to_owned())),
     }
     // It keeps its end open as long as it lives: where this cannot be said, nobody serves.
-    wire.say(&Said::Yielded, &[]).await?;
-    shared.0 = None;
-    Ok(())
+    Ok(wire.say(&Said::Yielded, &[]).await?)
+}
+
+async fn tell(wire: &Wire, fault: &Unsuccessful) {
+    if let Unsuccessful::Refused(why) = fault {
+        refuse(wire, why.clone()).await;
+    }
 }
 
 async fn pass(wire: &Wire, holdings: &impl Holdings) -> io::Result<()> {

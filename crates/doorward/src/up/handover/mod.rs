@@ -11,8 +11,9 @@
 //! 3. is told that the other stops accepting. What waits in the queues of the sockets is accepted by
 //!    the successor, because a queue lives as long as one process has the socket.
 //!
-//! From 1 until the conversation ends with the old process, each asks the store whether a session
-//! still lives: the other may have ended it.
+//! From 1 until the conversation ends, with the old process or with a successor that was refused,
+//! each asks the store whether a session still lives: the other may have ended it. A process that is
+//! told to stop in the middle keeps the conversation until it ends.
 
 mod asking;
 mod giving;

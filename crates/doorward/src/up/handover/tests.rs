@@ -70,7 +70,7 @@ async fn everything_is_passed_and_the_end_of_the_old_process_is_noticed() {
     let mode = std::fs::metadata(path(root.path())).unwrap().permissions();
     assert_eq!(mode.mode() & 0o777, 0o600);
     let ask = async {
-        let asked = ask(root.path()).await.unwrap().unwrap();
+        let mut asked = ask(root.path()).await.unwrap().unwrap();
         assert_eq!(holdings.sharers(), 1);
         assert_eq!(asked.sockets.len(), 2 * AT_ONCE + 3);
         for (at, one) in asked.sockets.iter().enumerate() {
@@ -82,11 +82,12 @@ async fn everything_is_passed_and_the_end_of_the_old_process_is_noticed() {
         holdings.lock.try_lock().unwrap();
         // The same open file has the lock already.
         asked.lock.try_lock().unwrap();
-        asked.predecessor.serving().await.unwrap()
+        asked.predecessor.serving().await.unwrap();
+        asked.predecessor
     };
-    let (successor, overlap) = tokio::join!(giver.succeeded(&holdings), ask);
+    let (successor, predecessor) = tokio::join!(giver.succeeded(&holdings), ask);
     assert_eq!(holdings.sharers(), 1, "as long as the old process lives");
-    let mut ended = tokio::spawn(overlap.ended());
+    let mut ended = tokio::spawn(predecessor.ended());
     let early = tokio::time::timeout(Duration::from_millis(20), &mut ended).await;
     assert!(early.is_err(), "the old process is still there");
     drop(successor);
@@ -107,16 +108,17 @@ async fn a_successor_that_goes_away_changes_nothing_and_the_next_one_succeeds() 
         };
         assert!(why.contains("at this moment"), "{why}");
         drop(first);
-        let third = loop {
+        let mut third = loop {
             // The other end notices in its own time.
             if let Ok(asked) = ask(root.path()).await {
                 break asked.unwrap();
             }
         };
         assert_eq!(holdings.sharers(), 1, "the first is not counted any more");
-        third.predecessor.serving().await.unwrap()
+        third.predecessor.serving().await.unwrap();
+        third
     };
-    let (_successor, _overlap) = tokio::join!(giver.succeeded(&holdings), ask);
+    let (_successor, _predecessor) = tokio::join!(giver.succeeded(&holdings), ask);
     assert_eq!(holdings.sharers(), 1);
 }
 
@@ -146,6 +148,36 @@ async fn whoever_speaks_another_version_or_nonsense_gets_nothing() {
         () = talk => {}
     }
     assert_eq!(holdings.sharers(), 0);
+}
+
+#[tokio::test]
+async fn sessions_are_shared_with_a_refused_successor_until_it_has_ended() {
+    let root = tempfile::tempdir().unwrap();
+    let holdings = Kept::with(root.path(), 1);
+    let giver = Giver::listen(root.path()).unwrap();
+    let ask = Said::TakeOver {
+        version: VERSION,
+        pid: 1,
+    };
+    let talk = async {
+        let mut wire = Wire::new(UnixStream::connect(path(root.path())).await.unwrap());
+        wire.say(&ask, &[]).await.unwrap();
+        while !matches!(wire.hear().await.unwrap(), Some(Said::Passed)) {}
+        // It has everything and does not say that it serves.
+        wire.say(&ask, &[]).await.unwrap();
+        let answer = wire.hear().await.unwrap();
+        assert!(matches!(answer, Some(Said::Refused { .. })), "{answer:?}");
+        tokio::task::yield_now().await;
+        assert_eq!(holdings.sharers(), 1, "it may serve");
+        drop(wire);
+        while holdings.sharers() > 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::select! {
+        _ = giver.succeeded(&holdings) => panic!("nobody succeeds"),
+        () = talk => {}
+    }
 }
 
 #[tokio::test]

@@ -90,6 +90,17 @@ impl Wire {
         }
     }
 
+    /// Waits until the other end is gone, whatever it says before.
+    pub(super) async fn ended(&mut self) {
+        loop {
+            self.bytes.clear();
+            self.descriptors.clear();
+            if let Ok(0) | Err(_) = self.receive().await {
+                return;
+            }
+        }
+    }
+
     async fn receive(&mut self) -> io::Result<usize> {
         let Self {
             stream,
