@@ -1,5 +1,7 @@
 //! Services behind routes: who answers, on which port, guarded by which policies.
 
+mod absent;
+mod entries;
 mod places;
 mod spoken;
 mod subsets;
@@ -11,13 +13,10 @@ use std::sync::Arc;
 use super::destination_rules::Rules;
 use super::policies::Policies;
 use super::upstream_tls::Certificates;
-use super::workload_guards::{self, Labels};
+use super::workload_guards;
 use crate::finding::{Finding, codes};
 use crate::manifest::http_route::EntryDestination;
-use crate::manifest::knative::Pods;
-use crate::manifest::selection::TargetKind;
 use crate::manifest::service::{Service, ServicePort, TargetPort};
-use crate::manifest::service_entry::ServiceEntry;
 use crate::manifest::traffic_policy::Shared;
 use crate::names::Place;
 use crate::objects::Object;
@@ -26,7 +25,6 @@ use crate::snapshot::{
     UpstreamProtocol,
 };
 use crate::world::{Key, World};
-use places::entry_endpoints;
 use spoken::Spoken;
 use told::port_remedy;
 
@@ -231,74 +229,6 @@ impl<'a> Destinations<'a> {
         }
     }
 
-    fn of_entry(
-        &mut self,
-        object: &Object,
-        entry: &EntryDestination,
-        listener_port: u16,
-        (host, found): (Arc<str>, &'a ServiceEntry),
-    ) -> Arc<Destination> {
-        let number = port_of(entry, &found.ports, listener_port);
-        if let Some(closure) = &found.closed {
-            return nobody(&host, None, number, Arc::clone(closure));
-        }
-        let mut ports = found.ports.iter();
-        let Some(port) = ports.find(|port| port.number == number) else {
-            let fault = format!("`{}` has no port {number}", found.object.reference);
-            let remedy = port_remedy(&found.ports);
-            let code = codes::PORT_ABSENT;
-            let closure = self.say(object, entry, "port.number", code, fault, remedy);
-            return nobody(&host, None, number, closure);
-        };
-        let cached = (Arc::clone(&host), number, entry.subset.clone(), false);
-        if let Some(destination) = self.resolved.get(&cached) {
-            return Arc::clone(destination);
-        }
-        let rule = self.rules.of(&host, found.object.namespace());
-        let result = self
-            .subset(object, entry, rule.as_ref(), &host)
-            .and_then(|subset| {
-                let spoken = self.spoken((object, entry), rule.as_ref(), subset, port)?;
-                let none = Labels::new();
-                let labels = subset.map_or(&none, |subset| &subset.labels);
-                match entry_endpoints(found, port, labels, &host) {
-                    Some(endpoints) => Ok((spoken, endpoints)),
-                    None => {
-                        let fault = format!("no endpoint of `{host}` has the labels of the subset");
-                        let remedy = "give the endpoints of the `ServiceEntry` these labels";
-                        let code = codes::SUBSET;
-                        Err(self.say(object, entry, "subset", code, fault, remedy.to_owned()))
-                    }
-                }
-            });
-        let (spoken, endpoints) = match result {
-            Ok(found) => found,
-            Err(closure) => return nobody(&host, None, number, closure),
-        };
-        let (policies, authentication) =
-            workload_guards::of_entry(self.world, self.policies, found);
-        let Spoken {
-            protocol,
-            tls,
-            traffic,
-        } = spoken;
-        let destination = Arc::new(Destination {
-            target_port: match port.target {
-                TargetPort::Number(target) => target,
-                TargetPort::Name(_) => number,
-            },
-            protocol,
-            tls,
-            traffic,
-            endpoints,
-            policies,
-            authentication,
-            ..bare(&host, None, number, PlayedBy::Upstream)
-        });
-        self.resolved.insert(cached, Arc::clone(&destination));
-        destination
-    }
-
     fn target_port(&self, service: &Service, port: &ServicePort) -> u16 {
         match &port.target {
             TargetPort::Number(number) => *number,
@@ -309,63 +239,6 @@ impl<'a> Destinations<'a> {
                     .unwrap_or(port.number)
             }
         }
-    }
-
-    /// A name whose Service is not among the manifests, while its pods are known.
-    fn by_name(
-        &mut self,
-        host: Arc<str>,
-        key: Option<Key>,
-        port: u16,
-        backing: &Pods,
-    ) -> Arc<Destination> {
-        let cached = (host, port, None, true);
-        if let Some(destination) = self.resolved.get(&cached) {
-            return Arc::clone(destination);
-        }
-        let mut destination = bare(&cached.0, key, port, PlayedBy::Upstream);
-        let namespace = &destination.service.namespace;
-        let Pods {
-            labels,
-            annotations,
-        } = backing;
-        let in_mesh = self.world.in_mesh(namespace, labels, annotations);
-        let of_pods = in_mesh.then(|| self.policies.of(namespace, labels));
-        (destination.policies, destination.authentication) =
-            self.of_reference(&destination, of_pods);
-        let destination = Arc::new(destination);
-        self.resolved.insert(cached, Arc::clone(&destination));
-        destination
-    }
-
-    /// Policies of pods, and of the Service that leads to them and is not in the manifests.
-    fn of_reference(
-        &self,
-        destination: &Destination,
-        of_pods: Option<(PolicySet, Authentication)>,
-    ) -> (PolicySet, Authentication) {
-        let service = &destination.service;
-        let target = (TargetKind::Service, &*service.namespace, &*service.name);
-        workload_guards::with_attached(self.policies, target, of_pods.unwrap_or_default())
-    }
-
-    /// What this process plays answers without a Service, too; policies of its whole namespace
-    /// count.
-    fn without_service(
-        &self,
-        host: &Arc<str>,
-        key: Option<Key>,
-        port: u16,
-        played_by: PlayedBy,
-    ) -> Arc<Destination> {
-        let mut destination = bare(host, key, port, played_by);
-        let namespace = &destination.service.namespace;
-        let none = Labels::new();
-        let in_mesh = self.world.in_mesh(namespace, &none, &none);
-        let of_pods = in_mesh.then(|| self.policies.of(namespace, &none));
-        (destination.policies, destination.authentication) =
-            self.of_reference(&destination, of_pods);
-        Arc::new(destination)
     }
 }
 
