@@ -159,8 +159,56 @@ pub(super) fn pair<'w>(
     }
 }
 
+/// The authorities in `ca.crt` of a ConfigMap or Secret, as far as it can be relied on.
+pub(super) fn authorities<'w>(
+    world: &'w World,
+    kind: &str,
+    namespace: &str,
+    name: &str,
+) -> Result<&'w str, String> {
+    let text = match kind {
+        "ConfigMap" => world
+            .config_map(namespace, name)
+            .filter(|map| map.object.closed.is_none())
+            .and_then(|map| map.data.get("ca.crt"))
+            .map(|entry| &*entry.text),
+        _ => world
+            .secret(namespace, name)
+            .filter(|secret| secret.object.closed.is_none())
+            .and_then(|secret| secret.data.get("ca.crt")?.expose_str()),
+    };
+    text.filter(|text| is_pem(text, "CERTIFICATE"))
+        .ok_or_else(|| {
+            format!("`{kind} {namespace}/{name}` has no `ca.crt` with a certificate as PEM")
+        })
+}
+
+/// What several references lead to, one text below the other. One that leads nowhere is left out
+/// while another does not; `None` where none is given.
+pub(super) fn joined<'w>(
+    found: impl Iterator<Item = Result<&'w str, Denial>>,
+) -> Option<Result<Arc<str>, Denial>> {
+    let mut pem = String::new();
+    let mut first = None;
+    for one in found {
+        match one {
+            Ok(text) => {
+                pem.push_str(text);
+                pem.push('\n');
+            }
+            Err(denial) => {
+                first.get_or_insert(denial);
+            }
+        }
+    }
+    if pem.is_empty() {
+        return first.map(Err);
+    }
+    Some(Ok(pem.into()))
+}
+
 /// Whether a text has a PEM block whose label ends so. What is in it is looked at where it is used.
-pub(super) fn is_pem(text: &str, label: &str) -> bool {
+fn is_pem(text: &str, label: &str) -> bool {
     let mut lines = text.lines().map(str::trim);
     let begins = |line: &str| {
         line.strip_prefix("-----BEGIN ")

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::GatewayApi;
-use super::certificates::is_pem;
+use super::certificates::{authorities, joined};
 use super::listeners::{Denial, Seat};
 use crate::finding::{Finding, Severity, codes};
 use crate::manifest::gateway_api::Reference;
@@ -43,7 +43,6 @@ pub(super) fn find(
     }
 }
 
-/// An authority that is not there is left out while another is.
 fn trust(
     api: &GatewayApi,
     world: &World,
@@ -67,27 +66,12 @@ fn trust(
         keys: Vec::new(),
         certificates: Vec::new(),
     };
-    let mut pem = String::new();
-    let mut first = None;
-    for reference in &validation.authorities {
-        match authority(api, world, object.namespace(), reference) {
-            Ok(text) => {
-                pem.push_str(text);
-                pem.push('\n');
-            }
-            Err(denial) => {
-                first.get_or_insert(denial);
-            }
-        }
-    }
-    if pem.is_empty() {
-        let none = || {
-            let message = format!("`{}` names no authority", validation.path);
-            Denial::new("InvalidCACertificateRef", message)
-        };
-        return Err(first.unwrap_or_else(none));
-    }
-    trust.authorities = pem.into();
+    let references = validation.authorities.iter();
+    let found = references.map(|one| authority(api, world, object.namespace(), one));
+    trust.authorities = joined(found).unwrap_or_else(|| {
+        let message = format!("`{}` names no authority", validation.path);
+        Err(Denial::new("InvalidCACertificateRef", message))
+    })?;
     Ok(trust)
 }
 
@@ -114,22 +98,6 @@ fn authority<'w>(
         );
         return Err(Denial::new("RefNotPermitted", message));
     }
-    let text = if &**kind == "ConfigMap" {
-        world
-            .config_map(home, name)
-            .filter(|map| map.object.closed.is_none())
-            .and_then(|map| map.data.get("ca.crt"))
-            .map(|entry| &*entry.text)
-    } else {
-        world
-            .secret(home, name)
-            .filter(|secret| secret.object.closed.is_none())
-            .and_then(|secret| secret.data.get("ca.crt")?.expose_str())
-    };
-    text.filter(|text| is_pem(text, "CERTIFICATE"))
-        .ok_or_else(|| {
-            let message =
-                format!("`{kind} {home}/{name}` has no `ca.crt` with a certificate as PEM");
-            Denial::new("InvalidCACertificateRef", message)
-        })
+    authorities(world, kind, home, name)
+        .map_err(|message| Denial::new("InvalidCACertificateRef", message))
 }

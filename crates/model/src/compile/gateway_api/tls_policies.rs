@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::certificates::is_pem;
+use super::certificates::{authorities, joined};
 use super::listeners::{Denial, Verdict};
 use crate::finding::{Finding, Severity, codes};
 use crate::manifest::gateway_api::Reference;
@@ -21,6 +21,8 @@ use super::conditions::{self, generation};
 pub(super) struct TlsPolicies<'a> {
     /// The oldest first.
     all: Vec<Policy<'a>>,
+    /// Namespaces of those that are no YAML, as far as that can be told, and the doors they close.
+    unread: Vec<(Option<Arc<str>>, Arc<Closure>)>,
 }
 
 /// Namespace, Service and port name.
@@ -63,7 +65,8 @@ impl<'a> TlsPolicies<'a> {
                 ancestors: Vec::new(),
             };
             policy.fill(world);
-            let keys = manifest.targets.iter().map(|(target, section)| {
+            let targets = manifest.targets.iter().flatten();
+            let keys = targets.map(|(target, section)| {
                 let namespace = Arc::clone(manifest.object.namespace());
                 (namespace, Arc::clone(&target.name), section.clone())
             });
@@ -96,11 +99,22 @@ impl<'a> TlsPolicies<'a> {
             }
             all.push(policy);
         }
-        Self { all }
+        let broken = world.broken.iter();
+        let unread = broken.filter(|broken| &*broken.object.kind == "BackendTLSPolicy");
+        let unread = unread.map(|broken| {
+            let namespace = Arc::clone(&broken.object.namespace);
+            let namespace = broken.namespace_known.then_some(namespace);
+            (namespace, Arc::clone(&broken.closure))
+        });
+        Self {
+            all,
+            unread: unread.collect(),
+        }
     }
 
     /// What connections to a port of a Service have to do; a policy about this port wins over one
-    /// about the whole Service, then the oldest. One that cannot be met closes the Service.
+    /// about the whole Service, then the oldest. One that cannot be met closes the Service; so does
+    /// one that may be about it, whatever the others say.
     pub(super) fn of(
         &mut self,
         namespace: &str,
@@ -108,12 +122,24 @@ impl<'a> TlsPolicies<'a> {
         port: Option<&str>,
         gateways: &[&Gateway],
     ) -> Option<Result<UpstreamTls, Arc<Closure>>> {
+        let is_near = |policy: &Policy<'_>| **policy.manifest.object.namespace() == *namespace;
         let about = |policy: &Policy<'_>, section: Option<&str>| {
-            **policy.manifest.object.namespace() == *namespace
-                && policy.manifest.targets.iter().any(|(target, wanted)| {
+            let mut targets = policy.manifest.targets.iter().flatten();
+            is_near(policy)
+                && targets.any(|(target, wanted)| {
                     is_service(target) && *target.name == *service && wanted.as_deref() == section
                 })
         };
+        let mut unread = self.unread.iter();
+        let unread = unread.find(|(own, _)| own.as_deref().is_none_or(|own| own == namespace));
+        if let Some((_, closure)) = unread {
+            return Some(Err(Arc::clone(closure)));
+        }
+        let mut all = self.all.iter();
+        let doubt = all.find(|policy| policy.manifest.targets.is_none() && is_near(policy));
+        if let Some(policy) = doubt {
+            return Some(policy.tls.clone());
+        }
         let near = port.and_then(|port| {
             let mut all = self.all.iter();
             all.position(|policy| about(policy, Some(port)))
@@ -199,7 +225,6 @@ fn closure(policy: &BackendTlsPolicy, fault: &str) -> Arc<Closure> {
     })
 }
 
-/// The authorities that a policy names. One that is not there is left out while another is.
 fn trust(
     validation: &Validation,
     policy: &BackendTlsPolicy,
@@ -208,23 +233,10 @@ fn trust(
     if validation.system {
         return Ok(Trust::System);
     }
-    let mut pem = String::new();
-    let mut first = None;
-    for reference in &validation.authorities {
-        match authority(reference, policy, world) {
-            Ok(text) => {
-                pem.push_str(text);
-                pem.push('\n');
-            }
-            Err(denial) => {
-                first.get_or_insert(denial);
-            }
-        }
-    }
-    match first {
-        Some(denial) if pem.is_empty() => Err(denial),
-        _ => Ok(Trust::Authorities(pem.into())),
-    }
+    let references = validation.authorities.iter();
+    let found = references.map(|one| authority(one, policy, world));
+    let none = || Ok(Arc::from(""));
+    joined(found).unwrap_or_else(none).map(Trust::Authorities)
 }
 
 fn authority<'w>(
@@ -232,28 +244,13 @@ fn authority<'w>(
     policy: &BackendTlsPolicy,
     world: &'w World,
 ) -> Result<&'w str, Denial> {
-    let (namespace, name) = (policy.object.namespace(), &reference.name);
-    let text = match (&*reference.group, &*reference.kind) {
-        ("", "ConfigMap") => world
-            .config_map(namespace, name)
-            .and_then(|map| map.data.get("ca.crt"))
-            .map(|entry| &*entry.text),
-        ("", "Secret") => world
-            .secret(namespace, name)
-            .filter(|secret| secret.object.closed.is_none())
-            .and_then(|secret| secret.data.get("ca.crt")?.expose_str()),
-        (group, kind) => {
-            let message =
-                format!("a `{kind}` of `{group}` holds no authorities that are read here");
-            return Err(Denial::new("InvalidKind", message));
-        }
-    };
-    text.filter(|text| is_pem(text, "CERTIFICATE"))
-        .ok_or_else(|| {
-            let message = format!(
-                "`{} {namespace}/{name}` has no `ca.crt` with a certificate as PEM",
-                reference.kind
-            );
-            Denial::new("InvalidCACertificateRef", message)
-        })
+    let Reference {
+        group, kind, name, ..
+    } = reference;
+    if !group.is_empty() || !matches!(&**kind, "ConfigMap" | "Secret") {
+        let message = format!("a `{kind}` of `{group}` holds no authorities that are read here");
+        return Err(Denial::new("InvalidKind", message));
+    }
+    authorities(world, kind, policy.object.namespace(), name)
+        .map_err(|message| Denial::new("InvalidCACertificateRef", message))
 }

@@ -512,3 +512,54 @@ fn a_route_beside_a_virtual_service_is_tried_after_it() {
     let found = names(&routes(&compiled, 80, "h"));
     assert_eq!(found, ["first http[0]", "second rules[0]"]);
 }
+
+#[test]
+fn a_backend_tls_policy_that_cannot_be_read_leaves_no_service_without_it() {
+    let secure = "  rules: [{backendRefs: [{name: web, port: 80}]}]";
+    let policy = |namespace: &str, targets: &str, rest: &str| {
+        format!(
+            "apiVersion: gateway.networking.k8s.io/v1\nkind: BackendTLSPolicy\nmetadata:\n  name: p\n{namespace}\
+             spec:\n  targetRefs: {targets}\n  validation: {{hostname: web.example, wellKnownCACertificates: System{rest}\n---\n"
+        )
+    };
+    const APPS: &str = "  namespace: apps\n";
+    let web = "[{group: '', kind: Service, name: web}]";
+    for (text, is_closed) in [
+        (policy(APPS, web, ""), true),
+        (policy("", web, ""), true),
+        (policy("  namespace: team\n", web, ""), false),
+        (policy(APPS, "web", "}"), true),
+        (
+            policy(APPS, "[{kind: Service, name: web, port: 80}]", "}"),
+            true,
+        ),
+        (policy("  namespace: team\n", "web", "}"), false),
+    ] {
+        let compiled = door(&(route("secure", secure) + &text));
+        let found = routes(&compiled, 80, "h");
+        let to = destination(&found[0]);
+        let closed = matches!(to.played_by, PlayedBy::Nobody(_));
+        assert_eq!(closed, is_closed, "{text}");
+    }
+}
+
+#[test]
+fn authorities_that_stand_twice_are_none() {
+    let map = |text: &str| {
+        format!(
+            "apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: ca, namespace: apps}}\n\
+             data: {{ca.crt: \"-----BEGIN CERTIFICATE-----\\n{text}\\n-----END CERTIFICATE-----\"}}\n---\n"
+        )
+    };
+    let policy = "apiVersion: gateway.networking.k8s.io/v1\nkind: BackendTLSPolicy\nmetadata: {name: p, namespace: apps}\n\
+                  spec:\n  targetRefs: [{group: '', kind: Service, name: web}]\n  \
+                  validation: {hostname: web.example, caCertificateRefs: [{group: '', kind: ConfigMap, name: ca}]}\n---\n";
+    let secure = "  rules: [{backendRefs: [{name: web, port: 80}]}]";
+    let to = |maps: &str| {
+        let compiled = door(&(route("secure", secure) + policy + maps));
+        destination(&routes(&compiled, 80, "h")[0]).clone()
+    };
+    assert!(to(&map("AA==")).tls.is_some());
+    let twice = map("AA==") + &map("AQ==");
+    assert!(matches!(to(&twice).played_by, PlayedBy::Nobody(_)));
+}

@@ -10,8 +10,9 @@ use crate::objects::{Fault, Field, Object};
 #[derive(Clone, Debug)]
 pub(crate) struct BackendTlsPolicy {
     pub(crate) object: Arc<Object>,
-    /// Services of its own namespace, each with a port name where only that is meant.
-    pub(crate) targets: Vec<(Reference, Option<Arc<str>>)>,
+    /// Services of its own namespace, each with a port name where only that is meant; `None` where
+    /// they cannot be read, so it may be about every one.
+    pub(crate) targets: Option<Vec<(Reference, Option<Arc<str>>)>>,
     /// `None` where it cannot be read.
     pub(crate) validation: Option<Validation>,
     /// `metadata.creationTimestamp`.
@@ -31,12 +32,12 @@ pub(crate) struct Validation {
 }
 
 impl BackendTlsPolicy {
-    /// Reads a BackendTLSPolicy; what cannot be read of it is not there.
+    /// Reads a BackendTLSPolicy. One that cannot be read closes the Services that it is about.
     pub(crate) fn read(object: &Arc<Object>, findings: &mut Vec<Finding>) -> Self {
         let created = object.root.path(&["metadata", "creationTimestamp"]);
         let mut policy = Self {
             object: Arc::clone(object),
-            targets: Vec::new(),
+            targets: None,
             validation: None,
             created: created
                 .and_then(|created| created.text())
@@ -50,12 +51,14 @@ impl BackendTlsPolicy {
 
     fn fill(&mut self, object: &Arc<Object>) -> Result<(), Fault> {
         let spec = object.top().required("spec")?;
+        let mut targets = Vec::new();
         for item in spec.required("targetRefs")?.items()? {
             // Without a namespace: it is always the policy's own.
             item.only(&["group", "kind", "name", "sectionName"])?;
             let target = Reference::read(&item, "", "Service")?;
-            self.targets.push((target, item.child_text("sectionName")?));
+            targets.push((target, item.child_text("sectionName")?));
         }
+        self.targets = Some(targets);
         self.validation = Some(validation(&spec.required("validation")?)?);
         Ok(())
     }
