@@ -172,11 +172,7 @@ pub fn compile_as(objects: &ObjectSet, role: &Role) -> Compiled {
         certificates(&world, &tls_servers, &identity, &mut findings);
 
     let mut unread = unread::all(&world, &routes);
-    let rules = Rules::new(
-        &world.destination_rules,
-        &identity.namespace,
-        &mesh.root_namespace,
-    );
+    let rules = Rules::new(&world, &identity.namespace, &mesh.root_namespace);
     let upstream_certificates = Certificates {
         world: &world,
         namespace: Arc::clone(&identity.namespace),

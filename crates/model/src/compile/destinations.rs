@@ -105,7 +105,7 @@ impl<'a> Destinations<'a> {
         }
         if let Some(backing) = backing {
             let port = entry.port.unwrap_or(listener_port);
-            return self.by_name(host, key, port, backing);
+            return self.by_name((object, entry), (host, key, port), backing);
         }
         if let Some(played_by) = played {
             let port = entry.port.unwrap_or(listener_port);
@@ -186,7 +186,7 @@ impl<'a> Destinations<'a> {
         host: &str,
         (service, port): (&'a Service, ServicePort),
     ) -> Result<Destination, Arc<Closure>> {
-        let rule = self.rules.of(host, &service.namespace);
+        let rule = self.rules.of(host, &service.namespace)?;
         let subset = self.subset(object, entry, rule.as_ref(), host)?;
         let Spoken {
             protocol,

@@ -7,7 +7,7 @@ use super::traffic_policy::{self, TrafficPolicy};
 use super::visibility::Visibility;
 use crate::finding::{Finding, codes};
 use crate::names::HostPattern;
-use crate::objects::{Fault, Field, Object};
+use crate::objects::{Broken, Fault, Field, Object};
 use crate::snapshot::Closure;
 
 /// A DestinationRule.
@@ -22,6 +22,16 @@ pub(crate) struct DestinationRule {
     pub(crate) subsets: Vec<Subset>,
     /// Set when it cannot be read.
     pub(crate) closed: Option<Arc<Closure>>,
+}
+
+/// A document that is no YAML, and what its text still tells.
+#[derive(Clone, Debug)]
+pub(crate) struct UnreadRule {
+    /// `None` where it cannot be told.
+    pub(crate) namespace: Option<Arc<str>>,
+    /// `host` as written.
+    host: Option<String>,
+    pub(crate) closed: Arc<Closure>,
 }
 
 /// One of `subsets`.
@@ -85,6 +95,32 @@ impl DestinationRule {
     }
 }
 
+impl UnreadRule {
+    /// What is left of a DestinationRule.
+    pub(crate) fn of(broken: &Broken) -> Self {
+        let namespace = &broken.object.namespace;
+        Self {
+            namespace: broken.namespace_known.then(|| Arc::clone(namespace)),
+            host: broken.host.as_deref().map(str::to_ascii_lowercase),
+            closed: Arc::clone(&broken.closure),
+        }
+    }
+
+    /// Whether it may be about `host`, a destination of `namespace`. One without a host is about its
+    /// own namespace, and about every one where that cannot be told either.
+    pub(crate) fn may_be_about(&self, host: &str, namespace: &str) -> bool {
+        let own = self.namespace.as_deref();
+        match (&self.host, own) {
+            (None, own) => own.is_none_or(|own| own == namespace),
+            (Some(short), None) if !is_whole(short) => host
+                .strip_prefix(short.as_str())
+                .is_some_and(|rest| rest.starts_with('.')),
+            (Some(text), own) => HostPattern::parse(&whole(text, own.unwrap_or_default()))
+                .is_none_or(|pattern| pattern.covers(host)),
+        }
+    }
+}
+
 fn policy(field: &Field<'_>, findings: &mut Vec<Finding>) -> Result<Option<TrafficPolicy>, Fault> {
     let policy = field.child("trafficPolicy");
     policy
@@ -93,14 +129,22 @@ fn policy(field: &Field<'_>, findings: &mut Vec<Finding>) -> Result<Option<Traff
 }
 
 fn host(field: &Field<'_>, namespace: &str) -> Result<HostPattern, Fault> {
-    let text = field.text()?.to_ascii_lowercase();
-    let full = if text.contains(['.', '*', ':']) || text.is_empty() {
-        text
-    } else {
-        format!("{text}.{namespace}.svc.cluster.local")
-    };
+    let full = whole(&field.text()?.to_ascii_lowercase(), namespace);
     HostPattern::parse(&full).ok_or_else(|| {
         let fault = format!("`{full}` is no host: `*` may only stand alone or as the first label");
         field.fault(fault, "write a name, `*.` and a name, or `*`")
     })
+}
+
+fn is_whole(host: &str) -> bool {
+    host.contains(['.', '*', ':']) || host.is_empty()
+}
+
+/// A short name is one of the namespace of the rule.
+fn whole(host: &str, namespace: &str) -> String {
+    if is_whole(host) {
+        host.to_owned()
+    } else {
+        format!("{host}.{namespace}.svc.cluster.local")
+    }
 }

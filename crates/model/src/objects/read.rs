@@ -21,6 +21,8 @@ pub(crate) struct Broken {
     pub(crate) namespace_known: bool,
     /// Items of its first `hosts` list.
     pub(crate) hosts: Vec<String>,
+    /// Its first `host`.
+    pub(crate) host: Option<String>,
     /// Paths of requests that it was about.
     pub(crate) paths: Vec<TextMatch>,
     /// Where it begins.
@@ -108,7 +110,7 @@ fn part(files: &[File]) -> Part {
                 Ok(None) => {}
                 Err(fault) => {
                     let remains = remains(document.text);
-                    read.broken.push(broken_document(
+                    read.broken.extend(broken_document(
                         file,
                         document.line,
                         &fault,
@@ -131,13 +133,14 @@ fn order(object: &Object) -> (&str, &str, &str, &str, &Place) {
     (name, namespace, kind, &object.group, &object.place)
 }
 
+/// A document that is no YAML: one finding, and what is left of each kind of object in it.
 fn broken_document(
     file: &File,
     line: u32,
     fault: &yaml::YamlFault,
     remains: Remains,
     findings: &mut Vec<Finding>,
-) -> Broken {
+) -> Vec<Broken> {
     let kind = remains.kind.unwrap_or_default();
     let namespace_known = remains.namespace.is_some();
     let namespace = match remains.namespace {
@@ -146,6 +149,14 @@ fn broken_document(
         None => "default".to_owned(),
     };
     let object = ObjectRef::new(kind, namespace, remains.name.unwrap_or_default());
+    let mut kinds: Vec<Arc<str>> = remains
+        .inner
+        .iter()
+        .map(|kind| kind.as_str().into())
+        .collect();
+    // Which of several objects these were about cannot be told.
+    let host = remains.host.filter(|_| kinds.is_empty());
+    kinds.push(Arc::clone(&object.kind));
     let finding = Finding {
         code: codes::SYNTAX,
         severity: Severity::Error,
@@ -153,7 +164,7 @@ fn broken_document(
         object: (!object.kind.is_empty()).then(|| object.clone()),
         field: String::new(),
         fault: format!("this is no YAML: {}", fault.message),
-        remedy: if object.kind.as_ref() == VIRTUAL_SERVICE {
+        remedy: if kinds.iter().any(|kind| &**kind == VIRTUAL_SERVICE) {
             // Which part is closed depends on who else serves its hosts: said when that is known.
             "mend the document".to_owned()
         } else {
@@ -162,14 +173,19 @@ fn broken_document(
     };
     let closure = Arc::new(Closure::of(&finding));
     findings.push(finding);
-    Broken {
-        object,
+    let broken = kinds.into_iter().map(|kind| Broken {
+        object: ObjectRef {
+            kind,
+            ..object.clone()
+        },
         namespace_known,
-        hosts: remains.hosts,
-        paths: remains.paths,
+        hosts: remains.hosts.clone(),
+        host: host.clone(),
+        paths: remains.paths.clone(),
         place: Place::new(Arc::clone(&file.name), line),
-        closure,
-    }
+        closure: Arc::clone(&closure),
+    });
+    broken.collect()
 }
 
 /// One document: an object, or a `List` of objects.

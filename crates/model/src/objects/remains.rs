@@ -1,16 +1,22 @@
 //! What can still be said about a document that is no YAML: text that looks like the fields which
 //! tell what it was about.
 
+use std::collections::BTreeSet;
+
 use crate::snapshot::TextMatch;
 
 /// What is left of a broken document.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Remains {
     pub(crate) kind: Option<String>,
+    /// Every other `kind` in it, where it is a list or its own cannot be told.
+    pub(crate) inner: BTreeSet<String>,
     pub(crate) name: Option<String>,
     pub(crate) namespace: Option<String>,
     /// Items of the first list named `hosts`.
     pub(crate) hosts: Vec<String>,
+    /// The first `host`.
+    pub(crate) host: Option<String>,
     /// Every `prefix` and `exact` right below a `uri`.
     pub(crate) paths: Vec<TextMatch>,
 }
@@ -20,6 +26,7 @@ pub(crate) fn remains(text: &str) -> Remains {
     let words = words(text);
     let mut found = Remains {
         hosts: hosts(&words),
+        host: values(&words, "host").next().map(str::to_owned),
         paths: paths(&words),
         ..Remains::default()
     };
@@ -42,6 +49,14 @@ pub(crate) fn remains(text: &str) -> Remains {
             }
             _ => {}
         }
+    }
+    if found
+        .kind
+        .as_ref()
+        .is_none_or(|kind| kind.ends_with("List"))
+    {
+        let kinds = values(&words, "kind").filter(|kind| !kind.ends_with("List"));
+        found.inner = kinds.map(str::to_owned).collect();
     }
     found
 }
@@ -94,6 +109,14 @@ fn hosts(words: &[Word<'_>]) -> Vec<String> {
     items.map(|word| word.text.to_owned()).collect()
 }
 
+/// Every text right behind a key.
+fn values<'a>(words: &'a [Word<'a>], key: &'a str) -> impl Iterator<Item = &'a str> {
+    words.windows(2).filter_map(move |window| match window {
+        [name, value] if name.is_key && name.text == key && !value.is_key => Some(value.text),
+        _ => None,
+    })
+}
+
 fn paths(words: &[Word<'_>]) -> Vec<TextMatch> {
     let mut paths = Vec::new();
     for window in words.windows(3) {
@@ -139,6 +162,34 @@ mod tests {
         ] {
             assert_eq!(remains(text).hosts, ["*", "a.com"], "{text}");
         }
+    }
+
+    #[test]
+    fn kinds_within_are_found_where_none_stands_at_the_top() {
+        for text in [
+            "kind: List\nitems:\n- kind: A\n  spec: {targetRef: {kind: B}}\n- {\n",
+            "{\n  \"items\": [{\"kind\": \"B\"}, {\"kind\":\"A\"}],\n  \"kind\": \"List\",\n",
+            "  kind: A\n  spec: [{ kind: B\n",
+        ] {
+            assert_eq!(
+                remains(text).inner,
+                ["A", "B"].map(String::from).into(),
+                "{text}"
+            );
+        }
+        assert!(remains("kind: A\nspec: {kind: B}\n").inner.is_empty());
+    }
+
+    #[test]
+    fn the_host_of_a_rule_is_found_in_every_style() {
+        for text in [
+            "spec:\n  host: 'web.apps' # x\n  subsets: [{\n",
+            "spec: {subsets: [{name: host}], host: \"web.apps\", [",
+            "{\"spec\":{\"host\":\"web.apps\",\"subsets\":[",
+        ] {
+            assert_eq!(remains(text).host.as_deref(), Some("web.apps"), "{text}");
+        }
+        assert_eq!(remains("spec: {host:\n subsets: [").host, None);
     }
 
     #[test]

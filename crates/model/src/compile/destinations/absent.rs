@@ -2,10 +2,14 @@
 
 use std::sync::Arc;
 
-use super::{Destinations, bare};
+use super::spoken::Spoken;
+use super::{Destinations, bare, nobody};
 use crate::compile::workload_guards::{self, Labels};
+use crate::manifest::http_route::EntryDestination;
 use crate::manifest::knative::Pods;
 use crate::manifest::selection::TargetKind;
+use crate::manifest::service::ServicePort;
+use crate::objects::Object;
 use crate::snapshot::{Authentication, Destination, PlayedBy, PolicySet};
 use crate::world::Key;
 
@@ -13,16 +17,33 @@ impl Destinations<'_> {
     /// A name whose Service is not among the manifests, while its pods are known.
     pub(super) fn by_name(
         &mut self,
-        host: Arc<str>,
-        key: Option<Key>,
-        port: u16,
+        (object, entry): (&Object, &EntryDestination),
+        (host, key, port): (Arc<str>, Option<Key>, u16),
         backing: &Pods,
     ) -> Arc<Destination> {
         let cached = (host, port, None, true);
         if let Some(destination) = self.resolved.get(&cached) {
             return Arc::clone(destination);
         }
-        let mut destination = bare(&cached.0, key, port, PlayedBy::Upstream);
+        let namespace = key.as_ref().map_or("", |(namespace, _)| namespace);
+        let spoken = self.rules.of(&cached.0, namespace).and_then(|rule| {
+            let plain = ServicePort::plain(port);
+            self.spoken((object, entry), rule.as_ref(), None, &plain)
+        });
+        let Spoken {
+            protocol,
+            tls,
+            traffic,
+        } = match spoken {
+            Ok(spoken) => spoken,
+            Err(closure) => return nobody(&cached.0, key, port, closure),
+        };
+        let mut destination = Destination {
+            protocol,
+            tls,
+            traffic,
+            ..bare(&cached.0, key, port, PlayedBy::Upstream)
+        };
         let namespace = &destination.service.namespace;
         let Pods {
             labels,

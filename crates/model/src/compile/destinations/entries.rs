@@ -9,10 +9,10 @@ use super::{Destinations, bare, nobody, port_of};
 use crate::compile::workload_guards::{self, Labels};
 use crate::finding::codes;
 use crate::manifest::http_route::EntryDestination;
-use crate::manifest::service::TargetPort;
+use crate::manifest::service::{ServicePort, TargetPort};
 use crate::manifest::service_entry::ServiceEntry;
 use crate::objects::Object;
-use crate::snapshot::{Destination, PlayedBy};
+use crate::snapshot::{Closure, Destination, PlayedBy};
 
 impl<'a> Destinations<'a> {
     /// The destination on a ServiceEntry.
@@ -39,38 +39,41 @@ impl<'a> Destinations<'a> {
         if let Some(destination) = self.resolved.get(&cached) {
             return Arc::clone(destination);
         }
-        let rule = self.rules.of(&host, found.object.namespace());
-        let result = self
-            .subset(object, entry, rule.as_ref(), &host)
-            .and_then(|subset| {
-                let spoken = self.spoken((object, entry), rule.as_ref(), subset, port)?;
-                let none = Labels::new();
-                let labels = subset.map_or(&none, |subset| &subset.labels);
-                match entry_endpoints(found, port, labels, &host) {
-                    Some(endpoints) => Ok((spoken, endpoints)),
-                    None => {
-                        let fault = format!("no endpoint of `{host}` has the labels of the subset");
-                        let remedy = "give the endpoints of the `ServiceEntry` these labels";
-                        let code = codes::SUBSET;
-                        Err(self.say(object, entry, "subset", code, fault, remedy.to_owned()))
-                    }
-                }
-            });
-        let (spoken, endpoints) = match result {
-            Ok(found) => found,
+        let destination = match self.outside((object, entry), &host, (found, port)) {
+            Ok(destination) => Arc::new(destination),
             Err(closure) => return nobody(&host, None, number, closure),
         };
-        let (policies, authentication) =
-            workload_guards::of_entry(self.world, self.policies, found);
+        self.resolved.insert(cached, Arc::clone(&destination));
+        destination
+    }
+
+    fn outside(
+        &mut self,
+        (object, entry): (&Object, &EntryDestination),
+        host: &Arc<str>,
+        (found, port): (&'a ServiceEntry, &ServicePort),
+    ) -> Result<Destination, Arc<Closure>> {
+        let rule = self.rules.of(host, found.object.namespace())?;
+        let subset = self.subset(object, entry, rule.as_ref(), host)?;
         let Spoken {
             protocol,
             tls,
             traffic,
-        } = spoken;
-        let destination = Arc::new(Destination {
+        } = self.spoken((object, entry), rule.as_ref(), subset, port)?;
+        let none = Labels::new();
+        let labels = subset.map_or(&none, |subset| &subset.labels);
+        let Some(endpoints) = entry_endpoints(found, port, labels, host) else {
+            let fault = format!("no endpoint of `{host}` has the labels of the subset");
+            let remedy = "give the endpoints of the `ServiceEntry` these labels";
+            let code = codes::SUBSET;
+            return Err(self.say(object, entry, "subset", code, fault, remedy.to_owned()));
+        };
+        let (policies, authentication) =
+            workload_guards::of_entry(self.world, self.policies, found);
+        Ok(Destination {
             target_port: match port.target {
                 TargetPort::Number(target) => target,
-                TargetPort::Name(_) => number,
+                TargetPort::Name(_) => port.number,
             },
             protocol,
             tls,
@@ -78,9 +81,7 @@ impl<'a> Destinations<'a> {
             endpoints,
             policies,
             authentication,
-            ..bare(&host, None, number, PlayedBy::Upstream)
-        });
-        self.resolved.insert(cached, Arc::clone(&destination));
-        destination
+            ..bare(host, None, port.number, PlayedBy::Upstream)
+        })
     }
 }

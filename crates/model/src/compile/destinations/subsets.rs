@@ -20,10 +20,6 @@ impl<'a> Destinations<'a> {
         rule: Option<&Rule<'a>>,
         host: &str,
     ) -> Result<Option<&'a Subset>, Arc<Closure>> {
-        let closed = rule.and_then(|rule| rule.closed);
-        if let Some(closure) = closed {
-            return Err(Arc::clone(closure));
-        }
         let Some(name) = &entry.subset else {
             return Ok(None);
         };

@@ -50,6 +50,24 @@ fn a_policy_whose_namespace_is_unreadable_closes_everything() {
 }
 
 #[test]
+fn a_list_that_is_no_yaml_closes_what_stands_in_it() {
+    let policy = "\"kind\": \"AuthorizationPolicy\", \"metadata\": {\"name\": \"p\"}";
+    for broken in [
+        "kind: List\nitems:\n- kind: AuthorizationPolicy\n  metadata: {name: p}\n- kind: [\n---\n"
+            .to_owned(),
+        format!("{{\n  \"items\": [{{{policy}}}],\n  \"kind\": \"List\",,\n---\n"),
+        format!("{{\n  {policy}, [\n---\n"),
+    ] {
+        let compiled = with(&broken);
+        let deny = &compiled.snapshot.gateway_policies().deny;
+        assert_eq!(deny.len(), 1, "{broken}");
+        assert_eq!(deny[0].closed.as_ref().unwrap().code, codes::SYNTAX);
+    }
+    let compiled = with("kind: List\nitems:\n- kind: Role\n- kind: [\n---\n");
+    assert!(compiled.snapshot.gateway_policies().deny.is_empty());
+}
+
+#[test]
 fn an_invalid_policy_closes_the_workload_that_it_selects() {
     let policy = |spec: &str| {
         with(&format!(

@@ -459,3 +459,23 @@ fn gateways_are_chosen_from_the_list_by_label() {
     assert_eq!(said(&compiled).len(), 1, "the older key beside the list");
     assert!(said(&compiled)[0].starts_with("warning DW1002"));
 }
+
+#[test]
+fn a_model_whose_service_is_absent_is_spoken_to_as_the_rule_for_it_says() {
+    let model = format!("{FLAT}{}", model("iris", PREDICTOR));
+    let rule = "apiVersion: networking.istio.io/v1\nkind: DestinationRule\nmetadata: {name: r, namespace: team}\n\
+                spec: {host: iris-predictor, trafficPolicy: {tls: {mode: SIMPLE, sni: iris}}}\n---\n";
+    let to = |rule: &str| {
+        let compiled = kubeflow(&format!("{model}{rule}"));
+        let routes = routes(&compiled, 80, "iris-team.kf.io");
+        destination(&routes[0]).clone()
+    };
+    assert_eq!(to("").tls, None);
+    let named = to(rule).tls.unwrap().server_name.clone();
+    assert_eq!(named.as_deref(), Some("iris"));
+    let broken = rule.replace("mode: SIMPLE", "mode: [");
+    let PlayedBy::Nobody(closure) = to(&broken).played_by else {
+        panic!("open");
+    };
+    assert_eq!(closure.code, crate::finding::codes::SYNTAX);
+}

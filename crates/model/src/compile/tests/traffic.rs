@@ -502,3 +502,48 @@ fn an_external_name_is_asked_under_that_name() {
     let (destination, _) = asked("{host: out}", &service("out", "type: ExternalName"));
     assert_eq!(closed(&destination), Some(codes::FIELD));
 }
+
+/// A DestinationRule that is no YAML.
+fn broken_rule(metadata: &str, host: &str) -> String {
+    format!(
+        "apiVersion: networking.istio.io/v1\nkind: DestinationRule\nmetadata:\n  name: r\n{metadata}spec:\n{host}  trafficPolicy: [{{\n---\n"
+    )
+}
+
+#[test]
+fn a_rule_that_is_no_yaml_closes_what_it_was_about() {
+    const APPS: &str = "  namespace: apps\n";
+    let good = rule("good", "apps", &format!("host: web, {}", pool(1)));
+    let long = "  host: web.apps.svc.cluster.local\n";
+    for (metadata, host, is_closed) in [
+        (APPS, "  host: web\n", true),
+        (APPS, long, true),
+        (APPS, "  host: '*.local'\n", true),
+        (APPS, "", true),
+        (APPS, "  host: other\n", false),
+        ("  namespace: istio-system\n", long, true),
+        ("  namespace: istio-system\n", "  host: web\n", false),
+        ("  namespace: istio-system\n", "", false),
+        ("  namespace: elsewhere\n", long, false),
+        // Without a namespace it may be anybody's.
+        ("", "  host: web\n", true),
+        ("", "  host: other\n", false),
+        ("", long, true),
+        ("", "", true),
+    ] {
+        let broken = broken_rule(metadata, host);
+        let (destination, _) = asked("{host: web}", &(broken.clone() + &good));
+        let wanted = is_closed.then_some(codes::SYNTAX);
+        assert_eq!(closed(&destination), wanted, "{broken}");
+    }
+}
+
+#[test]
+fn a_rule_that_is_no_yaml_closes_hosts_outside_too() {
+    let outside = entry(
+        "hosts: [x.example], ports: [{number: 80, name: http, protocol: HTTP}], resolution: DNS",
+    );
+    let broken = broken_rule("  namespace: apps\n", "  host: x.example\n");
+    let (destination, _) = asked("{host: x.example}", &(outside + &broken));
+    assert_eq!(closed(&destination), Some(codes::SYNTAX));
+}
