@@ -15,7 +15,8 @@ use gateway::{ListenAt, ResolveRule, ResolveRuleFault};
 pub(crate) use file::{FileConfig, FileFault};
 use file::{Hsts, Listen, ListenMore};
 
-/// Flags of `doorward up`. Each has an environment variable and a key in the configuration file.
+/// Flags of `doorward up`. Each has an environment variable, and those that are not about one start
+/// a key in the configuration file.
 #[derive(Clone, Debug, Default, Args)]
 pub(crate) struct Flags {
     /// File or directory of Kubernetes manifests, read recursively and watched. Repeatable. None:

@@ -91,3 +91,41 @@ fn fail(code: u8, words: &str) -> ExitCode {
     anstream::eprintln!("doorward: {words}");
     ExitCode::from(code)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use clap::Command;
+
+    use super::{Args as _, UpArgs};
+
+    const PAGE: &str = include_str!("../../../../docs/operate.md");
+
+    #[test]
+    fn the_page_for_operators_lists_every_flag_in_one_table() {
+        let (_, table) = PAGE.split_once("\n| flag | environment |").unwrap();
+        let (table, _) = table.split_once("\n\n").unwrap();
+        // A row begins with "| `--name VALUE` | `VARIABLE`".
+        let listed: BTreeSet<_> = table
+            .lines()
+            .filter(|row| row.starts_with("| `--"))
+            .map(|row| {
+                let codes: Vec<_> = row.split('`').collect();
+                let name = codes[1].trim_start_matches("--");
+                let end = name.find([' ', '[']).unwrap_or(name.len());
+                (name[..end].to_owned(), codes[3].to_owned())
+            })
+            .collect();
+        let command = UpArgs::augment_args(Command::new("up"));
+        let flags: BTreeSet<_> = command
+            .get_arguments()
+            .map(|flag| {
+                let text = |name: Option<&str>| name.unwrap_or_default().to_owned();
+                let variable = flag.get_env().and_then(|name| name.to_str());
+                (text(flag.get_long()), text(variable))
+            })
+            .collect();
+        assert_eq!(listed, flags, "the page, and the flags");
+    }
+}

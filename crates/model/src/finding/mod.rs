@@ -33,7 +33,7 @@ impl fmt::Display for Severity {
 /// back-ticks; the remedy is separate.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
-    /// Stable code, such as `DW0107`; the same in `doctor`, `/readyz`, the log and the console.
+    /// Stable code, such as `DW0107`; the same in `doctor`, `/readyz` and the log.
     pub code: Code,
     /// How bad.
     pub severity: Severity,
