@@ -5,12 +5,15 @@ import resource
 import socket
 import ssl
 import subprocess
-import sys
 
 from processes import LOAD_CORE, cpu_seconds, resident_bytes
 from proxies import LARGE_PATH, PATH
 
 UNITS = {"us": 0.001, "ms": 1.0, "s": 1000.0}
+
+
+class Unserved(Exception):
+    """What a load met instead of the answers it asked for."""
 
 
 class Load:
@@ -27,22 +30,21 @@ class Load:
         text = run([*command, f"https://127.0.0.1:{port}{self.path}"])
         wrong = re.search(r"Non-2xx or 3xx responses: (\d+)", text) or re.search(r"Socket errors: (.*)", text)
         if wrong and not (self.name == "handshakes" and "Socket" in wrong.group(0)):
-            sys.exit(f"the load on port {port} was not served: {wrong.group(0)}")
+            raise Unserved(wrong.group(0))
+        requests = int(found(r"(\d+) requests in", text).group(1))
+        if requests == 0:
+            raise Unserved("not one request was answered")
 
         def percentile(which):
-            value, unit = re.search(rf"^\s+{which}%\s+([\d.]+)(us|ms|s)$", text, re.M).groups()
+            value, unit = found(rf"^\s+{which}%\s+([\d.]+)(us|ms|s)$", text).groups()
             return float(value) * UNITS[unit]
 
         return {
-            "requests": int(re.search(r"(\d+) requests in", text).group(1)),
-            "rate": float(re.search(r"Requests/sec:\s+([\d.]+)", text).group(1)),
+            "requests": requests,
+            "rate": float(found(r"Requests/sec:\s+([\d.]+)", text).group(1)),
             "p50": percentile("50"),
             "p99": percentile("99"),
         }
-
-    def count(self, requests):
-        """How many units were served."""
-        return requests
 
 
 class Large(Load):
@@ -63,19 +65,30 @@ class Http2(Load):
         for header in headers:
             command += ["--header", header]
         text = run([*command, f"https://127.0.0.1:{port}{self.path}"])
-        done, failed = re.search(r"requests: \d+ total, \d+ started, (\d+) done, \d+ succeeded, (\d+) failed", text).groups()
-        other = sum(int(count) for count in re.search(r"status codes: \d+ 2xx, (\d+) 3xx, (\d+) 4xx, (\d+) 5xx", text).groups())
-        if other or int(failed) or "Application protocol: h2" not in text:
-            sys.exit(f"the load on port {port} was not served over HTTP/2:\n{text}")
-        value, unit = re.search(r"time for request:\s+\S+\s+\S+\s+([\d.]+)(us|ms|s)", text).groups()
-        rate = float(re.search(r"finished in [\d.]+s, ([\d.]+) req/s", text).group(1))
+        done, failed = found(r"requests: \d+ total, \d+ started, (\d+) done, \d+ succeeded, (\d+) failed", text).groups()
+        other = sum(int(count) for count in found(r"status codes: \d+ 2xx, (\d+) 3xx, (\d+) 4xx, (\d+) 5xx", text).groups())
+        if other or int(failed) or not int(done) or "Application protocol: h2" not in text:
+            raise Unserved(f"not served over HTTP/2:\n{text}")
+        value, unit = found(r"time for request:\s+\S+\s+\S+\s+([\d.]+)(us|ms|s)", text).groups()
+        rate = float(found(r"finished in [\d.]+s, ([\d.]+) req/s", text).group(1))
         mean = float(value) * UNITS[unit]
         # h2load tells no percentiles: the mean stands for the middle.
         return {"requests": int(done), "rate": rate, "p50": mean, "p99": float("nan")}
 
 
 def run(command):
-    return subprocess.run(["taskset", "--cpu-list", LOAD_CORE, *command], check=True, capture_output=True, text=True).stdout
+    done = subprocess.run(["taskset", "--cpu-list", LOAD_CORE, *command], capture_output=True, text=True)
+    if done.returncode:
+        raise Unserved(f"`{command[0]}` ended with {done.returncode}:\n{done.stdout}{done.stderr}")
+    return done.stdout
+
+
+def found(pattern, text):
+    """What a load's own report says; it says something else when nothing was served."""
+    match = re.search(pattern, text, re.M)
+    if not match:
+        raise Unserved(f"no figures:\n{text}")
+    return match
 
 
 PLAIN = Load("plain", "request")
@@ -83,7 +96,6 @@ AUTHORIZED = Load("authorized", "request")
 LARGE = Large()
 HANDSHAKES = Load("handshakes", "handshake", headers=("Connection: close",))
 HTTP2 = Http2()
-LOADS = [PLAIN, AUTHORIZED, LARGE, HANDSHAKES, HTTP2]
 
 
 def measure(subject, seconds, connections):
@@ -114,10 +126,12 @@ def idle_memory(subject, connections):
             while not answer.endswith(b"x" * 1024):
                 more = tls.recv(65536)
                 if not more:
-                    sys.exit(f"a connection to port {subject['port']} was closed after {len(held)} others: {answer[:200]}")
+                    raise Unserved(f"a connection was closed after {len(held)} others: {answer[:200]}")
                 answer += more
             held.append(tls)
         return resident_bytes(subject["pid"]) / 2**20, before / 2**20
+    except OSError as fault:
+        raise Unserved(f"after {len(held)} connections: {fault}") from fault
     finally:
         for tls in held:
             tls.close()

@@ -107,8 +107,12 @@ class Bench:
                 return
             except OSError:
                 time.sleep(0.02)
-        log = next(log for started, log in self.running if started is process)
-        sys.exit(f"{process.args[3]} does not serve:\n{log.read_text(errors='replace')[-3000:]}")
+        sys.exit(f"{process.args[3]} does not serve:\n{self.said(process.pid)}")
+
+    def said(self, pid):
+        """The end of what a process wrote."""
+        log = next(log for process, log in self.running if process.pid == pid)
+        return log.read_text(errors="replace")[-3000:]
 
 
 def free_ports(count):

@@ -11,15 +11,19 @@ from processes import LOAD_CORE, PROXY_CORE
 
 COLUMNS = [("requests/s", "rate", "{:,.0f}"), ("CPU µs", "cpu", "{:.1f}"), ("p50 ms", "p50", "{:.2f}"), ("p99 ms", "p99", "{:.2f}"), ("memory MB", "memory", "{:.1f}")]
 
+AIMS = "| aim | limit | reached | |\n|---|---:|---:|---|"
+
 
 class Report:
     """What was measured, by load and proxy."""
 
-    def __init__(self, subjects, args, versions, starts, idle):
-        self.subjects, self.args, self.versions, self.starts, self.idle = subjects, args, versions, starts, idle
-        self.by = {(subject["load"].name, subject["name"]): subject for subject in subjects}
+    def __init__(self, subjects, args, versions, starts):
+        self.subjects = [subject for subject in subjects if subject["results"]]
+        self.args, self.versions, self.starts = args, versions, starts
+        self.by = {(subject["load"].name, subject["name"]): subject for subject in self.subjects}
 
     def show(self):
+        """The rounds, as far as they went."""
         args = self.args
         print(f"{args.rounds} interleaved rounds of {args.seconds} s, {args.connections} keep-alive connections and 1 KiB answers unless the load says otherwise, TLS (P-256), HTTP/1.1;")
         print(f"each proxy on core {PROXY_CORE}, load and upstream on core {LOAD_CORE}. Medians; in brackets the ratio to nginx under the same load (plain for `authorized`).\n")
@@ -47,14 +51,20 @@ class Report:
         if self.starts:
             starts = self.starts
             print(f"doorward, exec → first authenticated answer on an initialised state directory: {statistics.median(starts):.0f} ms (median of {len(starts)}; {min(starts):.0f}–{max(starts):.0f})\n")
-        for name, (memory, before) in self.idle.items():
-            print(f"{self.args.idle:,} idle keep-alive TLS connections, {name}: {memory:.0f} MB resident ({before:.0f} MB before)")
-        if self.idle:
-            print()
         self.aims()
 
+    def show_idle(self, idle):
+        """Memory with idle connections: resident MB with and without them, by proxy."""
+        print()
+        for name, (memory, before) in idle.items():
+            print(f"{self.args.idle:,} idle keep-alive TLS connections, {name}: {memory:.0f} MB resident ({before:.0f} MB before)")
+        if "doorward" in idle and "envoy" in idle:
+            ours, theirs = idle["doorward"][0], idle["envoy"][0]
+            print(f"\n{AIMS}")
+            row(f"{self.args.idle:,} idle connections: memory of Envoy's", "1.00 ×", f"{ours / theirs:.2f} ×", ours <= theirs)
+
     def aims(self):
-        print("| aim | limit | reached | |\n|---|---:|---:|---|")
+        print(AIMS)
         self.cpu("plain", "doorward", 0.85, "plain", "nginx")
         self.cpu("plain", "doorward", 0.35, "plain", "envoy")
         self.aim("plain: requests/s not below nginx's", ("plain", "doorward", "rate"), ("plain", "nginx", "rate"), 1.0, at_least=True)
@@ -72,9 +82,6 @@ class Report:
         if self.starts:
             start = statistics.median(self.starts)
             row("first authenticated answer", "300 ms", f"{start:.0f} ms", start <= 300)
-        if "doorward" in self.idle and "envoy" in self.idle:
-            ours, theirs = self.idle["doorward"][0], self.idle["envoy"][0]
-            row(f"{self.args.idle:,} idle connections: memory of Envoy's", "1.00 ×", f"{ours / theirs:.2f} ×", ours <= theirs)
 
     def cpu(self, load, name, limit, other_load, other):
         self.aim(f"{load}: CPU of {other}'s{'' if load == other_load else ' ' + other_load}", (load, name, "cpu"), (other_load, other, "cpu"), limit)

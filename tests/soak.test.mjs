@@ -18,7 +18,7 @@ after(() => discard(work));
 it('no request fails while manifests change every second and the certificate every ten', { timeout: 120_000 }, async () => {
   const file = join(work, 'soak.json');
   const { code, stderr } = await new Promise((resolve) => {
-    execFile(SOAK, ['--seconds', '30', '--connections', '16', '--doorward', BINARY, '--json', file], (error, stdout, errors) => resolve({ code: error ? error.code : 0, stderr: errors }));
+    execFile(SOAK, ['--seconds', '30', '--connections', '16', '--doorward', BINARY, '--json', file], { timeout: 100_000 }, (error, stdout, errors) => resolve({ code: error ? error.code : 0, stderr: errors }));
   });
   assert.equal(code, 0, stderr);
   const result = JSON.parse(readFileSync(file, 'utf8'));
