@@ -12,7 +12,10 @@ const PYTHON = process.env.PYTHON ?? join(TARGET, 'peers-venv', 'bin', 'python')
 /** Starts a Python program that prints the port it listens on. */
 export async function startPython(name) {
   const child = spawn(PYTHON, [join(PEERS, name)], { stdio: ['ignore', 'pipe', 'inherit'] });
-  const [line] = await once(child.stdout, 'data');
+  const [line] = await Promise.race([
+    once(child.stdout, 'data'),
+    once(child, 'close').then(([code]) => { throw new Error(`${name} ended with ${code} before it told its port`); }),
+  ]);
   return {
     port: Number(line.toString()),
     async stop() {

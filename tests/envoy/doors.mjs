@@ -38,8 +38,6 @@ export async function openBoth(objects, upstreams) {
   return {
     doorward: (mode, secure) => (secure ? doorwards[mode].https : doorwards[mode].http),
     envoy: (mode, secure) => envoy.ports[`${mode}${secure ? '-tls' : ''}`],
-    /** What doorward found wrong with the manifests. */
-    findings: async () => JSON.parse((await doorwards.DEFAULT.admin('/api/findings')).text),
     stop,
   };
 }
