@@ -12,7 +12,10 @@ const PAGE: &str = include_str!("../../../ARCHITECTURE.md");
 fn may_depend_on() -> BTreeMap<&'static str, BTreeSet<&'static str>> {
     let head = "| crate | what it does | may depend on | must not know |";
     let (_, table) = PAGE.split_once(head).expect("the table of crates");
-    let rows = table.lines().skip(2).take_while(|line| line.starts_with('|'));
+    let rows = table
+        .lines()
+        .skip(2)
+        .take_while(|line| line.starts_with('|'));
     let mut found: BTreeMap<_, BTreeSet<_>> = rows
         .map(|row| {
             let cells: Vec<_> = row.trim_matches('|').split('|').map(str::trim).collect();

@@ -25,7 +25,8 @@ pub(super) fn build(
     }
     let by_name = matches!(server.speaks, Speaks::Tls(_));
     let names = if by_name { common.clone() } else { Vec::new() };
-    if let Some(closure) = &service.closed {
+    let closed = service.closed.as_ref().or(service.object.closed.as_ref());
+    if let Some(closure) = closed {
         // Which of its routes would have come first cannot be told.
         return vec![refusing(service, names, closure)];
     }

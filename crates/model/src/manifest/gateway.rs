@@ -23,7 +23,7 @@ pub(crate) struct Gateway {
     pub(crate) selector: BTreeMap<Arc<str>, Arc<str>>,
     /// Whether Service ports are translated to ports of the pod.
     pub(crate) translates_ports: bool,
-    /// In the order of the file, without those whose port cannot be read.
+    /// In the order of the file, without those whose port or list of hosts cannot be read.
     pub(crate) servers: Vec<Server>,
 }
 
@@ -99,7 +99,7 @@ fn servers(object: &Object, findings: &mut Vec<Finding>) -> Result<Vec<Server>, 
     }
     let mut names = HashSet::new();
     let mut servers: Vec<Server> = Vec::new();
-    let mut ambiguous = None;
+    let mut refusals: Vec<Fault> = Vec::new();
     for field in &list {
         if let Some(name) = field
             .node
@@ -108,42 +108,45 @@ fn servers(object: &Object, findings: &mut Vec<Finding>) -> Result<Vec<Server>, 
             && !names.insert(name)
         {
             let fault = format!("two servers of this `Gateway` name their port `{name}`");
-            let fault = field.fault(fault, "give every port its own name");
-            let fault = coded(codes::GATEWAY_INVALID, fault);
-            ambiguous.get_or_insert_with(|| Arc::new(Closure::of(&fault)));
-            findings.push(*fault);
+            refusals.push(field.fault(fault, "give every port its own name"));
         }
         match server(field, object, findings) {
-            Ok(server) => servers.push(server),
-            Err(mut fault) => {
-                fault.code = codes::GATEWAY_INVALID;
-                findings.push(*fault);
+            Ok((server, faults)) => {
+                servers.push(server);
+                refusals.extend(faults);
             }
+            Err(fault) => refusals.push(fault),
         }
     }
-    // Istio would not take the object: nothing of it is served.
-    for server in &mut servers {
-        server.closed = server.closed.take().or_else(|| ambiguous.clone());
+    for fault in &mut refusals {
+        fault.code = codes::GATEWAY_INVALID;
     }
+    // Istio would not take the object: nothing of it is served. A wider server might otherwise
+    // let in whom the one that cannot be read would have asked for a certificate.
+    if let Some(first) = refusals.first() {
+        let refused = Arc::new(Closure::of(first));
+        for server in &mut servers {
+            server.closed.get_or_insert_with(|| Arc::clone(&refused));
+        }
+    }
+    findings.extend(refusals.into_iter().map(|fault| *fault));
     Ok(servers)
 }
 
+/// A server, and what cannot be read of its hosts.
 fn server(
     field: &Field<'_>,
     object: &Object,
     findings: &mut Vec<Finding>,
-) -> Result<Server, Fault> {
+) -> Result<(Server, Vec<Fault>), Fault> {
     let port = field.required("port")?;
     let number = port.required("number")?.port()?;
     let port_name = port.child_text("name")?;
-    let mut hosts = Vec::new();
+    let (mut hosts, mut faults) = (Vec::new(), Vec::new());
     for host in field.required("hosts")?.items()? {
         match server_host(&host, object) {
             Ok(host) => hosts.push(host),
-            Err(mut fault) => {
-                fault.code = codes::GATEWAY_INVALID;
-                findings.push(*fault);
-            }
+            Err(fault) => faults.push(fault),
         }
     }
     for ignored in ["bind", "defaultEndpoint"] {
@@ -163,7 +166,7 @@ fn server(
         closure
     });
     let (path, line) = (field.path.clone(), field.line());
-    Ok(Server {
+    let server = Server {
         path,
         line,
         port: number,
@@ -171,7 +174,8 @@ fn server(
         speaks,
         hosts,
         closed,
-    })
+    };
+    Ok((server, faults))
 }
 
 fn server_host(field: &Field<'_>, object: &Object) -> Result<ServerHost, Fault> {

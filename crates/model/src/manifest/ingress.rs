@@ -17,7 +17,7 @@ pub(crate) struct Ingress {
     pub(crate) default_backend: Option<IngressBackend>,
     pub(crate) tls: Vec<IngressTls>,
     pub(crate) rules: Vec<IngressRule>,
-    /// Set when a part beside the paths cannot be read: what is left of it is closed.
+    /// Set when a part beside the backends cannot be read: all hosts that can be are closed.
     pub(crate) closed: Option<Arc<Closure>>,
 }
 
@@ -90,6 +90,7 @@ impl Ingress {
         ingress
     }
 
+    /// Goes on behind what cannot be read: the hosts there have to be known to be closed.
     fn fill(&mut self, object: &Arc<Object>, findings: &mut Vec<Finding>) -> Result<(), Fault> {
         let spec = object.top().required("spec")?;
         let class = spec.child_text("ingressClassName")?;
@@ -97,21 +98,23 @@ impl Ingress {
         if let Some(backend) = spec.child("defaultBackend") {
             self.default_backend = Some(self::backend(&backend, findings));
         }
+        let mut result = Ok(());
         for item in spec.child_items("rules")? {
-            self.rules.push(rule(&item, findings)?);
+            match rule(&item, findings) {
+                Ok((rule, fault)) => {
+                    self.rules.push(rule);
+                    result = result.and(fault);
+                }
+                Err(fault) => result = result.and(Err(fault)),
+            }
         }
         for item in spec.child_items("tls")? {
-            let hosts = item.child_items("hosts")?;
-            self.tls.push(IngressTls {
-                hosts: hosts.iter().map(host).collect::<Result<_, _>>()?,
-                secret: item
-                    .child_text("secretName")?
-                    .filter(|name| !name.is_empty()),
-                path: item.path.clone(),
-                line: item.line(),
-            });
+            match tls(&item) {
+                Ok(tls) => self.tls.push(tls),
+                Err(fault) => result = result.and(Err(fault)),
+            }
         }
-        Ok(())
+        result
     }
 }
 
@@ -130,7 +133,23 @@ fn host(field: &Field<'_>) -> Result<HostPattern, Fault> {
     })
 }
 
-fn rule(field: &Field<'_>, findings: &mut Vec<Finding>) -> Result<IngressRule, Fault> {
+fn tls(field: &Field<'_>) -> Result<IngressTls, Fault> {
+    let hosts = field.child_items("hosts")?;
+    Ok(IngressTls {
+        hosts: hosts.iter().map(host).collect::<Result<_, _>>()?,
+        secret: field
+            .child_text("secretName")?
+            .filter(|name| !name.is_empty()),
+        path: field.path.clone(),
+        line: field.line(),
+    })
+}
+
+/// A rule whose host can be read, and the first fault of its paths.
+fn rule(
+    field: &Field<'_>,
+    findings: &mut Vec<Finding>,
+) -> Result<(IngressRule, Result<(), Fault>), Fault> {
     let host = match field.child("host") {
         Some(host) if host.node.text() != Some("") => self::host(&host)?,
         _ => HostPattern::Any,
@@ -139,13 +158,38 @@ fn rule(field: &Field<'_>, findings: &mut Vec<Finding>) -> Result<IngressRule, F
         host,
         paths: Vec::new(),
     };
-    let Some(http) = field.child("http") else {
-        return Ok(rule);
-    };
-    for item in http.child_items("paths")? {
-        rule.paths.push(path(&item, findings)?);
+    let paths = field.child("http").map(|http| http.child_items("paths"));
+    let mut result = Ok(());
+    match paths.transpose() {
+        Ok(items) => {
+            for item in items.iter().flatten() {
+                match path(item, findings) {
+                    Ok(path) => rule.paths.push(path),
+                    Err(fault) => result = result.and(Err(fault)),
+                }
+            }
+        }
+        Err(fault) => result = Err(fault),
     }
-    Ok(rule)
+    if let Err(fault) = &result {
+        let closure = Arc::new(Closure::of(fault));
+        rule.paths.push(IngressPath {
+            info: info(field),
+            path: "/".into(),
+            exact: false,
+            backend: IngressBackend::Closed(closure),
+        });
+    }
+    Ok((rule, result))
+}
+
+fn info(field: &Field<'_>) -> Arc<RouteInfo> {
+    let name = field.path.strip_prefix("spec.").unwrap_or(&field.path);
+    Arc::new(RouteInfo {
+        object: field.object.reference.clone(),
+        place: field.object.at(field.line()),
+        name: name.into(),
+    })
 }
 
 fn path(field: &Field<'_>, findings: &mut Vec<Finding>) -> Result<IngressPath, Fault> {
@@ -165,13 +209,8 @@ fn path(field: &Field<'_>, findings: &mut Vec<Finding>) -> Result<IngressPath, F
         let fault = format!("`{}.path` does not begin with `/`", field.path);
         return Err(field.fault(fault, "write the path from its first `/` on"));
     }
-    let name = field.path.strip_prefix("spec.").unwrap_or(&field.path);
     Ok(IngressPath {
-        info: Arc::new(RouteInfo {
-            object: field.object.reference.clone(),
-            place: field.object.at(field.line()),
-            name: name.into(),
-        }),
+        info: info(field),
         path: text,
         exact,
         backend: match field.child("backend") {

@@ -102,7 +102,7 @@ pub(super) fn seat<'a>(
 ) -> Vec<Seat<'a>> {
     let mut seats = Vec::new();
     for gateway in &api.gateways {
-        let mut closed = gateway.object.closed.clone();
+        let mut closed = gateway.closed.clone();
         if let Err((_, finding)) = conditions::refusal(gateway) {
             closed.get_or_insert_with(|| Arc::new(Closure::of(&finding)));
             findings.push(*finding);

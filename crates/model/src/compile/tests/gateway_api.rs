@@ -563,3 +563,22 @@ fn authorities_that_stand_twice_are_none() {
     let twice = map("AA==") + &map("AQ==");
     assert!(matches!(to(&twice).played_by, PlayedBy::Nobody(_)));
 }
+
+#[test]
+fn a_gateway_that_may_ask_for_certificates_is_closed_when_that_cannot_be_read() {
+    for (tls, is_closed) in [
+        ("{}", false),
+        ("{frontend: {perPort: []}}", false),
+        ("{frontend: {default: {validate: {}}}}", true),
+        ("{frontend: {perPort: [{port: 80, mode: x}]}}", true),
+        ("{front: {}}", true),
+        ("x", true),
+    ] {
+        let route = route("web", "  rules: [{backendRefs: [{name: web, port: 80}]}]");
+        let text = DOOR.replace("\n  listeners", &format!("\n  tls: {tls}\n  listeners"));
+        let compiled = compile(&self::text(&format!("{text}{route}")));
+        let listener = compiled.snapshot.listener(80).unwrap();
+        let closed = virtual_hosts(listener, "h").closure("h").is_some();
+        assert_eq!(closed, is_closed, "{tls}");
+    }
+}

@@ -180,3 +180,45 @@ fn what_cannot_be_served_is_closed_where_it_stands() {
         PlayedBy::Upstream
     ));
 }
+
+#[test]
+fn what_cannot_be_read_closes_its_host_and_the_hosts_behind_it() {
+    let host = |host: &str, path: &str| {
+        format!(
+            "\n  - {{host: {host}, http: {{paths: [{{path: {path}, pathType: Prefix, backend: {{service: {{name: web, port: {{number: 80}}}}}}}}]}}}}"
+        )
+    };
+    // Another Ingress would take what the closed one leaves.
+    let any = ingress("any", &format!("  ingressClassName: doorward\n{ANY}"));
+    let is_closed = |name: &str, rules: &str| {
+        let one = ingress("i", &format!("  ingressClassName: doorward\n{rules}"));
+        let compiled = compile(&text(&format!("{SERVICE}{any}{one}")));
+        let routes = routes(&compiled, 80, name);
+        matches!(&routes[0].action, RouteAction::Closed(closure) if closure.status() == 503)
+    };
+    let broken = format!(
+        "  rules:{}{}",
+        host("a.example.com", "nowhere"),
+        host("b.example.com", "/")
+    );
+    for (name, closed) in [
+        ("a.example.com", true),
+        ("b.example.com", true),
+        ("c.example.com", false),
+    ] {
+        assert_eq!(is_closed(name, &broken), closed, "{name}");
+    }
+    let sound = broken.replace("nowhere", "/somewhere");
+    assert!(!is_closed("a.example.com", &sound));
+    // Paths that are no list, and a host that is none before one that is.
+    assert!(is_closed(
+        "a.example.com",
+        "  rules: [{host: a.example.com, http: {paths: x}}]"
+    ));
+    let unnamed = format!(
+        "  rules:{}{}",
+        host("'*.*'", "/"),
+        host("b.example.com", "/")
+    );
+    assert!(is_closed("b.example.com", &unnamed));
+}

@@ -5,6 +5,8 @@ use crate::finding::codes;
 use crate::snapshot::{CipherSuite, ClientAuth, ListenerProtocol, ServerTls, TlsVersion};
 
 const PEM: &str = "-----BEGIN CERTIFICATE-----\\nAA==\\n-----END CERTIFICATE-----\\n";
+const PEM_BASE64: &str =
+    "LS0tLS1CRUdJTiBDRVJUSUZJQ0FURS0tLS0tCkFBPT0KLS0tLS1FTkQgQ0VSVElGSUNBVEUtLS0tLQo=";
 const LIST: &str = "-----BEGIN X509 CRL-----\\nAA==\\n-----END X509 CRL-----\\n";
 const KEY: &str = "-----BEGIN PRIVATE KEY-----\\nAA==\\n-----END PRIVATE KEY-----\\n";
 
@@ -228,6 +230,25 @@ fn the_authorities_of_clients_stand_where_istio_looks_for_them() {
             own("c", &authority),
         ),
         ("caCertCredentialName: 'configmap://other/m'", map.clone()),
+        // Two that stand there with different content are none, and so is what one of them hides.
+        (
+            "caCertCredentialName: 'configmap://istio-system/m'",
+            map.clone() + &map.replace("ca.crt", "ca"),
+        ),
+        (
+            "credentialName: c",
+            own("c", &authority)
+                + &own("c-cacert", &authority)
+                + &own("c-cacert", &format!("{authority}, x: y")),
+        ),
+        // A list of the revoked that is no text must not be as if there were none.
+        (
+            "credentialName: c",
+            own("c", "").replace(
+                "stringData: {}",
+                &format!("data: {{ca.crt: {PEM_BASE64}, ca.crl: /w==}}"),
+            ),
+        ),
         (
             "serverCertificate: a, privateKey: b, caCertificates: /somewhere/else",
             mounted.clone(),
@@ -436,5 +457,32 @@ fn a_redirect_covers_its_whole_virtual_host_whoever_brought_the_routes() {
     // Another virtual host of its own is closer to this name.
     for host in ["x.wide.com", "b.com"] {
         assert!(!hosts.redirects_to_https(host), "{host}");
+    }
+}
+
+#[test]
+fn a_server_that_cannot_be_read_closes_the_others_of_its_gateway() {
+    let mutual = "mode: MUTUAL, credentialName: c";
+    let wide = ("HTTPS", "'*'", "mode: SIMPLE, credentialName: c");
+    let authority = secret(
+        "c",
+        &format!("ca.crt: \"{PEM}\", tls.crt: \"{PEM}\", tls.key: \"{KEY}\""),
+    );
+    let is_closed = |narrow: (&str, &str, &str)| {
+        let route = virtual_service("web", "  - {route: [{destination: {host: web}}]}");
+        let more = authority.clone() + &route.replace("istio-system/main", "istio-system/g");
+        let compiled = servers(&[wide, narrow], &more);
+        let listener = compiled.snapshot.listener(443).unwrap();
+        let routes = virtual_hosts(listener, "a.com").routes("a.com").unwrap();
+        let closed = matches!(routes[0].action, RouteAction::Closed(_));
+        (
+            closed,
+            codes_of(&compiled).contains(&codes::GATEWAY_INVALID.0),
+        )
+    };
+    assert_eq!(is_closed(("HTTPS", "a.com", mutual)), (false, false));
+    // Whom the host that cannot be read is about would get in by the other one.
+    for hosts in ["{a: b}", "b.com, a.*.com"] {
+        assert_eq!(is_closed(("HTTPS", hosts, mutual)), (true, true), "{hosts}");
     }
 }

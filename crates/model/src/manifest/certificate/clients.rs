@@ -115,9 +115,12 @@ fn find<'a>(
         AuthoritySource::Beside(name) => {
             let name = own_name(name, namespace)?;
             let beside = format!("{name}-cacert");
-            match usable(world, namespace, &beside) {
-                Some(_) => in_secret(world, &beside, namespace),
-                None => in_secret(world, name, namespace),
+            let found = world.secret(namespace, &beside);
+            let is_contradicted = found.is_some_and(|secret| secret.object.closed.is_some());
+            if is_contradicted || usable(world, namespace, &beside).is_some() {
+                in_secret(world, &beside, namespace)
+            } else {
+                in_secret(world, name, namespace)
             }
         }
     }
@@ -162,7 +165,8 @@ fn config_map<'a>(world: &'a World, name: &str, namespace: &str) -> Result<Found
             });
         }
     };
-    let Some(map) = world.config_map(namespace, name) else {
+    let map = world.config_map(namespace, name);
+    let Some(map) = map.filter(|map| map.object.closed.is_none()) else {
         return Err(absent("ConfigMap", namespace, name));
     };
     let found = first(&map.data, |entry| Some(entry.text.to_string()));
@@ -179,9 +183,17 @@ fn first<T>(
     data: &BTreeMap<Arc<str>, T>,
     text: impl Fn(&T) -> Option<String>,
 ) -> Option<(String, Option<String>)> {
-    let value = |key: &str| data.get(key).and_then(&text).filter(|it| !it.is_empty());
-    KEYS.iter()
-        .find_map(|(key, list)| Some((value(key)?, value(list))))
+    let given = |text: &String| !text.is_empty();
+    KEYS.iter().find_map(|(key, list)| {
+        let authorities = text(data.get(*key)?).filter(given)?;
+        let revoked = match data.get(*list).map(&text) {
+            // No text is no PEM either: without the list, whom it revokes would get in.
+            Some(None) => Some(String::new()),
+            Some(list) => list.filter(given),
+            None => None,
+        };
+        Some((authorities, revoked))
+    })
 }
 
 /// A file that the gateway's chart mounts from a Secret.

@@ -6,6 +6,7 @@ use super::listener::Listener;
 use super::{GROUP, Reference, coded};
 use crate::finding::Finding;
 use crate::objects::{Fault, Field, Object};
+use crate::snapshot::Closure;
 use crate::world::Key;
 
 /// A Gateway of the Gateway API.
@@ -26,6 +27,8 @@ pub(crate) struct Gateway {
     pub(crate) clients: Option<ClientValidation>,
     /// `spec.tls.frontend.perPort`, which goes before it.
     pub(crate) clients_by_port: Vec<(u16, Option<ClientValidation>)>,
+    /// Set when a part beside the listeners cannot be read: it might ask clients for certificates.
+    pub(crate) closed: Option<Arc<Closure>>,
 }
 
 /// One of `spec.addresses`.
@@ -49,7 +52,11 @@ pub(crate) struct ClientValidation {
 }
 
 fn validation(tls: Option<&Field<'_>>) -> Result<Option<ClientValidation>, Fault> {
-    let Some(field) = tls.and_then(|tls| tls.child("validation")) else {
+    let Some(tls) = tls else {
+        return Ok(None);
+    };
+    tls.only(&["validation"])?;
+    let Some(field) = tls.child("validation") else {
         return Ok(None);
     };
     field.only(&["caCertificateRefs", "mode"])?;
@@ -83,7 +90,8 @@ impl Gateway {
         own.map_or(self.clients.as_ref(), |(_, validation)| validation.as_ref())
     }
 
-    /// Reads a Gateway; what cannot be read of it is not there.
+    /// Reads a Gateway. A listener that cannot be read is not there; a fault elsewhere closes all of
+    /// them.
     pub(crate) fn read(object: &Arc<Object>, findings: &mut Vec<Finding>) -> Self {
         let mut gateway = Self {
             object: Arc::clone(object),
@@ -94,9 +102,14 @@ impl Gateway {
             client_certificate: None,
             clients: None,
             clients_by_port: Vec::new(),
+            closed: object.closed.clone(),
         };
         if let Err(fault) = gateway.fill(object, findings) {
-            findings.push(*coded(fault));
+            let fault = coded(fault);
+            gateway
+                .closed
+                .get_or_insert_with(|| Arc::new(Closure::of(&fault)));
+            findings.push(*fault);
         }
         gateway
     }
@@ -110,6 +123,15 @@ impl Gateway {
                 Err(fault) => findings.push(*coded(fault)),
             }
         }
+        spec.only(&[
+            "gatewayClassName",
+            "listeners",
+            "addresses",
+            "infrastructure",
+            "allowedListeners",
+            "tls",
+            "defaultScope",
+        ])?;
         if let Some(infrastructure) = spec.child("infrastructure") {
             let parameters = infrastructure.child("parametersRef");
             self.parameters = parameters
@@ -129,9 +151,12 @@ impl Gateway {
         let Some(tls) = spec.child("tls") else {
             return Ok(());
         };
+        tls.only(&["frontend", "backend"])?;
         if let Some(frontend) = tls.child("frontend") {
+            frontend.only(&["default", "perPort"])?;
             self.clients = validation(frontend.child("default").as_ref())?;
             for item in frontend.child_items("perPort")? {
+                item.only(&["port", "tls"])?;
                 let port = item.required("port")?.port()?;
                 self.clients_by_port
                     .push((port, validation(item.child("tls").as_ref())?));
