@@ -5,6 +5,7 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { copyOf, discard, fixture, run } from './door.mjs';
+import { manifest, virtualService } from './objects.mjs';
 
 const STOCK = fixture('kubeflow-26.03');
 const explain = (...args) => run('explain', '--manifests', STOCK, '--host', 'x', ...args);
@@ -67,7 +68,9 @@ describe('doorward doctor', () => {
 
   it('calls a broken tree by its exit code, with the place', async () => {
     const tree = copyOf(STOCK);
-    writeFileSync(join(tree, '99-broken.yaml'), 'apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata:\n  name: lost\n  namespace: kubeflow\nspec:\n  hosts: ["*"]\n  gateways: [no-such-gateway]\n  http:\n  - route:\n    - destination:\n        host: nobody.kubeflow.svc.cluster.local\n');
+    writeFileSync(join(tree, '99-broken.yaml'), manifest(virtualService('kubeflow', 'lost', {
+      gateways: ['no-such-gateway'], http: [{ route: [{ destination: { host: 'nobody.kubeflow.svc.cluster.local' } }] }],
+    })));
     const { code, stdout } = await run('doctor', tree);
     assert.equal(code, 1, stdout);
     assert.match(stdout, /99-broken\.yaml:\d+/);

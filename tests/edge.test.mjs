@@ -8,6 +8,7 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { discard, openDoor, scratch, until } from './door.mjs';
+import { configMap, gateway, inferenceService, manifest, prefixTo, service, virtualService } from './objects.mjs';
 import { askPython, startPython } from './python.mjs';
 import { mintTokens } from './tokens.mjs';
 import { StockTree, onLoopback, selfSigned } from './tree.mjs';
@@ -24,106 +25,39 @@ const KERNEL = `${LAB}/api/kernels/0b7c/channels?session_id=5f`;
 const PREDICT = '/v1/models/iris:predict';
 const INSTANCES = '{"instances": [[6.8, 2.8, 4.8, 1.4], [6.0, 3.4, 4.5, 1.6]]}';
 
-const GATEWAY = `
-apiVersion: networking.istio.io/v1
-kind: Gateway
-metadata:
-  name: kubeflow-gateway
-  namespace: kubeflow
-spec:
-  selector: { istio: ingressgateway }
-  servers:
-    - port: { name: https, number: 443, protocol: HTTPS }
-      hosts: ["${HOST}", "*.${HOST}"]
-      tls: { mode: SIMPLE, credentialName: ${SECRET} }
-    - port: { name: http, number: 80, protocol: HTTP }
-      hosts: ["*"]
-      tls: { httpsRedirect: true }
----
-apiVersion: v1
-kind: ConfigMap
-metadata:
-  name: config-domain
-  namespace: knative-serving
-data:
-  ${HOST}: ""
-`;
+const GATEWAY = manifest(
+  gateway(
+    'kubeflow', 'kubeflow-gateway',
+    [443, 'HTTPS', [HOST, `*.${HOST}`], { mode: 'SIMPLE', credentialName: SECRET }],
+    [80, 'HTTP', ['*'], { httpsRedirect: true }],
+  ),
+  configMap('knative-serving', 'config-domain', { [HOST]: '' }),
+);
 
-const network = (template) => `
-apiVersion: v1
-kind: ConfigMap
-metadata:
-  name: config-network
-  namespace: knative-serving
-data:
-${template ? `  domainTemplate: "${template}"` : '  {}'}
-`;
+const network = (template) => manifest(configMap('knative-serving', 'config-network', template ? { domainTemplate: template } : {}));
+
+const route = (name, ...http) => virtualService(TEAM, name, { gateways: ['kubeflow/kubeflow-gateway'], http });
 
 // What the controllers of Kubeflow make for a person and a notebook, and what the person adds.
-const WORK = `
-apiVersion: v1
-kind: Namespace
-metadata:
-  name: ${TEAM}
-  annotations: { owner: ${USER} }
-  labels: { istio-injection: enabled }
----
-apiVersion: security.istio.io/v1
-kind: AuthorizationPolicy
-metadata:
-  name: ns-owner-access-istio
-  namespace: ${TEAM}
-spec:
-  rules:
-    - from:
-        - source: { principals: [cluster.local/ns/istio-system/sa/istio-ingressgateway-service-account] }
-      when:
-        - { key: "request.headers[kubeflow-userid]", values: [${USER}] }
----
-apiVersion: v1
-kind: Service
-metadata: { name: lab, namespace: ${TEAM} }
-spec:
-  selector: { statefulset: lab }
-  ports: [{ name: http-lab, port: 80, targetPort: 8888 }]
----
-apiVersion: networking.istio.io/v1
-kind: VirtualService
-metadata: { name: notebook-${TEAM}-lab, namespace: ${TEAM} }
-spec:
-  gateways: [kubeflow/kubeflow-gateway]
-  hosts: ["*"]
-  http:
-    - match: [{ uri: { prefix: ${LAB}/ } }]
-      rewrite: { uri: ${LAB}/ }
-      route: [{ destination: { host: lab.${TEAM}.svc.cluster.local, port: { number: 80 } } }]
----
-apiVersion: serving.kserve.io/v1beta1
-kind: InferenceService
-metadata: { name: iris, namespace: ${TEAM} }
-spec:
-  predictor:
-    model:
-      modelFormat: { name: sklearn }
-      storageUri: gs://kfserving-examples/models/sklearn/1.0/model
----
-apiVersion: v1
-kind: Service
-metadata: { name: calls, namespace: ${TEAM} }
-spec:
-  selector: { app: calls }
-  ports: [{ name: grpc, port: 9000 }]
----
-apiVersion: networking.istio.io/v1
-kind: VirtualService
-metadata: { name: calls, namespace: ${TEAM} }
-spec:
-  gateways: [kubeflow/kubeflow-gateway]
-  hosts: ["*"]
-  http:
-    - match: [{ uri: { prefix: /door.Calls/ } }]
-      route: [{ destination: { host: calls.${TEAM}.svc.cluster.local, port: { number: 9000 } } }]
-`;
+const WORK = manifest(
+  { apiVersion: 'v1', kind: 'Namespace', metadata: { name: TEAM, annotations: { owner: USER }, labels: { 'istio-injection': 'enabled' } } },
+  {
+    apiVersion: 'security.istio.io/v1',
+    kind: 'AuthorizationPolicy',
+    metadata: { name: 'ns-owner-access-istio', namespace: TEAM },
+    spec: {
+      rules: [{
+        from: [{ source: { principals: ['cluster.local/ns/istio-system/sa/istio-ingressgateway-service-account'] } }],
+        when: [{ key: 'request.headers[kubeflow-userid]', values: [USER] }],
+      }],
+    },
+  },
+  service(TEAM, 'lab', 'http-lab', { port: 80, targetPort: 8888 }),
+  route(`notebook-${TEAM}-lab`, prefixTo(`${LAB}/`, `lab.${TEAM}.svc.cluster.local`, 80, { rewrite: { uri: `${LAB}/` } })),
+  inferenceService(TEAM, 'iris'),
+  service(TEAM, 'calls', 'grpc', 9000),
+  route('calls', prefixTo('/door.Calls/', `calls.${TEAM}.svc.cluster.local`, 9000)),
+);
 
 let upstream;
 let calls;

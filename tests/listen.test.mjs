@@ -10,6 +10,7 @@ import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import tls from 'node:tls';
 import { discard, openDoor, scratch, until } from './door.mjs';
+import { gateway, manifest, secret, service, tlsSecret, virtualService } from './objects.mjs';
 import { startUpstream } from './upstream.mjs';
 
 const pki = scratch();
@@ -28,46 +29,28 @@ function authority(file) {
   openssl('req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-keyout', `${file}.key`, '-subj', `/CN=${file}`, '-days', '90', '-out', `${file}.crt`);
 }
 
-const block = (file) => `|\n${readFileSync(at(file), 'utf8').trimEnd().split('\n').map((line) => `    ${line}`).join('\n')}\n`;
-const pair = (name, file) => `apiVersion: v1\nkind: Secret\nmetadata: {name: ${name}, namespace: istio-system}\ntype: kubernetes.io/tls\nstringData:\n  tls.crt: ${block(`${file}.crt`)}  tls.key: ${block(`${file}.key`)}---\n`;
-const trusted = (name, file) => `apiVersion: v1\nkind: Secret\nmetadata: {name: ${name}, namespace: istio-system}\nstringData:\n  cacert: ${block(`${file}.crt`)}---\n`;
+const pem = (file) => readFileSync(at(file), 'utf8');
+const pair = (name, file) => manifest(tlsSecret('istio-system', name, { cert: pem(`${file}.crt`), key: pem(`${file}.key`) }));
 
-const GATEWAY = `
-apiVersion: networking.istio.io/v1
-kind: Gateway
-metadata: {name: door, namespace: istio-system}
-spec:
-  selector: {istio: ingressgateway}
-  servers:
-  - {port: {number: 443, name: both, protocol: HTTPS}, hosts: [both.example.com], tls: {mode: SIMPLE, credentialNames: [both-rsa, both-ec]}}
-  - {port: {number: 443, name: must, protocol: HTTPS}, hosts: [must.example.com], tls: {mode: MUTUAL, credentialName: must}}
-  - {port: {number: 443, name: new, protocol: HTTPS}, hosts: [new.example.com], tls: {mode: SIMPLE, credentialName: both-ec, minProtocolVersion: TLSV1_3}}
-  - {port: {number: 443, name: broken, protocol: HTTPS}, hosts: [broken.example.com], tls: {mode: MUTUAL, credentialName: nowhere}}
-  - {port: {number: 443, name: pass, protocol: TLS}, hosts: [pass.example.com], tls: {mode: PASSTHROUGH}}
-  - {port: {number: 9443, name: plain, protocol: HTTP}, hosts: ['*']}
-  - {port: {number: 9999, name: nowhere, protocol: TCP}, hosts: ['*']}
----
-apiVersion: v1
-kind: Service
-metadata: {name: app, namespace: team}
-spec: {ports: [{name: http, port: 80}]}
----
-apiVersion: v1
-kind: Service
-metadata: {name: own-tls, namespace: team}
-spec: {ports: [{name: tls, port: 443}]}
----
-apiVersion: networking.istio.io/v1
-kind: VirtualService
-metadata: {name: app, namespace: team}
-spec:
-  hosts: ['*']
-  gateways: [istio-system/door]
-  http: [{route: [{destination: {host: app}}]}]
-  tls:
-  - match: [{sniHosts: [pass.example.com]}]
-    route: [{destination: {host: own-tls, port: {number: 443}}}]
-`;
+const OBJECTS = manifest(
+  gateway(
+    'istio-system', 'door',
+    [443, 'HTTPS', ['both.example.com'], { mode: 'SIMPLE', credentialNames: ['both-rsa', 'both-ec'] }],
+    [443, 'HTTPS', ['must.example.com'], { mode: 'MUTUAL', credentialName: 'must' }],
+    [443, 'HTTPS', ['new.example.com'], { mode: 'SIMPLE', credentialName: 'both-ec', minProtocolVersion: 'TLSV1_3' }],
+    [443, 'HTTPS', ['broken.example.com'], { mode: 'MUTUAL', credentialName: 'nowhere' }],
+    [443, 'TLS', ['pass.example.com'], { mode: 'PASSTHROUGH' }],
+    [9443, 'HTTP', ['*']],
+    [9999, 'TCP', ['*']],
+  ),
+  service('team', 'app', 'http'),
+  service('team', 'own-tls', 'tls', 443),
+  virtualService('team', 'app', {
+    gateways: ['istio-system/door'],
+    http: [{ route: [{ destination: { host: 'app' } }] }],
+    tls: [{ match: [{ sniHosts: ['pass.example.com'] }], route: [{ destination: { host: 'own-tls', port: { number: 443 } } }] }],
+  }),
+);
 
 let door;
 let upstream;
@@ -84,10 +67,10 @@ before(async () => {
   certify('pass', 'pass.example.com');
   certify('client', 'somebody', { ca: 'clients', san: 'URI:spiffe://cluster.local/ns/team/sa/somebody' });
   certify('stranger', 'nobody', { ca: 'strangers' });
-  writeFileSync(join(manifests, 'gateway.yaml'), GATEWAY);
-  writeFileSync(join(manifests, 'pairs.yaml'), pair('both-ec', 'both-ec') + pair('both-rsa', 'both-rsa'));
+  writeFileSync(join(manifests, 'gateway.yaml'), OBJECTS);
+  writeFileSync(join(manifests, 'pairs.yaml'), `${pair('both-ec', 'both-ec')}---\n${pair('both-rsa', 'both-rsa')}`);
   writeFileSync(join(manifests, 'must.yaml'), pair('must', 'must'));
-  writeFileSync(join(manifests, 'trusted.yaml'), trusted('must-cacert', 'clients'));
+  writeFileSync(join(manifests, 'trusted.yaml'), manifest(secret('istio-system', 'must-cacert', { cacert: pem('clients.crt') })));
   writeFileSync(join(manifests, 'doorward.yaml'), 'listen:\n  9443: {address: "127.0.0.1:0", proxyProtocol: on}\n');
   upstream = await startUpstream();
   own = https.createServer({ key: readFileSync(at('pass.key')), cert: readFileSync(at('pass.crt')) }, (_, response) => response.end('its own'));

@@ -6,6 +6,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { discard, fixture, openDoor, run, until } from './door.mjs';
+import { inferenceService, manifest } from './objects.mjs';
 import { StockTree, onLoopback, selfSigned } from './tree.mjs';
 import { startUpstream } from './upstream.mjs';
 import { Visitor } from './visitor.mjs';
@@ -15,20 +16,6 @@ const NESTED = `sklearn-iris.team.${HOST}`;
 const FLAT = `sklearn-iris-team.${HOST}`;
 const PREDICT = '/v1/models/sklearn-iris:predict';
 const BODY = '{"instances": [[6.8, 2.8, 4.8, 1.4], [6.0, 3.4, 4.5, 1.6]]}';
-
-const MODEL = `
-apiVersion: serving.kserve.io/v1beta1
-kind: InferenceService
-metadata:
-  name: sklearn-iris
-  namespace: team
-spec:
-  predictor:
-    model:
-      modelFormat:
-        name: sklearn
-      storageUri: gs://kfserving-examples/models/sklearn/1.0/model
-`;
 
 let upstream;
 let tree;
@@ -60,7 +47,7 @@ before(async () => {
   const [domain] = seeds('20-knative-config.yaml').split(/^---\n/m);
   tree.put('80-gateway.yaml', seeds('10-gateway-kubeflow-gateway.yaml'));
   tree.put('81-domain.yaml', domain);
-  tree.put('85-model.yaml', MODEL);
+  tree.put('85-model.yaml', manifest(inferenceService('team', 'sklearn-iris')));
 });
 after(async () => {
   await door?.close();

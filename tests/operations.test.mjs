@@ -6,6 +6,7 @@ import http from 'node:http';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { copyOf, discard, fixture, openDoor, run, scratch, until } from './door.mjs';
+import { manifest, prefixTo, virtualService } from './objects.mjs';
 import { startUpstream } from './upstream.mjs';
 import { Visitor } from './visitor.mjs';
 
@@ -14,27 +15,11 @@ before(async () => { upstream = await startUpstream(); });
 after(() => upstream?.stop());
 
 /** A route of its own for `/extra/`, to the application that also serves `/volumes/`. */
-const EXTRA = `
-apiVersion: networking.istio.io/v1
-kind: VirtualService
-metadata:
-  name: extra
-  namespace: kubeflow
-spec:
-  hosts: ["*"]
-  gateways: [kubeflow-gateway]
-  http:
-  - match:
-    - uri:
-        prefix: /extra/
-    rewrite:
-      uri: /rewritten/
-    route:
-    - destination:
-        host: volumes-web-app-service.kubeflow.svc.cluster.local
-        port:
-          number: 80
-`;
+const extra = ({ uri = '/rewritten/', ...spec } = {}) => manifest(virtualService('kubeflow', 'extra', {
+  gateways: ['kubeflow-gateway'],
+  http: [prefixTo('/extra/', 'volumes-web-app-service.kubeflow.svc.cluster.local', 80, { rewrite: { uri } })],
+  ...spec,
+}));
 
 describe('a change of the manifests', () => {
   let tree;
@@ -66,7 +51,7 @@ describe('a change of the manifests', () => {
     const took = [];
     for (const to of ['/first/', '/second/', '/rewritten/']) {
       const changed = performance.now();
-      writeFileSync(join(tree, '90-extra.yaml'), EXTRA.replace('/rewritten/', to));
+      writeFileSync(join(tree, '90-extra.yaml'), extra({ uri: to }));
       await until('the new route', async () => (await urlOf('/extra/x')) === `${to}x`);
       took.push(performance.now() - changed);
     }
@@ -83,7 +68,7 @@ describe('a change of the manifests', () => {
   });
 
   it('a route that is taken away is gone', async () => {
-    writeFileSync(join(tree, '90-extra.yaml'), EXTRA);
+    writeFileSync(join(tree, '90-extra.yaml'), extra());
     await until('the route', async () => (await urlOf('/extra/x')) === '/rewritten/x');
     rmSync(join(tree, '90-extra.yaml'));
     await until('the old route', async () => (await urlOf('/extra/x')) === '/extra/x');
@@ -118,7 +103,7 @@ spec:
 
   it('a route that cannot be read closes its paths, not its neighbours', async () => {
     const file = join(tree, '92-broken-route.yaml');
-    writeFileSync(file, EXTRA.replace('prefix: /extra/', 'regex: "/extra/("').replace('"*"', '"broken.example.com"'));
+    writeFileSync(file, extra({ hosts: ['broken.example.com'], http: [{ match: [{ uri: { regex: '/extra/(' } }], redirect: { uri: '/x' } }] }));
     await until('the finding', async () => (await findings()).findings.some((finding) => finding.file?.endsWith('92-broken-route.yaml')));
     const answer = await member.visit('/extra/x', { headers: { host: 'broken.example.com' } });
     assert.equal(answer.status, 503);
@@ -145,7 +130,7 @@ spec:
     await until('the alarm in the log', () => door.records().some(({ level, message }) => ['WARN', 'ERROR'].includes(level) && message.includes(tree)));
     assert.equal(await urlOf('/volumes/x'), '/x');
     assert.equal((await new Visitor(door).visit('/volumes/x')).status, 403);
-    writeFileSync(join(away, '90-extra.yaml'), EXTRA);
+    writeFileSync(join(away, '90-extra.yaml'), extra());
     renameSync(away, tree);
     await until('the alarm to end', async () => (await findings()).alarm === null);
     await until('the new route', async () => (await urlOf('/extra/x')) === '/rewritten/x');

@@ -10,54 +10,21 @@ import { writeFileSync } from 'node:fs';
 import { after, before, describe, it } from 'node:test';
 import { openBrowser } from './browser.mjs';
 import { discard, openDoor, scratch, until } from './door.mjs';
+import { gateway, manifest, prefixTo, service, virtualService } from './objects.mjs';
 import { askPython, startPython } from './python.mjs';
 import { startUpstream } from './upstream.mjs';
 
-const MANIFESTS = `
-apiVersion: networking.istio.io/v1
-kind: Gateway
-metadata: { name: gate, namespace: istio-system }
-spec:
-  selector: { istio: ingressgateway }
-  servers:
-    - { port: { number: 80, name: http, protocol: HTTP }, hosts: ["*"] }
----
-apiVersion: v1
-kind: Service
-metadata: { name: calls, namespace: team }
-spec: { ports: [{ name: grpc, port: 9000 }] }
----
-apiVersion: v1
-kind: Service
-metadata: { name: modern, namespace: team }
-spec: { ports: [{ name: any, port: 80, appProtocol: kubernetes.io/h2c }] }
----
-apiVersion: v1
-kind: Service
-metadata: { name: sockets, namespace: team }
-spec: { ports: [{ name: http, port: 80 }] }
----
-apiVersion: v1
-kind: Service
-metadata: { name: gone, namespace: team }
-spec: { ports: [{ name: grpc, port: 80 }] }
----
-apiVersion: networking.istio.io/v1
-kind: VirtualService
-metadata: { name: all, namespace: team }
-spec:
-  hosts: ["*"]
-  gateways: [istio-system/gate]
-  http:
-    - match: [{ uri: { prefix: /door.Gone/ } }]
-      route: [{ destination: { host: gone, port: { number: 80 } } }]
-    - match: [{ uri: { prefix: /door. } }]
-      route: [{ destination: { host: calls, port: { number: 9000 } } }]
-    - match: [{ uri: { prefix: /modern/ } }]
-      route: [{ destination: { host: modern, port: { number: 80 } } }]
-    - match: [{ uri: { prefix: /sockets/ } }]
-      route: [{ destination: { host: sockets, port: { number: 80 } } }]
-`;
+const OBJECTS = manifest(
+  gateway('istio-system', 'gate', [80, 'HTTP', ['*']]),
+  service('team', 'calls', 'grpc', 9000),
+  service('team', 'modern', 'any', { port: 80, appProtocol: 'kubernetes.io/h2c' }),
+  service('team', 'sockets', 'http'),
+  service('team', 'gone', 'grpc'),
+  virtualService('team', 'all', {
+    gateways: ['istio-system/gate'],
+    http: [prefixTo('/door.Gone/', 'gone'), prefixTo('/door.', 'calls', 9000), prefixTo('/modern/', 'modern'), prefixTo('/sockets/', 'sockets')],
+  }),
+);
 
 let door;
 let calls;
@@ -100,7 +67,7 @@ async function startModern() {
 
 before(async () => {
   directory = scratch();
-  writeFileSync(join(directory, 'all.yaml'), MANIFESTS);
+  writeFileSync(join(directory, 'all.yaml'), OBJECTS);
   [calls, modern, plain] = await Promise.all([startPython('grpc_server.py'), startModern(), startUpstream()]);
   door = await openDoor({
     manifests: directory,

@@ -4,6 +4,7 @@ import { execFileSync } from 'node:child_process';
 import { readFileSync, readdirSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { copyOf, discard, fixture, scratch } from './door.mjs';
+import { manifest, tlsSecret } from './objects.mjs';
 
 /** A self-signed certificate for these names: `{ cert, key }` as PEM. */
 export function selfSigned(...names) {
@@ -48,14 +49,8 @@ export class StockTree {
   }
 
   /** Puts the Secret of a certificate into the gateway's namespace. */
-  putCertificate(name, { cert, key }) {
-    this.put('90-certificate.yaml', `${JSON.stringify({
-      apiVersion: 'v1',
-      kind: 'Secret',
-      metadata: { name, namespace: 'istio-system' },
-      type: 'kubernetes.io/tls',
-      stringData: { 'tls.crt': cert, 'tls.key': key },
-    })}\n`);
+  putCertificate(name, certificate) {
+    this.put('90-certificate.yaml', manifest(tlsSecret('istio-system', name, certificate)));
   }
 
   discard() {

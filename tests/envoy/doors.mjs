@@ -3,11 +3,13 @@
 import assert from 'node:assert/strict';
 import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { discard, openDoor, plainGet, scratch, until } from '../door.mjs';
+import { configMap, manifest, tlsSecret } from '../objects.mjs';
 import { freePort } from '../ports.mjs';
+import { selfSigned } from '../tree.mjs';
 import { envoyConfig } from './translate.mjs';
 
 const TARGET = process.env.CARGO_TARGET_DIR ?? fileURLToPath(new URL('../../target', import.meta.url));
@@ -42,22 +44,23 @@ export async function openBoth(objects, upstreams) {
   };
 }
 
+/** The same pair for both: as text, and in two files for Envoy. */
 function makeCertificate(work) {
   const [chain, key] = [join(work, 'tls.crt'), join(work, 'tls.key')];
-  execFileSync('openssl', ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-days', '2', '-subj', '/CN=doorward test',
-    '-addext', 'subjectAltName=DNS:*.test', '-addext', 'basicConstraints=critical,CA:FALSE', '-keyout', key, '-out', chain], { stdio: 'ignore' });
-  return { chain, key };
+  const pair = selfSigned('*.test');
+  writeFileSync(chain, pair.cert);
+  writeFileSync(key, pair.key);
+  return { chain, key, pair };
 }
 
 function openDoorward(work, mode, objects, upstreams, certificate) {
   const manifests = join(work, mode);
   mkdirSync(manifests);
-  const base64 = (file) => readFileSync(file).toString('base64');
   const own = [
-    { apiVersion: 'v1', kind: 'ConfigMap', metadata: { name: 'istio', namespace: 'istio-system' }, data: { mesh: `pathNormalization:\n  normalization: ${mode}\n` } },
-    { apiVersion: 'v1', kind: 'Secret', type: 'kubernetes.io/tls', metadata: { name: 'front', namespace: 'istio-system' }, data: { 'tls.crt': base64(certificate.chain), 'tls.key': base64(certificate.key) } },
+    configMap('istio-system', 'istio', { mesh: `pathNormalization:\n  normalization: ${mode}\n` }),
+    tlsSecret('istio-system', 'front', certificate.pair),
   ];
-  writeFileSync(join(manifests, 'all.yaml'), [...own, ...objects].map((object) => JSON.stringify(object)).join('\n---\n'));
+  writeFileSync(join(manifests, 'all.yaml'), manifest(...own, ...objects));
   const resolve = Object.entries(upstreams).map(([name, port]) => `${name}.apps=127.0.0.1:${port}`);
   return openDoor({ manifests, resolve, args: ['--https-upgrade', 'off', '--workers', '1', '--log', 'error'] });
 }

@@ -3,6 +3,7 @@
 
 import { headerEdits, redirects, rewrites } from './actions.mjs';
 import { matches, requestFor } from './conditions.mjs';
+import * as objects from '../objects.mjs';
 import { Dice } from './dice.mjs';
 import { PATH_INPUTS, paths } from './paths.mjs';
 
@@ -40,33 +41,16 @@ export function generate(seed, count) {
 
 const destination = (service) => ({ destination: { host: `${service}.apps.svc.cluster.local`, port: { number: 80 } } });
 
-function virtualService(name, hosts, http, { namespace = 'apps', gateways = ['istio-system/front'], exportTo } = {}) {
-  return { apiVersion: 'networking.istio.io/v1', kind: 'VirtualService', metadata: { name, namespace }, spec: { hosts, gateways, ...exportTo && { exportTo }, http } };
-}
-
-function gateway(name, hosts) {
-  return {
-    apiVersion: 'networking.istio.io/v1',
-    kind: 'Gateway',
-    metadata: { name, namespace: 'istio-system' },
-    spec: {
-      selector: { istio: 'ingressgateway' },
-      servers: [
-        { port: { number: 80, name: 'http', protocol: 'HTTP' }, hosts },
-        ...name === 'front' ? [{ port: { number: 443, name: 'https', protocol: 'HTTPS' }, hosts, tls: { mode: 'SIMPLE', credentialName: 'front' } }] : [],
-      ],
-    },
-  };
-}
+const virtualService = (name, hosts, http, { namespace = 'apps', gateways = ['istio-system/front'], exportTo } = {}) => (
+  objects.virtualService(namespace, name, { hosts, gateways, ...exportTo && { exportTo }, http })
+);
 
 function world() {
   return [
-    gateway('front', ['*']),
-    gateway('narrow', ['one.narrow.test', '*.wide.narrow.test', 'apps/two.narrow.test', './three.narrow.test']),
+    objects.gateway('istio-system', 'front', [80, 'HTTP', ['*']], [443, 'HTTPS', ['*'], { mode: 'SIMPLE', credentialName: 'front' }]),
+    objects.gateway('istio-system', 'narrow', [80, 'HTTP', ['one.narrow.test', '*.wide.narrow.test', 'apps/two.narrow.test', './three.narrow.test']]),
     { apiVersion: 'v1', kind: 'Namespace', metadata: { name: 'apps' } },
-    ...SERVICES.map((name) => ({
-      apiVersion: 'v1', kind: 'Service', metadata: { name, namespace: 'apps' }, spec: { selector: { app: name }, ports: [{ name: 'http', port: 80, targetPort: 8080 }] },
-    })),
+    ...SERVICES.map((name) => objects.service('apps', name, 'http', { port: 80, targetPort: 8080 })),
   ];
 }
 
