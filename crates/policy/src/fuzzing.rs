@@ -1,7 +1,6 @@
 //! Entry points for `fuzz/`: any bytes in; a panic, an endless run or a broken promise is a bug.
 
-use http::{HeaderMap, Method};
-use model::names::Timestamp;
+use http::HeaderMap;
 use model::snapshot::Normalization;
 
 use crate::{Request, RequestHead};
@@ -24,21 +23,7 @@ pub fn request(bytes: &[u8]) {
 
 fn check(authority: &str, target: &str, mode: Normalization) {
     let headers = HeaderMap::new();
-    let head = |target, authority| RequestHead {
-        method: &Method::GET,
-        scheme: "https",
-        authority,
-        target,
-        headers: &headers,
-        port: 443,
-        peer: [127, 0, 0, 1].into(),
-        client: [127, 0, 0, 1].into(),
-        principal: None,
-        sni: None,
-        now: Timestamp::from_seconds(0),
-        draw: 0,
-    };
-    let Ok(request) = Request::read(head(target, authority), mode) else {
+    let Ok(request) = Request::read(RequestHead::sample(authority, target, &headers), mode) else {
         return;
     };
     let path = request.path();
@@ -55,7 +40,10 @@ fn check(authority: &str, target: &str, mode: Normalization) {
         assert!(!names.any(|name| matches!(name, Some("." | ".."))));
     }
     let whole = request.path_and_query();
-    let again = Request::read(head(&whole, request.authority()), mode);
+    let again = Request::read(
+        RequestHead::sample(request.authority(), &whole, &headers),
+        mode,
+    );
     let again = again.unwrap_or_else(|fault| panic!("the normal form is not read: {fault}"));
     assert_eq!(again.path_and_query(), whole, "{mode:?}");
     assert_eq!(again.authority(), request.authority());

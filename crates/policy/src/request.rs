@@ -43,6 +43,27 @@ pub struct RequestHead<'a> {
     pub draw: u32,
 }
 
+#[cfg(any(test, fuzzing))]
+impl<'a> RequestHead<'a> {
+    /// A GET over plain HTTP from this machine, which tests change as they need.
+    pub(crate) fn sample(authority: &'a str, target: &'a str, headers: &'a HeaderMap) -> Self {
+        Self {
+            method: &Method::GET,
+            scheme: "http",
+            authority,
+            target,
+            headers,
+            port: 80,
+            peer: [127, 0, 0, 1].into(),
+            client: [127, 0, 0, 1].into(),
+            principal: None,
+            sni: None,
+            now: Timestamp::from_seconds(0),
+            draw: 0,
+        }
+    }
+}
+
 /// A request that can be decided: host and path in normal form.
 #[derive(Clone, Debug)]
 pub struct Request<'a> {
@@ -157,28 +178,11 @@ impl<'a> Request<'a> {
 mod tests {
     use super::*;
 
-    fn head<'a>(authority: &'a str, target: &'a str, headers: &'a HeaderMap) -> RequestHead<'a> {
-        RequestHead {
-            method: &Method::GET,
-            scheme: "http",
-            authority,
-            target,
-            headers,
-            port: 80,
-            peer: IpAddr::from([127, 0, 0, 1]),
-            client: IpAddr::from([127, 0, 0, 1]),
-            principal: None,
-            sni: None,
-            now: Timestamp::from_seconds(0),
-            draw: 0,
-        }
-    }
-
     #[test]
     fn an_ordinary_request_is_borrowed() {
         let headers = HeaderMap::new();
         let request = Request::read(
-            head("kf.example.com:8443", "/a/b%20c?q=%2e", &headers),
+            RequestHead::sample("kf.example.com:8443", "/a/b%20c?q=%2e", &headers),
             Normalization::Base,
         )
         .unwrap();
@@ -194,8 +198,11 @@ mod tests {
     #[test]
     fn a_fragment_is_cut_and_noticed() {
         let headers = HeaderMap::new();
-        let request =
-            Request::read(head("h", "/app?x=1#foo", &headers), Normalization::None).unwrap();
+        let request = Request::read(
+            RequestHead::sample("h", "/app?x=1#foo", &headers),
+            Normalization::None,
+        )
+        .unwrap();
         assert_eq!(request.path_and_query(), "/app?x=1");
         assert!(!request.is_verbatim());
     }
@@ -203,8 +210,11 @@ mod tests {
     #[test]
     fn a_location_holds_only_bytes_a_header_may_hold() {
         let headers = HeaderMap::new();
-        let request =
-            Request::read(head("h:8080", "/a/b c?c= d", &headers), Normalization::None).unwrap();
+        let request = Request::read(
+            RequestHead::sample("h:8080", "/a/b c?c= d", &headers),
+            Normalization::None,
+        )
+        .unwrap();
         assert_eq!(request.location("https", "h"), "https://h/a/b%20c?c=%20d");
     }
 }

@@ -6,13 +6,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, Request, Response, Version};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version};
 use http_body_util::{BodyExt, Empty, Full, StreamBody};
 use hyper::body::{Frame, Incoming};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use model::snapshot::Retries;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 
 use crate::door::{Door, get, get2, with_headers};
 use crate::peers::{Http2, all, http2, lead, lead_http2, nowhere, until, with_trailers};
@@ -26,6 +27,46 @@ async fn echo(how: Http2) -> (SocketAddr, Arc<AtomicUsize>) {
         Response::new(Full::new(told(&parts, &body)))
     })
     .await
+}
+
+/// An application whose answers all wait for one word.
+struct Held {
+    go_on: watch::Sender<bool>,
+    arrived: Arc<AtomicUsize>,
+    connections: Arc<AtomicUsize>,
+}
+
+impl Held {
+    async fn start(how: Http2) -> (SocketAddr, Self) {
+        let (go_on, wait) = watch::channel(false);
+        let arrived = Arc::new(AtomicUsize::new(0));
+        let arrivals = Arc::clone(&arrived);
+        let (app, connections) = http2(how, move |_| {
+            let mut wait = wait.clone();
+            arrivals.fetch_add(1, Ordering::SeqCst);
+            async move {
+                wait.wait_for(|go_on| *go_on).await.unwrap();
+                Response::new(Full::<Bytes>::default())
+            }
+        })
+        .await;
+        let held = Self {
+            go_on,
+            arrived,
+            connections,
+        };
+        (app, held)
+    }
+
+    /// Answers these requests, once all of them have arrived, over this many connections.
+    async fn answer(self, waiting: Vec<JoinHandle<StatusCode>>, connections: usize) {
+        until(|| self.arrived.load(Ordering::SeqCst) == waiting.len()).await;
+        assert_eq!(self.connections.load(Ordering::SeqCst), connections);
+        self.go_on.send_replace(true);
+        for one in waiting {
+            assert_eq!(one.await.unwrap(), 200);
+        }
+    }
 }
 
 #[tokio::test]
@@ -57,28 +98,17 @@ async fn requests_of_either_version_reach_it_on_one_connection() {
 
 #[tokio::test]
 async fn more_connections_are_made_when_the_peer_takes_no_more_streams() {
-    let (go_on, wait) = watch::channel(false);
     let how = Http2 {
         streams: Some(2),
         ..Http2::default()
     };
-    let arrived = Arc::new(AtomicUsize::new(0));
-    let arrivals = Arc::clone(&arrived);
-    let (app, connections) = http2(how, move |_| {
-        let mut wait = wait.clone();
-        arrivals.fetch_add(1, Ordering::SeqCst);
-        async move {
-            wait.wait_for(|go_on| *go_on).await.unwrap();
-            Response::new(Full::<Bytes>::default())
-        }
-    })
-    .await;
+    let (app, held) = Held::start(how).await;
     let door = Door::changed(move |forward| lead_http2(forward, app)).await;
     let client = door.client2().await;
     let waiting: Vec<_> = (0..5)
         .map(|number| {
             let mut client = client.clone();
-            let arrived = Arc::clone(&arrived);
+            let arrived = Arc::clone(&held.arrived);
             tokio::spawn(async move {
                 // One after the other, so that the peer's limit is known before the third.
                 until(|| arrived.load(Ordering::SeqCst) >= number).await;
@@ -86,28 +116,12 @@ async fn more_connections_are_made_when_the_peer_takes_no_more_streams() {
             })
         })
         .collect();
-    until(|| arrived.load(Ordering::SeqCst) == 5).await;
-    assert_eq!(connections.load(Ordering::SeqCst), 3);
-    go_on.send_replace(true);
-    for one in waiting {
-        assert_eq!(one.await.unwrap(), 200);
-    }
+    held.answer(waiting, 3).await;
 }
 
 #[tokio::test]
 async fn whoever_comes_while_the_connection_is_made_waits_for_nobody_else() {
-    let (go_on, wait) = watch::channel(false);
-    let arrived = Arc::new(AtomicUsize::new(0));
-    let arrivals = Arc::clone(&arrived);
-    let (app, connections) = http2(Http2::default(), move |_| {
-        let mut wait = wait.clone();
-        arrivals.fetch_add(1, Ordering::SeqCst);
-        async move {
-            wait.wait_for(|go_on| *go_on).await.unwrap();
-            Response::new(Full::<Bytes>::default())
-        }
-    })
-    .await;
+    let (app, held) = Held::start(Http2::default()).await;
     let door = Door::changed(move |forward| lead_http2(forward, app)).await;
     let mut waiting = Vec::new();
     for _ in 0..6 {
@@ -118,13 +132,7 @@ async fn whoever_comes_while_the_connection_is_made_waits_for_nobody_else() {
             waiting.push(tokio::spawn(ask));
         }
     }
-    // None of them ends before all have arrived.
-    until(|| arrived.load(Ordering::SeqCst) == 90).await;
-    assert_eq!(connections.load(Ordering::SeqCst), 1);
-    go_on.send_replace(true);
-    for one in waiting {
-        assert_eq!(one.await.unwrap(), 200);
-    }
+    held.answer(waiting, 1).await;
 }
 
 #[tokio::test]

@@ -1,7 +1,10 @@
 //! WebSockets through the door.
 
+use futures_util::{SinkExt, StreamExt};
 use http::HeaderValue;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
+use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 
@@ -9,7 +12,6 @@ use crate::door::{Door, get2};
 use crate::peers::{lead_http2, saying};
 
 async fn echo() -> std::net::SocketAddr {
-    use futures_util::{SinkExt, StreamExt};
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(async move {
@@ -27,21 +29,8 @@ async fn echo() -> std::net::SocketAddr {
     address
 }
 
-#[tokio::test]
-async fn a_websocket_echoes_through_the_proxy() {
-    use futures_util::{SinkExt, StreamExt};
-    let door = Door::to(echo().await).await;
-    let mut request = "wss://kubeflow.example/app/api/kernels"
-        .into_client_request()
-        .unwrap();
-    request
-        .headers_mut()
-        .insert("kubeflow-userid", HeaderValue::from_static("root"));
-    let stream = door.tls(b"http/1.1").await;
-    let (mut socket, response) = tokio_tungstenite::client_async(request, stream)
-        .await
-        .unwrap();
-    assert_eq!(response.status(), 101);
+/// Hears small and large messages again, and closes.
+async fn talk(mut socket: WebSocketStream<impl AsyncRead + AsyncWrite + Unpin>) {
     for text in ["hello", "again"] {
         socket.send(Message::text(text)).await.unwrap();
         assert_eq!(socket.next().await.unwrap().unwrap(), Message::text(text));
@@ -51,7 +40,23 @@ async fn a_websocket_echoes_through_the_proxy() {
     assert_eq!(socket.next().await.unwrap().unwrap(), big);
     socket.close(None).await.unwrap();
     while socket.next().await.is_some() {}
-    drop(socket);
+}
+
+#[tokio::test]
+async fn a_websocket_echoes_through_the_proxy() {
+    let door = Door::to(echo().await).await;
+    let mut request = "wss://kubeflow.example/app/api/kernels"
+        .into_client_request()
+        .unwrap();
+    request
+        .headers_mut()
+        .insert("kubeflow-userid", HeaderValue::from_static("root"));
+    let stream = door.tls(b"http/1.1").await;
+    let (socket, response) = tokio_tungstenite::client_async(request, stream)
+        .await
+        .unwrap();
+    assert_eq!(response.status(), 101);
+    talk(socket).await;
 
     let log = door.log.clone();
     door.gateway.drain(std::time::Duration::from_secs(5)).await;
@@ -76,7 +81,6 @@ fn extended(protocol: &'static str) -> http::Request<http_body_util::Full<bytes:
 
 #[tokio::test]
 async fn a_websocket_over_http2_reaches_an_application_that_knows_http1_only() {
-    use futures_util::{SinkExt, StreamExt};
     use tokio_tungstenite::tungstenite::protocol::Role;
     let app = echo().await;
     // What else the port speaks does not matter to a WebSocket.
@@ -92,18 +96,8 @@ async fn a_websocket_over_http2_reaches_an_application_that_knows_http1_only() {
         }
         let upgraded = hyper::upgrade::on(&mut answer).await.unwrap();
         let stream = hyper_util::rt::TokioIo::new(upgraded);
-        let mut socket =
-            tokio_tungstenite::WebSocketStream::from_raw_socket(stream, Role::Client, None).await;
-        for text in ["hello", "again"] {
-            socket.send(Message::text(text)).await.unwrap();
-            assert_eq!(socket.next().await.unwrap().unwrap(), Message::text(text));
-        }
-        let big = Message::binary(vec![7; 1 << 20]);
-        socket.send(big.clone()).await.unwrap();
-        assert_eq!(socket.next().await.unwrap().unwrap(), big);
-        socket.close(None).await.unwrap();
-        while socket.next().await.is_some() {}
-        drop(socket);
+        let socket = WebSocketStream::from_raw_socket(stream, Role::Client, None).await;
+        talk(socket).await;
 
         let log = door.log.clone();
         door.gateway.drain(std::time::Duration::from_secs(5)).await;

@@ -137,7 +137,6 @@ fn is_listed(listed: &OriginMatch, origin: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use http::HeaderMap;
-    use model::names::Timestamp;
     use model::snapshot::{Normalization, TextMatch};
 
     use super::*;
@@ -154,17 +153,7 @@ mod tests {
         }
         let head = RequestHead {
             method,
-            scheme: "https",
-            authority: "h",
-            target: "/",
-            headers: &map,
-            port: 443,
-            peer: [127, 0, 0, 1].into(),
-            client: [127, 0, 0, 1].into(),
-            principal: None,
-            sni: None,
-            now: Timestamp::from_seconds(0),
-            draw: 0,
+            ..RequestHead::sample("h", "/", &map)
         };
         judge(
             Some(policy),

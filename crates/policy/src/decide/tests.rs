@@ -1,5 +1,4 @@
-use http::{HeaderMap, Method};
-use model::names::Timestamp;
+use http::HeaderMap;
 use model::objects::{File, ObjectSet};
 
 use super::*;
@@ -86,20 +85,7 @@ fn every_step_is_told_in_its_order_and_changes_nothing() {
     };
     let snapshot = model::compile(&ObjectSet { files: vec![file] }).snapshot;
     let headers = HeaderMap::new();
-    let head = RequestHead {
-        method: &Method::GET,
-        scheme: "https",
-        authority: "h",
-        target: "/x",
-        headers: &headers,
-        port: 80,
-        peer: [127, 0, 0, 1].into(),
-        client: [127, 0, 0, 1].into(),
-        principal: None,
-        sni: None,
-        now: Timestamp::from_seconds(0),
-        draw: 0,
-    };
+    let head = RequestHead::sample("h", "/x", &headers);
     let request = Request::read(head, snapshot.normalization()).unwrap();
     let mut told = Told::default();
     let decision = decide_recording(&request, &snapshot, &Session::anonymous(), &mut told);

@@ -1,5 +1,4 @@
-use http::{HeaderMap, HeaderName, HeaderValue, Method};
-use model::names::Timestamp;
+use http::{HeaderMap, HeaderName, HeaderValue};
 use model::snapshot::{
     HeaderEdits, Normalization, PathRewrite, Redirect, RedirectPort, Regex, Rewrite,
 };
@@ -11,20 +10,7 @@ fn with_request<T>(authority: &str, target: &str, ask: impl FnOnce(&Request<'_>)
     let mut headers = HeaderMap::new();
     headers.append("x", HeaderValue::from_static("a"));
     headers.append("x", HeaderValue::from_static("b"));
-    let head = RequestHead {
-        method: &Method::GET,
-        scheme: "http",
-        authority,
-        target,
-        headers: &headers,
-        port: 80,
-        peer: [127, 0, 0, 1].into(),
-        client: [127, 0, 0, 1].into(),
-        principal: None,
-        sni: None,
-        now: Timestamp::from_seconds(0),
-        draw: 0,
-    };
+    let head = RequestHead::sample(authority, target, &headers);
     ask(&Request::read(head, Normalization::Base).unwrap())
 }
 

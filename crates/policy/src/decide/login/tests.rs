@@ -92,16 +92,8 @@ fn said(
     let head = RequestHead {
         method: &method,
         scheme: "https",
-        authority: "h",
-        target,
-        headers: &headers,
-        port: 80,
-        peer: [127, 0, 0, 1].into(),
-        client: [127, 0, 0, 1].into(),
-        principal: None,
-        sni: None,
         now: Timestamp::from_seconds(NOW),
-        draw: 0,
+        ..RequestHead::sample("h", target, &headers)
     };
     let request = Request::read(head, Normalization::Base).unwrap();
     match check(login, request.path(), &request, session) {

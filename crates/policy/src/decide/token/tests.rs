@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use http::{HeaderMap, HeaderName, Method};
+use http::{HeaderMap, HeaderName};
 use model::names::{ObjectRef, Place};
 use model::snapshot::{ClaimHeader, KeySource, Normalization, PolicyInfo};
 use serde_json::json;
@@ -57,18 +57,9 @@ fn judged(rules: Vec<JwtRule>, target: &str, sent: &[(&str, &str)], bearer: &Bea
         })
         .collect();
     let head = RequestHead {
-        method: &Method::GET,
         scheme: "https",
-        authority: "h",
-        target,
-        headers: &headers,
-        port: 80,
-        peer: [127, 0, 0, 1].into(),
-        client: [127, 0, 0, 1].into(),
-        principal: None,
-        sni: None,
         now: Timestamp::from_seconds(NOW),
-        draw: 0,
+        ..RequestHead::sample("h", target, &headers)
     };
     let request = Request::read(head, Normalization::Base).unwrap();
     let mut changes = Changes::default();
