@@ -90,8 +90,34 @@ pub(crate) struct Download {
     pub(crate) incoming: Incoming,
     /// The connection it comes over, to be used again.
     pub(crate) lease: Option<Lease>,
+    /// How it broke off, to be told once the client was sent what came before.
+    pub(crate) broken: Option<hyper::Error>,
     /// End of the route's timeout.
     pub(crate) deadline: Option<Pin<Box<Sleep>>>,
+}
+
+impl Download {
+    fn poll_frame(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        if let Some(error) = self.broken.take() {
+            return Poll::Ready(Some(Err(error)));
+        }
+        let polled = match &mut self.lease {
+            Some(lease) => lease.poll_frame(&mut self.incoming, cx),
+            None => Pin::new(&mut self.incoming).poll_frame(cx),
+        };
+        match polled {
+            Poll::Ready(Some(Err(error))) => {
+                // The server closes at once when it hears of it, and may have sent nothing yet.
+                self.broken = Some(error);
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            }
+            polled => polled,
+        }
+    }
 }
 
 impl Body {
@@ -157,7 +183,7 @@ impl HttpBody for Body {
             }
             Content::Upstream(download) => download,
         };
-        let Poll::Ready(frame) = Pin::new(&mut download.incoming).poll_frame(cx) else {
+        let Poll::Ready(frame) = download.poll_frame(cx) else {
             let deadline = download.deadline.as_mut();
             if deadline.is_some_and(|deadline| deadline.as_mut().poll(cx).is_ready()) {
                 this.settle(false);

@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::Request;
-use http_body_util::BodyExt;
 use hyper::body::Body as _;
 use model::names::Duration;
 use model::snapshot::{Mirror, PlayedBy};
@@ -117,9 +116,10 @@ impl Copy {
             in_flight,
         } = answered;
         let mut answer = response.into_body();
+        let mut lease = Lease::new(connection, in_flight, None);
         let mut left = READ;
         while !answer.is_end_stream() {
-            match answer.frame().await {
+            match std::future::poll_fn(|cx| lease.poll_frame(&mut answer, cx)).await {
                 None => break,
                 Some(Err(_)) => return MirrorFate::Failed,
                 Some(Ok(frame)) => {
@@ -131,7 +131,7 @@ impl Copy {
                 }
             }
         }
-        Lease::new(connection, in_flight, None).give_back();
+        lease.give_back();
         MirrorFate::Sent
     }
 }

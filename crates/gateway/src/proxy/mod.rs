@@ -209,6 +209,7 @@ pub(crate) async fn forward(
             Content::Upstream(Download {
                 incoming,
                 lease,
+                broken: None,
                 deadline,
             }),
             entry,

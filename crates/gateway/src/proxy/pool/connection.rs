@@ -3,17 +3,21 @@
 use std::cell::Cell;
 use std::future::Future;
 use std::net::SocketAddr;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll, Wake, Waker};
 
+use atomic_waker::AtomicWaker;
 use http::header::{CONNECTION, HOST, TRANSFER_ENCODING};
 use http::uri::{PathAndQuery, Scheme};
-use http::{HeaderValue, Request, Response, Uri, Version};
-use hyper::body::Incoming;
+use http::{HeaderValue, Request, Response, StatusCode, Uri, Version};
+use hyper::body::{Body as _, Bytes, Frame, Incoming};
 use hyper::client::conn::{TrySendError, http1, http2};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use model::names::Duration;
 use tokio::net::TcpStream;
+use tokio::task::coop::unconstrained;
 
 use super::super::UpstreamFault;
 use super::super::tls::Tls;
@@ -30,14 +34,147 @@ const PING: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs
 /// A connection with room for a request.
 pub(crate) enum Connection {
     /// HTTP/1.1: one request at a time.
-    One {
-        /// The sending half.
-        sender: http1::SendRequest<ClientBody>,
-        /// Requests before this one.
-        served: u32,
-    },
+    One(Single),
     /// HTTP/2: one more stream.
     Many(Seat),
+}
+
+/// A connection of HTTP/1.1. Whoever uses it also polls it: a task beside the request's would cost
+/// two wake-ups for each request.
+pub(crate) struct Single {
+    sender: http1::SendRequest<ClientBody>,
+    // None when it has ended, or ends by itself.
+    driver: Option<Driver>,
+    // Requests before this one.
+    served: u32,
+}
+
+impl Single {
+    fn new(
+        sender: http1::SendRequest<ClientBody>,
+        connection: http1::Connection<TokioIo<Wire>, ClientBody>,
+    ) -> Self {
+        Self {
+            sender,
+            driver: Some(Driver::new(connection)),
+            served: 0,
+        }
+    }
+
+    /// Reads and writes what there is.
+    fn poll(&mut self, cx: &Context<'_>) {
+        if self.driver.as_mut().is_some_and(|driver| driver.poll(cx)) {
+            // How it ended is told to the request that uses it.
+            self.driver = None;
+        }
+    }
+
+    /// Takes from the connection what it has read. It is polled before each such look, so neither
+    /// side has to be woken for the other.
+    fn alone<T>(&self, look: impl FnOnce(&mut Context<'_>) -> T) -> T {
+        let user = self.driver.as_ref().map(|driver| &driver.user.0);
+        let waker = user.and_then(AtomicWaker::take);
+        let seen = look(&mut Context::from_waker(Waker::noop()));
+        if let (Some(user), Some(waker)) = (user, waker) {
+            user.register(&waker);
+        }
+        seen
+    }
+
+    /// Whether the next request can be put on it.
+    pub(super) fn is_ready(&self) -> bool {
+        self.sender.is_ready()
+    }
+
+    /// Whether the upstream has closed it. While no request uses it, nobody else looks.
+    pub(super) fn is_closed(&mut self) -> bool {
+        self.poll(&Context::from_waker(Waker::noop()));
+        self.sender.is_closed()
+    }
+
+    /// Nobody uses it any more. True when it may not be used again.
+    pub(super) fn rest(&mut self, limit: Option<u32>) -> bool {
+        if let Some(driver) = &self.driver {
+            driver.user.0.take();
+        }
+        self.served = self.served.saturating_add(1);
+        limit.is_some_and(|limit| self.served >= limit) || (!self.is_ready() && self.is_closed())
+    }
+
+    async fn send(
+        &mut self,
+        request: Request<ClientBody>,
+    ) -> Result<Response<Incoming>, TrySendError<Request<ClientBody>>> {
+        let Self { sender, driver, .. } = self;
+        // The connection is polled right before it, and nobody else brings an answer: it need not be
+        // woken, and the runtime's budget, which would wake it, must not hold it up.
+        let answer = unconstrained(sender.try_send_request(for_http1(request)));
+        let mut answer = pin!(answer);
+        let answer = std::future::poll_fn(|cx| {
+            if driver.as_mut().is_some_and(|driver| driver.poll(cx)) {
+                *driver = None;
+            }
+            answer
+                .as_mut()
+                .poll(&mut Context::from_waker(Waker::noop()))
+        })
+        .await;
+        let switches = |answer: &Response<_>| answer.status() == StatusCode::SWITCHING_PROTOCOLS;
+        if answer.as_ref().is_ok_and(switches) {
+            self.let_go();
+        }
+        answer
+    }
+
+    /// What is still to be sent or switched over goes on by itself.
+    fn let_go(&mut self) {
+        if let Some(Driver { connection, .. }) = self.driver.take() {
+            tokio::task::spawn_local(async move {
+                // How it ends is told to whom it was upgraded for.
+                let _ = connection.await;
+            });
+        }
+    }
+}
+
+/// What reads and writes a connection.
+struct Driver {
+    connection: Pin<Box<dyn Future<Output = hyper::Result<()>>>>,
+    user: Arc<User>,
+    waker: Waker,
+}
+
+/// Wakes who uses a connection at the moment. The connection keeps this waker from user to user: the
+/// next request would otherwise wake the last user's task.
+#[derive(Default)]
+struct User(AtomicWaker);
+
+impl Wake for User {
+    fn wake(self: Arc<Self>) {
+        self.0.wake();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.0.wake();
+    }
+}
+
+impl Driver {
+    fn new(connection: http1::Connection<TokioIo<Wire>, ClientBody>) -> Self {
+        let user = Arc::new(User::default());
+        Self {
+            connection: Box::pin(connection.with_upgrades()),
+            waker: Waker::from(Arc::clone(&user)),
+            user,
+        }
+    }
+
+    /// Reads and writes what there is; true when the connection has ended.
+    fn poll(&mut self, cx: &Context<'_>) -> bool {
+        self.user.0.register(cx.waker());
+        let mut cx = Context::from_waker(&self.waker);
+        self.connection.as_mut().poll(&mut cx).is_ready()
+    }
 }
 
 /// A stream's seat on an HTTP/2 connection; dropped when the stream has ended.
@@ -85,7 +222,7 @@ impl Connection {
     /// Whether it served a request before this one, and so may have died since.
     pub(crate) fn was_used(&self) -> bool {
         match self {
-            Self::One { served, .. } => *served > 0,
+            Self::One(single) => single.served > 0,
             Self::Many(seat) => seat.0.served.get() > 1,
         }
     }
@@ -97,11 +234,33 @@ impl Connection {
         is_tls: bool,
     ) -> Result<Response<Incoming>, TrySendError<Request<ClientBody>>> {
         match self {
-            Self::One { sender, .. } => sender.try_send_request(for_http1(request)).await,
+            Self::One(single) => single.send(request).await,
             Self::Many(seat) => {
                 let mut sender = seat.0.sender.clone();
                 sender.try_send_request(for_http2(request, is_tls)).await
             }
+        }
+    }
+
+    /// Reads what there is of the answer, for `incoming` to give.
+    pub(super) fn poll_frame(
+        &mut self,
+        incoming: &mut Incoming,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        match self {
+            Self::One(single) => {
+                single.poll(cx);
+                single.alone(|cx| Pin::new(incoming).poll_frame(cx))
+            }
+            Self::Many(_) => Pin::new(incoming).poll_frame(cx),
+        }
+    }
+
+    /// The answer is over and the request is not: the rest of it is sent, and nothing after it.
+    pub(super) fn let_go(self) {
+        if let Self::One(mut single) = self {
+            single.let_go();
         }
     }
 }
@@ -152,7 +311,7 @@ fn for_http2(mut request: Request<ClientBody>, is_tls: bool) -> Request<ClientBo
 /// What came of a connection that was just made.
 pub(super) enum Made {
     /// HTTP/1.1.
-    One(http1::SendRequest<ClientBody>),
+    One(Single),
     /// HTTP/2.
     Many(Rc<Shared>),
 }
@@ -202,11 +361,7 @@ pub(super) async fn open(
     }
     let handshake = http1::Builder::new().handshake(io).await;
     let (sender, connection) = handshake.map_err(|_| UpstreamFault::Unreachable)?;
-    // How it ends is told to the request that uses it.
-    tokio::task::spawn_local(async move {
-        let _ = connection.with_upgrades().await;
-    });
-    Ok(Made::One(sender))
+    Ok(Made::One(Single::new(sender, connection)))
 }
 
 async fn open_http2(setup: &Rc<Setup>, io: TokioIo<Wire>) -> Result<Made, UpstreamFault> {

@@ -4,19 +4,20 @@ use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
-use hyper::client::conn::http1;
+use hyper::body::{Bytes, Frame, Incoming};
 use model::names::Duration;
 use model::snapshot::{Traffic, UpstreamProtocol};
 
 use super::super::UpstreamFault;
 use super::balance::Candidate;
 use super::cluster::{Cluster, Load};
-use super::connection::{self, Connection, Made, Shared, Speech};
+use super::connection::{self, Connection, Made, Shared, Single, Speech};
 use super::health::Health;
 use super::stream::Openings;
 use super::{Setup, Sign};
-use crate::body::{ClientBody, Upload};
+use crate::body::Upload;
 
 /// A place, as one cluster sees it.
 pub(crate) struct Place {
@@ -44,8 +45,7 @@ pub(crate) struct Place {
 
 /// A connection that nobody uses.
 struct Idle {
-    sender: http1::SendRequest<ClientBody>,
-    served: u32,
+    connection: Single,
     since: Duration,
 }
 
@@ -128,9 +128,8 @@ impl Place {
         }
         let mut idle = self.idle.borrow_mut();
         // Last in, first out: what is used least grows old and goes.
-        let free = idle.iter().rposition(|idle| idle.sender.is_ready())?;
-        let Idle { sender, served, .. } = idle.swap_remove(free);
-        Some(Connection::One { sender, served })
+        let free = idle.iter().rposition(|idle| idle.connection.is_ready())?;
+        Some(Connection::One(idle.swap_remove(free).connection))
     }
 
     /// A connection with room: one that gets free, or a new one as far as limits allow.
@@ -187,7 +186,7 @@ impl Place {
         }
         self.idle
             .borrow_mut()
-            .retain(|idle| speech == Speech::Http1 && !idle.sender.is_closed());
+            .retain_mut(|idle| speech == Speech::Http1 && !idle.connection.is_closed());
     }
 
     async fn connect(
@@ -213,11 +212,11 @@ impl Place {
         })?;
         self.setup.shard.upstream_connected();
         match made {
-            Made::One(sender) => {
+            Made::One(single) => {
                 if speech == Speech::Http2 {
                     self.spoke.set(Some(Speech::Http1));
                 }
-                Ok(Connection::One { sender, served: 0 })
+                Ok(Connection::One(single))
             }
             Made::Many(shared) => {
                 let seat = shared.join(None).ok_or(UpstreamFault::Unreachable)?;
@@ -233,18 +232,12 @@ impl Place {
     /// Takes a connection back that nobody uses any more.
     pub(crate) fn keep(&self, connection: Connection) {
         match connection {
-            Connection::One { sender, served } => {
-                let served = served.saturating_add(1);
-                let limit = self.traffic.requests_per_connection;
-                let is_worn = limit.is_some_and(|limit| served >= limit);
+            Connection::One(mut connection) => {
+                let is_over = connection.rest(self.traffic.requests_per_connection);
                 let mut idle = self.idle.borrow_mut();
-                if !is_worn && idle.len() < self.setup.kept && !sender.is_closed() {
+                if !is_over && idle.len() < self.setup.kept {
                     let since = self.now();
-                    idle.push(Idle {
-                        sender,
-                        served,
-                        since,
-                    });
+                    idle.push(Idle { connection, since });
                 }
             }
             Connection::Many(_) => {}
@@ -269,7 +262,7 @@ impl Place {
         let now = self.now();
         let limit = self.traffic.idle_timeout.unwrap_or(self.setup.idle);
         let mut idle = self.idle.borrow_mut();
-        idle.retain(|idle| !idle.sender.is_closed() && now - idle.since < limit);
+        idle.retain_mut(|idle| now - idle.since < limit && !idle.connection.is_closed());
         let mut shared = self.shared.borrow_mut();
         let requests = self.traffic.requests_per_connection;
         if let Some(since) = now.checked_sub(limit) {
@@ -382,6 +375,17 @@ impl Lease {
         let is_through = upload.is_none_or(|upload| upload.get() == Upload::Done);
         if is_through || matches!(connection, Connection::Many(_)) {
             in_flight.place().keep(connection);
+        } else {
+            connection.let_go();
         }
+    }
+
+    /// Reads the answer's body.
+    pub(crate) fn poll_frame(
+        &mut self,
+        incoming: &mut Incoming,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        self.connection.poll_frame(incoming, cx)
     }
 }
