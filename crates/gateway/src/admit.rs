@@ -1,8 +1,10 @@
 //! World + session + decide: the one path of every request, and the choice of its one performer.
 
+use std::future::Future;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use futures_util::FutureExt;
 use http::header::{EXPECT, HOST, STRICT_TRANSPORT_SECURITY};
 use http::request::Parts;
 use http::uri::Authority;
@@ -20,24 +22,29 @@ use crate::record::{Became, Entry};
 use crate::{local, proxy};
 
 /// Answers one request, and tells browsers to stay on HTTPS.
-pub(crate) async fn answer(
+//
+// A connection keeps room for this future while it is idle, so it must not hold anything twice: an
+// `async fn` would have its arguments beside what it moves them into.
+pub(crate) fn answer(
     worker: Rc<Worker>,
     peer: Rc<Peer>,
     request: Request<Incoming>,
-) -> Response<Body> {
+) -> impl Future<Output = Response<Body>> {
     let hsts = match worker.hsts() {
         Some(hsts) if peer.secure && is_name(&request) => Some(hsts.clone()),
         _ => None,
     };
-    let mut response = decided(worker, peer, request).await;
-    if let Some(hsts) = hsts {
-        // Who answers may have its own opinion.
+    let (parts, body) = request.into_parts();
+    decided(worker, peer, parts, body).map(|mut response| {
+        if let Some(hsts) = hsts {
+            // Who answers may have its own opinion.
+            response
+                .headers_mut()
+                .entry(STRICT_TRANSPORT_SECURITY)
+                .or_insert(hsts);
+        }
         response
-            .headers_mut()
-            .entry(STRICT_TRANSPORT_SECURITY)
-            .or_insert(hsts);
-    }
-    response
+    })
 }
 
 /// Whether a request is for a name that is somebody's: browsers remember nothing for addresses, and
@@ -55,94 +62,104 @@ fn is_name(request: &Request<Incoming>) -> bool {
     !is_address && !last.eq_ignore_ascii_case("localhost")
 }
 
-async fn decided(worker: Rc<Worker>, peer: Rc<Peer>, request: Request<Incoming>) -> Response<Body> {
-    let now = worker.now();
-    let view = worker.view();
-    let (mut parts, body) = request.into_parts();
+fn decided(
+    worker: Rc<Worker>,
+    peer: Rc<Peer>,
+    mut parts: Parts,
+    body: Incoming,
+) -> impl Future<Output = Response<Body>> {
     let body = Unread::new(&parts, body, &peer);
-    let busy = Busy::begin(&peer.pulse);
-    let method = parts.method.clone();
-    let mut entry = Entry::open(&worker.recorder, busy, now, method, peer.address);
-    if worker.is_overloaded() {
-        let asker = Asker::early(&parts);
-        entry.became = Became::Shed;
-        return body.unwanted(answer::overloaded(&asker, entry));
-    }
-    let mut facts = match facts::gather(&mut parts, &peer, &worker, &view) {
-        Ok(facts) => facts,
-        Err(unclear) => return body.unwanted(answer::unclear(unclear, entry)),
-    };
-    entry.host = Some(facts.authority.clone());
-    entry.target = parts.uri.path_and_query().cloned();
-    entry.request_id = Some(facts.request_id.clone());
-    entry.client = facts.client;
-    if facts.extended {
-        entry.method = parts.method.clone();
-    }
-
-    let snapshot = &view.world.snapshot;
-    let decision = {
-        let head = facts.head(&parts, &peer, now);
-        let request = match policy::Request::read(head, snapshot.normalization()) {
-            Ok(request) => request,
-            Err(unreadable) => {
-                let asker = Asker::new(&parts, &facts.request_id);
-                return body.unwanted(answer::unreadable(unreadable, &asker, entry));
-            }
+    async move {
+        let now = worker.now();
+        let view = worker.view();
+        let busy = Busy::begin(&peer.pulse);
+        let method = parts.method.clone();
+        let mut entry = Entry::open(&worker.recorder, busy, now, method, peer.address);
+        if worker.is_overloaded() {
+            let asker = Asker::early(&parts);
+            entry.became = Became::Shed;
+            return body.unwanted(answer::overloaded(&asker, entry));
+        }
+        let mut facts = match facts::gather(&mut parts, &peer, &worker, &view) {
+            Ok(facts) => facts,
+            Err(unclear) => return body.unwanted(answer::unclear(unclear, entry)),
         };
-        if facts.upgrade {
-            let location = request
-                .location("https", &facts.https_authority(&worker))
-                .into();
-            entry.became = Became::Redirect;
-            let redirection = Redirection::plain(location, 301);
-            return body.unwanted(answer::redirection(&redirection, entry));
+        entry.host = Some(facts.authority.clone());
+        entry.target = parts.uri.path_and_query().cloned();
+        entry.request_id = Some(facts.request_id.clone());
+        entry.client = facts.client;
+        if facts.extended {
+            entry.method = parts.method.clone();
         }
-        if let Some(file) = answer::asset(&parts)
-            && !facts.extended
-        {
-            return body.unwanted(answer::file(file, entry));
-        }
-        let sessions = worker.sessions();
-        if answer::is_key_set(&parts) {
-            let keys = answer::key_set(sessions.asserter().key_set());
-            return body.unwanted(answer::file(keys, entry));
-        }
-        let session =
-            match sessions.read_now(&parts.headers, request.query(), snapshot, &peer.memo, now) {
-                Some(session) => session,
-                None => Box::pin(ask_store(&worker, &view, &parts, now)).await,
+
+        let snapshot = &view.world.snapshot;
+        let decision = {
+            let head = facts.head(&parts, &peer, now);
+            let request = match policy::Request::read(head, snapshot.normalization()) {
+                Ok(request) => request,
+                Err(unreadable) => {
+                    let asker = Asker::new(&parts, &facts.request_id);
+                    return body.unwanted(answer::unreadable(unreadable, &asker, entry));
+                }
             };
-        let decision = policy::decide(&request, snapshot, &session);
-        entry.user = user(&decision.outcome, &session);
-        decision
-    };
-    entry.route = decision.route;
-    entry.reason = Some(decision.reason);
-    entry.became = became(&decision.outcome);
-    if let Some(permit) = decision.outcome.permit() {
-        let asserter = worker.sessions().asserter();
-        facts.assertion = worker.assertions.of(permit, asserter, snapshot, now);
-    }
-    match decision.outcome {
-        Outcome::Forward(permit) => {
-            proxy::forward(worker, view, facts, permit, parts, body, entry).await
+            if facts.upgrade {
+                let location = request
+                    .location("https", &facts.https_authority(&worker))
+                    .into();
+                entry.became = Became::Redirect;
+                let redirection = Redirection::plain(location, 301);
+                return body.unwanted(answer::redirection(&redirection, entry));
+            }
+            if let Some(file) = answer::asset(&parts)
+                && !facts.extended
+            {
+                return body.unwanted(answer::file(file, entry));
+            }
+            let sessions = worker.sessions();
+            if answer::is_key_set(&parts) {
+                let keys = answer::key_set(sessions.asserter().key_set());
+                return body.unwanted(answer::file(keys, entry));
+            }
+            let session =
+                match sessions.read_now(&parts.headers, request.query(), snapshot, &peer.memo, now)
+                {
+                    Some(session) => session,
+                    None => Box::pin(ask_store(&worker, &view, &parts, now)).await,
+                };
+            let decision = policy::decide(&request, snapshot, &session);
+            entry.user = user(&decision.outcome, &session);
+            decision
+        };
+        entry.route = decision.route;
+        entry.reason = Some(decision.reason);
+        entry.became = became(&decision.outcome);
+        if let Some(permit) = decision.outcome.permit() {
+            let asserter = worker.sessions().asserter();
+            facts.assertion = worker.assertions.of(permit, asserter, snapshot, now);
         }
-        // Nothing in this process is a WebSocket, and any 200 would say that one stands.
-        Outcome::Serve(_) if facts.extended => {
-            body.unwanted(answer::unclear(facts::Unclear::Connect, entry))
-        }
-        Outcome::Serve(serve) => {
-            Box::pin(local::serve(worker, view, facts, serve, parts, body, entry)).await
-        }
-        Outcome::SignIn(sign_in) => {
-            let told = Box::pin(local::sign_in(worker, view, facts, sign_in, parts, entry)).await;
-            body.unwanted(told)
-        }
-        Outcome::Redirect(redirection) => body.unwanted(answer::redirection(&redirection, entry)),
-        Outcome::Refuse(refusal) => {
-            let asker = Asker::new(&parts, &facts.request_id);
-            body.unwanted(answer::refusal(&refusal, &asker, &facts, &parts, entry))
+        match decision.outcome {
+            Outcome::Forward(permit) => {
+                proxy::forward(&worker, &view, &facts, permit, &mut parts, body, entry).await
+            }
+            // Nothing in this process is a WebSocket, and any 200 would say that one stands.
+            Outcome::Serve(_) if facts.extended => {
+                body.unwanted(answer::unclear(facts::Unclear::Connect, entry))
+            }
+            Outcome::Serve(serve) => {
+                Box::pin(local::serve(worker, view, facts, serve, parts, body, entry)).await
+            }
+            Outcome::SignIn(sign_in) => {
+                let told =
+                    Box::pin(local::sign_in(worker, view, facts, sign_in, parts, entry)).await;
+                body.unwanted(told)
+            }
+            Outcome::Redirect(redirection) => {
+                body.unwanted(answer::redirection(&redirection, entry))
+            }
+            Outcome::Refuse(refusal) => {
+                let asker = Asker::new(&parts, &facts.request_id);
+                body.unwanted(answer::refusal(&refusal, &asker, &facts, &parts, entry))
+            }
         }
     }
 }

@@ -8,6 +8,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Poll;
 
+use futures_util::FutureExt;
 use http::{HeaderValue, StatusCode, header};
 use hyper::rt::Executor;
 use hyper::server::conn::{http1, http2};
@@ -115,10 +116,8 @@ pub(super) async fn serve(
             let switch = Switch::new(Arc::clone(&pulse), false);
             worker.watch(&switch);
             let mut wire = Wire::new(MaybeTls::Plain(line), pulse, true, slot);
-            match begins_http2(&mut wire, &switch).await {
-                Some(true) => drive_http2(worker, wire, peer, &switch).await,
-                Some(false) => drive_http1(worker, wire, peer, &switch).await,
-                None => {}
+            if let Some(is_http2) = begins_http2(&mut wire, &switch).await {
+                drive(worker, wire, peer, switch, is_http2);
             }
         }
         ListenerProtocol::Tls => secure(worker, view, arrival, line, pulse, slot).await,
@@ -296,10 +295,16 @@ async fn secure(
     let switch = Switch::new(Arc::clone(&pulse), http2);
     worker.watch(&switch);
     let wire = Wire::new(MaybeTls::Tls(Box::new(stream)), pulse, !http2, slot);
-    if http2 {
-        drive_http2(worker, wire, peer, &switch).await;
+    drive(worker, wire, peer, switch, http2);
+}
+
+/// Reads requests off a connection in a task of its own: the one that made the handshake is five
+/// times as large, and would be kept as long as the connection.
+fn drive(worker: Rc<Worker>, wire: Wire, peer: Peer, switch: Rc<Switch>, is_http2: bool) {
+    if is_http2 {
+        tokio::task::spawn_local(drive_http2(worker, wire, peer, switch));
     } else {
-        drive_http1(worker, wire, peer, &switch).await;
+        tokio::task::spawn_local(drive_http1(worker, wire, peer, switch));
     }
 }
 
@@ -320,31 +325,39 @@ async fn begins_http2(wire: &mut Wire, switch: &Switch) -> Option<bool> {
     .await
 }
 
-async fn drive_http1(worker: Rc<Worker>, wire: Wire, peer: Peer, switch: &Switch) {
+fn drive_http1(
+    worker: Rc<Worker>,
+    wire: Wire,
+    peer: Peer,
+    switch: Rc<Switch>,
+) -> impl Future<Output = ()> {
     let mut builder = http1::Builder::new();
     builder.max_header_size(worker.limits().head_bytes);
     let peer = Rc::new(peer);
     let service = service_fn(move |request| {
-        let (worker, peer) = (Rc::clone(&worker), Rc::clone(&peer));
-        async move {
-            let mut response = admit::answer(worker, Rc::clone(&peer), request).await;
-            if peer.pulse.is_retired() && response.status() != StatusCode::SWITCHING_PROTOCOLS {
+        let pulse = Arc::clone(&peer.pulse);
+        admit::answer(Rc::clone(&worker), Rc::clone(&peer), request).map(move |mut response| {
+            if pulse.is_retired() && response.status() != StatusCode::SWITCHING_PROTOCOLS {
                 let close = HeaderValue::from_static("close");
                 response.headers_mut().insert(header::CONNECTION, close);
             }
             Ok::<_, Infallible>(response)
-        }
+        })
     });
     let connection = builder
         .serve_connection(TokioIo::new(wire), service)
         .with_upgrades();
-    drive(connection, switch, |connection| {
+    obey(connection, switch, |connection| {
         connection.graceful_shutdown()
     })
-    .await;
 }
 
-async fn drive_http2(worker: Rc<Worker>, wire: Wire, peer: Peer, switch: &Switch) {
+fn drive_http2(
+    worker: Rc<Worker>,
+    wire: Wire,
+    peer: Peer,
+    switch: Rc<Switch>,
+) -> impl Future<Output = ()> {
     let mut builder = http2::Builder::new(OnThisThread);
     let head_bytes = u32::try_from(worker.limits().head_bytes).unwrap_or(u32::MAX);
     // Requests that are taken back wait nowhere: what is open, or was and is not noticed yet, counts.
@@ -358,20 +371,22 @@ async fn drive_http2(worker: Rc<Worker>, wire: Wire, peer: Peer, switch: &Switch
         .initial_connection_window_size(1024 * 1024);
     let peer = Rc::new(peer);
     let service = service_fn(move |request| {
-        let (worker, peer) = (Rc::clone(&worker), Rc::clone(&peer));
-        async move { Ok::<_, Infallible>(admit::answer(worker, peer, request).await) }
+        admit::answer(Rc::clone(&worker), Rc::clone(&peer), request).map(Ok::<_, Infallible>)
     });
     let connection = builder.serve_connection(TokioIo::new(wire), service);
-    drive(connection, switch, |connection| {
+    obey(connection, switch, |connection| {
         connection.graceful_shutdown()
     })
-    .await;
 }
 
 /// Polls a connection and obeys the switch.
-async fn drive<C: Future>(connection: C, switch: &Switch, drain: impl Fn(Pin<&mut C>)) {
-    let mut connection = pin!(connection);
-    std::future::poll_fn(|cx| {
+fn obey<C: Future>(
+    connection: C,
+    switch: Rc<Switch>,
+    drain: impl Fn(Pin<&mut C>),
+) -> impl Future<Output = ()> {
+    let mut connection = Box::pin(connection);
+    std::future::poll_fn(move |cx| {
         match switch.take(cx) {
             Order::None => {}
             Order::Drain => drain(connection.as_mut()),
@@ -379,5 +394,4 @@ async fn drive<C: Future>(connection: C, switch: &Switch, drain: impl Fn(Pin<&mu
         }
         connection.as_mut().poll(cx).map(|_| ())
     })
-    .await;
 }

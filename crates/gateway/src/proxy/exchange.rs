@@ -7,10 +7,11 @@ use http::{HeaderName, HeaderValue, Request, Response};
 use hyper::body::{Body as _, Incoming};
 use model::names::Duration;
 use model::snapshot::Retries;
+use policy::Permit;
 
-use super::pool::{Choice, Cluster, Connection, InFlight, Place, Places, Sign};
+use super::pool::{Choice, Cluster, Connection, InFlight, Place, Places, Pool, Sign};
 use super::spare::Spare;
-use super::{UpstreamFault, retry};
+use super::{UpstreamFault, mirror, retry};
 use crate::body::{ClientBody, Tape};
 use crate::record::Shard;
 
@@ -59,14 +60,13 @@ pub(super) struct Kind {
 }
 
 impl<'a> Exchange<'a> {
-    /// Nothing is sent yet. `tape` has the request's body, when that may be needed again.
+    /// Nothing is sent yet. The tape has the request's body, when that may be needed again.
     pub(super) fn new(
         cluster: Rc<Cluster>,
         retries: Option<&'a Retries>,
         choice: Choice,
         kind: Kind,
-        request: Request<ClientBody>,
-        tape: Option<Tape>,
+        (request, tape): (Request<ClientBody>, Option<Tape>),
         shard: &'a Shard,
     ) -> Self {
         Self {
@@ -80,6 +80,13 @@ impl<'a> Exchange<'a> {
             tried: Vec::new(),
             at: None,
             shard,
+        }
+    }
+
+    /// Sends a copy to everybody who gets one.
+    pub(super) fn copy_to(&self, pool: &Pool, permit: &Permit) {
+        if let Some(request) = &self.unsent {
+            mirror::send(pool, permit, request, self.tape.as_ref());
         }
     }
 

@@ -106,7 +106,7 @@ impl Copy {
         let shard = Arc::clone(&running.0.shard);
         let request = head.with(body);
         let kind = Kind::default();
-        let mut exchange = Exchange::new(cluster, None, choice, kind, request, None, &shard);
+        let mut exchange = Exchange::new(cluster, None, choice, kind, (request, None), &shard);
         let Ok(answered) = exchange.run().await else {
             return MirrorFate::Failed;
         };

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 
 use atomic_waker::AtomicWaker;
+use futures_util::future::Either;
 use http::header::{CONNECTION, HOST, TRANSFER_ENCODING};
 use http::uri::{PathAndQuery, Scheme};
 use http::{HeaderValue, Request, Response, StatusCode, Uri, Version};
@@ -30,6 +31,9 @@ use crate::maybe_tls::MaybeTls;
 /// Silence on an HTTP/2 connection with requests, after which the upstream is asked whether it is
 /// still there; and the time it has to answer.
 const PING: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(20));
+
+/// What comes of a request: the head of the answer, or the request where it was not sent.
+type Sent = Result<Response<Incoming>, TrySendError<Request<ClientBody>>>;
 
 /// A connection with room for a request.
 pub(crate) enum Connection {
@@ -101,29 +105,26 @@ impl Single {
         limit.is_some_and(|limit| self.served >= limit) || (!self.is_ready() && self.is_closed())
     }
 
-    async fn send(
-        &mut self,
-        request: Request<ClientBody>,
-    ) -> Result<Response<Incoming>, TrySendError<Request<ClientBody>>> {
-        let Self { sender, driver, .. } = self;
+    fn send(&mut self, request: Request<ClientBody>) -> impl Future<Output = Sent> + '_ {
         // The connection is polled right before it, and nobody else brings an answer: it need not be
         // woken, and the runtime's budget, which would wake it, must not hold it up.
-        let answer = unconstrained(sender.try_send_request(for_http1(request)));
-        let mut answer = pin!(answer);
-        let answer = std::future::poll_fn(|cx| {
-            if driver.as_mut().is_some_and(|driver| driver.poll(cx)) {
-                *driver = None;
+        let answer = unconstrained(self.sender.try_send_request(for_http1(request)));
+        async move {
+            let mut answer = pin!(answer);
+            let answer = std::future::poll_fn(|cx| {
+                self.poll(cx);
+                answer
+                    .as_mut()
+                    .poll(&mut Context::from_waker(Waker::noop()))
+            })
+            .await;
+            if let Ok(answer) = &answer
+                && answer.status() == StatusCode::SWITCHING_PROTOCOLS
+            {
+                self.let_go();
             }
             answer
-                .as_mut()
-                .poll(&mut Context::from_waker(Waker::noop()))
-        })
-        .await;
-        let switches = |answer: &Response<_>| answer.status() == StatusCode::SWITCHING_PROTOCOLS;
-        if answer.as_ref().is_ok_and(switches) {
-            self.let_go();
         }
-        answer
     }
 
     /// What is still to be sent or switched over goes on by itself.
@@ -228,16 +229,16 @@ impl Connection {
     }
 
     /// Sends a request and waits for the head of the answer.
-    pub(crate) async fn send(
-        &mut self,
+    pub(crate) fn send<'c>(
+        &'c mut self,
         request: Request<ClientBody>,
         is_tls: bool,
-    ) -> Result<Response<Incoming>, TrySendError<Request<ClientBody>>> {
+    ) -> impl Future<Output = Sent> + 'c {
         match self {
-            Self::One(single) => single.send(request).await,
+            Self::One(single) => Either::Left(single.send(request)),
             Self::Many(seat) => {
                 let mut sender = seat.0.sender.clone();
-                sender.try_send_request(for_http2(request, is_tls)).await
+                Either::Right(sender.try_send_request(for_http2(request, is_tls)))
             }
         }
     }
