@@ -259,6 +259,7 @@ async fn secure(
         Some(tls) => worker.tls().config(tls, speaks_http),
         None => Some(worker.tls().usual()),
     };
+    let config = config.map(|config| config.for_client(accepted.client_hello().cipher_suites()));
     let Some(config) = config else {
         worker.recorder.shard.handshake_failed();
         farewell(line, &hello::alert(hello::HANDSHAKE_FAILURE)).await;

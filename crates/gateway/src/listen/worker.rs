@@ -368,8 +368,9 @@ async fn accept(worker: Rc<Worker>, listener: TcpListener, port: u16) {
         let limit = shared.settings.limits.connections;
         match Slot::take(&shared.open, limit, &worker.recorder.shard) {
             Some(slot) => {
+                // On the heap at once: a task's future is moved several times before it stays.
                 let task = connection::serve(Rc::clone(&worker), stream, peer, port, slot);
-                tokio::task::spawn_local(task);
+                tokio::task::spawn_local(Box::pin(task));
             }
             None => {
                 let speaks = worker.view().speaks(port, worker.https_upgrade());

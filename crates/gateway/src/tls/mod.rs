@@ -17,7 +17,7 @@ const KEPT: usize = 64;
 pub(crate) struct Tls {
     provider: CryptoProvider,
     certificates: Arc<dyn ResolvesServerCert>,
-    usual: Arc<ServerConfig>,
+    usual: Config,
     special: Mutex<Vec<Kept>>,
 }
 
@@ -25,7 +25,38 @@ pub(crate) struct Tls {
 struct Kept {
     settings: Arc<ServerTls>,
     speaks_http: bool,
-    config: Option<Arc<ServerConfig>>,
+    config: Option<Config>,
+}
+
+/// A configuration for either order of cipher suites.
+#[derive(Clone)]
+pub(crate) struct Config {
+    ours: Arc<ServerConfig>,
+    theirs: Arc<ServerConfig>,
+}
+
+impl Config {
+    fn new(theirs: ServerConfig) -> Self {
+        let mut ours = theirs.clone();
+        ours.ignore_client_order = true;
+        Self {
+            ours: Arc::new(ours),
+            theirs: Arc::new(theirs),
+        }
+    }
+
+    /// The one for a client with these suites. One that puts ChaCha20 first has no instructions for
+    /// AES, as phones had none; every other gets what costs both the least.
+    pub(crate) fn for_client(self, suites: &[Suite]) -> Arc<ServerConfig> {
+        let known = |suite: &&Suite| {
+            let all = &self.ours.crypto_provider().cipher_suites;
+            all.iter().any(|known| known.suite() == **suite)
+        };
+        match suites.iter().find(known) {
+            Some(first) if is_chacha20(*first) => self.theirs,
+            _ => self.ours,
+        }
+    }
 }
 
 impl Tls {
@@ -39,22 +70,18 @@ impl Tls {
         Ok(Self {
             provider,
             certificates,
-            usual: Arc::new(usual),
+            usual: Config::new(usual),
             special: Mutex::default(),
         })
     }
 
     /// The configuration of connections that no chain asks anything special of.
-    pub(crate) fn usual(&self) -> Arc<ServerConfig> {
-        Arc::clone(&self.usual)
+    pub(crate) fn usual(&self) -> Config {
+        self.usual.clone()
     }
 
     /// The configuration for `settings`; `None` when there can be none, which is said once.
-    pub(crate) fn config(
-        &self,
-        settings: &Arc<ServerTls>,
-        speaks_http: bool,
-    ) -> Option<Arc<ServerConfig>> {
+    pub(crate) fn config(&self, settings: &Arc<ServerTls>, speaks_http: bool) -> Option<Config> {
         if speaks_http && **settings == ServerTls::default() {
             return Some(self.usual());
         }
@@ -84,14 +111,14 @@ impl Tls {
         special.push(Kept {
             settings: Arc::clone(settings),
             speaks_http,
-            config: made.ok().map(Arc::new),
+            config: made.ok().map(Config::new),
         });
         special.last().and_then(|kept| kept.config.clone())
     }
 }
 
-/// HTTP/2 before HTTP/1.1, tickets whose keys change every six hours, the client's order of suites,
-/// no early data: it could be replayed.
+/// HTTP/2 before HTTP/1.1, tickets whose keys change every six hours, no early data: it could be
+/// replayed.
 fn config(
     provider: &CryptoProvider,
     certificates: &Arc<dyn ResolvesServerCert>,
@@ -105,12 +132,16 @@ fn config(
         suites,
     } = settings;
     let mut provider = provider.clone();
-    if !suites.is_empty() {
-        let wanted: Vec<Suite> = suites.iter().map(|suite| id(*suite)).collect();
+    let wanted: Vec<Suite> = suites.iter().map(|suite| id(*suite)).collect();
+    if !wanted.is_empty() {
         provider
             .cipher_suites
             .retain(|suite| suite.tls13().is_some() || wanted.contains(&suite.suite()));
     }
+    provider.cipher_suites.sort_by_key(|suite| {
+        let wish = wanted.iter().position(|wanted| *wanted == suite.suite());
+        (suite.tls13().is_none(), wish, cost(suite.suite()))
+    });
     let provider = Arc::new(provider);
     let versions: &[&SupportedProtocolVersion] = match (min, max) {
         (TlsVersion::Tls13, _) => &[&rustls::version::TLS13],
@@ -141,6 +172,28 @@ fn config(
         config.session_storage = Arc::new(NoServerSessionStorage {});
     }
     Ok(config)
+}
+
+/// Where a suite stands among others. AES with 128 bits costs less than with 256, and SHA-256, which
+/// comes with it, far less than SHA-384: processors have instructions for it alone, and a third of
+/// a handshake is hashing.
+fn cost(suite: Suite) -> u8 {
+    match suite {
+        Suite::TLS13_AES_128_GCM_SHA256
+        | Suite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256
+        | Suite::TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256 => 0,
+        suite if is_chacha20(suite) => 2,
+        _ => 1,
+    }
+}
+
+fn is_chacha20(suite: Suite) -> bool {
+    [
+        Suite::TLS13_CHACHA20_POLY1305_SHA256,
+        Suite::TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256,
+        Suite::TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256,
+    ]
+    .contains(&suite)
 }
 
 fn id(suite: CipherSuite) -> Suite {

@@ -8,6 +8,7 @@ use rcgen::{
     KeyIdMethod, KeyPair, KeyUsagePurpose, RevokedCertParams, SanType, SerialNumber,
 };
 use rustls::ClientConfig;
+use rustls::crypto::CryptoProvider;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -80,8 +81,19 @@ pub(crate) fn config(
     versions: &[&'static rustls::SupportedProtocolVersion],
     protocol: &[u8],
 ) -> Arc<ClientConfig> {
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let builder = ClientConfig::builder_with_provider(provider)
+    let provider = rustls::crypto::aws_lc_rs::default_provider();
+    config_with(door, provider, pair, versions, protocol)
+}
+
+/// The same with suites of its own.
+pub(crate) fn config_with(
+    door: &Door,
+    provider: CryptoProvider,
+    pair: Option<&Pair>,
+    versions: &[&'static rustls::SupportedProtocolVersion],
+    protocol: &[u8],
+) -> Arc<ClientConfig> {
+    let builder = ClientConfig::builder_with_provider(Arc::new(provider))
         .with_protocol_versions(versions)
         .unwrap()
         .dangerous()

@@ -6,7 +6,7 @@ use rustls::version::{TLS12, TLS13};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::clients::{Authority, ask, block, config, connect};
+use crate::clients::{Authority, ask, block, config, config_with, connect};
 use crate::door::{Door, Wanted, get2, whole};
 use crate::upstream;
 
@@ -212,6 +212,49 @@ async fn each_server_speaks_the_versions_and_suites_that_it_wants() {
     ] {
         assert_eq!(met("any.example", versions).await.unwrap().0, version);
     }
+}
+
+#[tokio::test]
+async fn the_cheapest_suite_is_taken_unless_the_client_has_no_aes() {
+    use rustls::CipherSuite;
+    let listed = "mode: SIMPLE, maxProtocolVersion: TLSV1_2, cipherSuites: [ECDHE-ECDSA-AES256-GCM-SHA384, ECDHE-ECDSA-AES128-GCM-SHA256]";
+    let servers = server("listed", "listed.example", listed) + &server("all", "*", "mode: SIMPLE");
+    let door = door(tree(&servers, "")).await;
+    let taken = async |name: &str, version, order: &[CipherSuite]| {
+        let mut provider = rustls::crypto::aws_lc_rs::default_provider();
+        let all = std::mem::take(&mut provider.cipher_suites);
+        let by_name = |name: &CipherSuite| *all.iter().find(|it| it.suite() == *name).unwrap();
+        provider.cipher_suites = order.iter().map(by_name).collect();
+        let config = config_with(&door, provider, None, &[version], b"h2");
+        let stream = connect(door.https(), name, &config).await.unwrap();
+        stream
+            .get_ref()
+            .1
+            .negotiated_cipher_suite()
+            .unwrap()
+            .suite()
+    };
+    let of13 = [
+        CipherSuite::TLS13_AES_256_GCM_SHA384,
+        CipherSuite::TLS13_CHACHA20_POLY1305_SHA256,
+        CipherSuite::TLS13_AES_128_GCM_SHA256,
+    ];
+    let [aes256, chacha20, aes128] = of13;
+    assert_eq!(taken("any.example", &TLS13, &of13).await, aes128);
+    let without_aes = [chacha20, aes128, aes256];
+    assert_eq!(taken("any.example", &TLS13, &without_aes).await, chacha20);
+    assert_eq!(taken("any.example", &TLS13, &[aes256]).await, aes256);
+    let of12 = [
+        CipherSuite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256,
+        CipherSuite::TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384,
+    ];
+    let [aes128, aes256] = of12;
+    assert_eq!(
+        taken("any.example", &TLS12, &[aes256, aes128]).await,
+        aes128
+    );
+    // The order of a list that somebody wrote is meant.
+    assert_eq!(taken("listed.example", &TLS12, &of12).await, aes256);
 }
 
 #[tokio::test]
