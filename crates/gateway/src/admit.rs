@@ -1,14 +1,14 @@
 //! World + session + decide: the one path of every request, and the choice of its one performer.
 
+use std::convert::Infallible;
 use std::future::Future;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use futures_util::FutureExt;
-use http::header::{EXPECT, HOST, STRICT_TRANSPORT_SECURITY};
+use http::header::{CONNECTION, EXPECT, HOST, STRICT_TRANSPORT_SECURITY};
 use http::request::Parts;
 use http::uri::Authority;
-use http::{Request, Response};
+use http::{HeaderValue, Request, Response, StatusCode};
 use hyper::body::{Body as _, Incoming};
 use model::names::Timestamp;
 use policy::decision::Redirection;
@@ -21,21 +21,121 @@ use crate::listen::{Busy, Peer, Pulse, Worker};
 use crate::record::{Became, Entry};
 use crate::{local, proxy};
 
-/// Answers one request, and tells browsers to stay on HTTPS.
+/// Answers one request. Browsers are told to stay on HTTPS, and clients of HTTP/1.1 to come back on
+/// another connection when this one is to end.
 //
-// A connection keeps room for this future while it is idle, so it must not hold anything twice: an
-// `async fn` would have its arguments beside what it moves them into.
+// A connection keeps room for this future while it is idle, and it is moved into its place before it
+// runs: nothing in it stands twice, as the arguments of an `async fn` would.
 pub(crate) fn answer(
     worker: Rc<Worker>,
     peer: Rc<Peer>,
     request: Request<Incoming>,
-) -> impl Future<Output = Response<Body>> {
+) -> impl Future<Output = Result<Response<Body>, Infallible>> {
     let hsts = match worker.hsts() {
         Some(hsts) if peer.secure && is_name(&request) => Some(hsts.clone()),
         _ => None,
     };
-    let (parts, body) = request.into_parts();
-    decided(worker, peer, parts, body).map(|mut response| {
+    let (mut parts, body) = request.into_parts();
+    let body = Unread::new(&parts, body, &peer);
+    async move {
+        let mut response = 'answered: {
+            let now = worker.now();
+            let view = worker.view();
+            let busy = Busy::begin(&peer.pulse);
+            let method = parts.method.clone();
+            let mut entry = Entry::open(&worker.recorder, busy, now, method, peer.address);
+            if worker.is_overloaded() {
+                let asker = Asker::early(&parts);
+                entry.became = Became::Shed;
+                break 'answered body.unwanted(answer::overloaded(&asker, entry));
+            }
+            let mut facts = match facts::gather(&mut parts, &peer, &worker, &view) {
+                Ok(facts) => facts,
+                Err(unclear) => break 'answered body.unwanted(answer::unclear(unclear, entry)),
+            };
+            entry.host = Some(facts.authority.clone());
+            entry.target = parts.uri.path_and_query().cloned();
+            entry.request_id = Some(facts.request_id.clone());
+            entry.client = facts.client;
+            if facts.extended {
+                entry.method = parts.method.clone();
+            }
+
+            let snapshot = &view.world.snapshot;
+            let decision = {
+                let head = facts.head(&parts, &peer, now);
+                let request = match policy::Request::read(head, snapshot.normalization()) {
+                    Ok(request) => request,
+                    Err(unreadable) => {
+                        let asker = Asker::new(&parts, &facts.request_id);
+                        break 'answered body
+                            .unwanted(answer::unreadable(unreadable, &asker, entry));
+                    }
+                };
+                if facts.upgrade {
+                    let location = request
+                        .location("https", &facts.https_authority(&worker))
+                        .into();
+                    entry.became = Became::Redirect;
+                    let redirection = Redirection::plain(location, 301);
+                    break 'answered body.unwanted(answer::redirection(&redirection, entry));
+                }
+                if let Some(file) = answer::asset(&parts)
+                    && !facts.extended
+                {
+                    break 'answered body.unwanted(answer::file(file, entry));
+                }
+                let sessions = worker.sessions();
+                if answer::is_key_set(&parts) {
+                    let keys = answer::key_set(sessions.asserter().key_set());
+                    break 'answered body.unwanted(answer::file(keys, entry));
+                }
+                let session = match sessions.read_now(
+                    &parts.headers,
+                    request.query(),
+                    snapshot,
+                    &peer.memo,
+                    now,
+                ) {
+                    Some(session) => session,
+                    None => Box::pin(ask_store(&worker, &view, &parts, now)).await,
+                };
+                let decision = policy::decide(&request, snapshot, &session);
+                entry.user = user(&decision.outcome, &session);
+                decision
+            };
+            entry.route = decision.route;
+            entry.reason = Some(decision.reason);
+            entry.became = became(&decision.outcome);
+            if let Some(permit) = decision.outcome.permit() {
+                let asserter = worker.sessions().asserter();
+                facts.assertion = worker.assertions.of(permit, asserter, snapshot, now);
+            }
+            match decision.outcome {
+                Outcome::Forward(permit) => {
+                    proxy::forward(&worker, &view, &facts, &permit, &mut parts, body, entry).await
+                }
+                // Nothing in this process is a WebSocket, and any 200 would say that one stands.
+                Outcome::Serve(_) if facts.extended => {
+                    body.unwanted(answer::unclear(facts::Unclear::Connect, entry))
+                }
+                Outcome::Serve(serve) => {
+                    Box::pin(local::serve(worker, view, facts, serve, parts, body, entry)).await
+                }
+                Outcome::SignIn(sign_in) => {
+                    let told =
+                        Box::pin(local::sign_in(worker, view, facts, sign_in, parts, entry)).await;
+                    body.unwanted(told)
+                }
+                Outcome::Redirect(redirection) => {
+                    body.unwanted(answer::redirection(&redirection, entry))
+                }
+                Outcome::Refuse(refusal) => {
+                    let asker = Asker::new(&parts, &facts.request_id);
+                    body.unwanted(answer::refusal(&refusal, &asker, &facts, &parts, entry))
+                }
+            }
+        };
         if let Some(hsts) = hsts {
             // Who answers may have its own opinion.
             response
@@ -43,8 +143,12 @@ pub(crate) fn answer(
                 .entry(STRICT_TRANSPORT_SECURITY)
                 .or_insert(hsts);
         }
-        response
-    })
+        if peer.pulse.is_retired() && response.status() != StatusCode::SWITCHING_PROTOCOLS {
+            let close = HeaderValue::from_static("close");
+            response.headers_mut().insert(CONNECTION, close);
+        }
+        Ok(response)
+    }
 }
 
 /// Whether a request is for a name that is somebody's: browsers remember nothing for addresses, and
@@ -60,108 +164,6 @@ fn is_name(request: &Request<Incoming>) -> bool {
     let last = host.rsplit('.').next().unwrap_or_default();
     let is_address = host.starts_with('[') || last.bytes().all(|byte| byte.is_ascii_digit());
     !is_address && !last.eq_ignore_ascii_case("localhost")
-}
-
-fn decided(
-    worker: Rc<Worker>,
-    peer: Rc<Peer>,
-    mut parts: Parts,
-    body: Incoming,
-) -> impl Future<Output = Response<Body>> {
-    let body = Unread::new(&parts, body, &peer);
-    async move {
-        let now = worker.now();
-        let view = worker.view();
-        let busy = Busy::begin(&peer.pulse);
-        let method = parts.method.clone();
-        let mut entry = Entry::open(&worker.recorder, busy, now, method, peer.address);
-        if worker.is_overloaded() {
-            let asker = Asker::early(&parts);
-            entry.became = Became::Shed;
-            return body.unwanted(answer::overloaded(&asker, entry));
-        }
-        let mut facts = match facts::gather(&mut parts, &peer, &worker, &view) {
-            Ok(facts) => facts,
-            Err(unclear) => return body.unwanted(answer::unclear(unclear, entry)),
-        };
-        entry.host = Some(facts.authority.clone());
-        entry.target = parts.uri.path_and_query().cloned();
-        entry.request_id = Some(facts.request_id.clone());
-        entry.client = facts.client;
-        if facts.extended {
-            entry.method = parts.method.clone();
-        }
-
-        let snapshot = &view.world.snapshot;
-        let decision = {
-            let head = facts.head(&parts, &peer, now);
-            let request = match policy::Request::read(head, snapshot.normalization()) {
-                Ok(request) => request,
-                Err(unreadable) => {
-                    let asker = Asker::new(&parts, &facts.request_id);
-                    return body.unwanted(answer::unreadable(unreadable, &asker, entry));
-                }
-            };
-            if facts.upgrade {
-                let location = request
-                    .location("https", &facts.https_authority(&worker))
-                    .into();
-                entry.became = Became::Redirect;
-                let redirection = Redirection::plain(location, 301);
-                return body.unwanted(answer::redirection(&redirection, entry));
-            }
-            if let Some(file) = answer::asset(&parts)
-                && !facts.extended
-            {
-                return body.unwanted(answer::file(file, entry));
-            }
-            let sessions = worker.sessions();
-            if answer::is_key_set(&parts) {
-                let keys = answer::key_set(sessions.asserter().key_set());
-                return body.unwanted(answer::file(keys, entry));
-            }
-            let session =
-                match sessions.read_now(&parts.headers, request.query(), snapshot, &peer.memo, now)
-                {
-                    Some(session) => session,
-                    None => Box::pin(ask_store(&worker, &view, &parts, now)).await,
-                };
-            let decision = policy::decide(&request, snapshot, &session);
-            entry.user = user(&decision.outcome, &session);
-            decision
-        };
-        entry.route = decision.route;
-        entry.reason = Some(decision.reason);
-        entry.became = became(&decision.outcome);
-        if let Some(permit) = decision.outcome.permit() {
-            let asserter = worker.sessions().asserter();
-            facts.assertion = worker.assertions.of(permit, asserter, snapshot, now);
-        }
-        match decision.outcome {
-            Outcome::Forward(permit) => {
-                proxy::forward(&worker, &view, &facts, permit, &mut parts, body, entry).await
-            }
-            // Nothing in this process is a WebSocket, and any 200 would say that one stands.
-            Outcome::Serve(_) if facts.extended => {
-                body.unwanted(answer::unclear(facts::Unclear::Connect, entry))
-            }
-            Outcome::Serve(serve) => {
-                Box::pin(local::serve(worker, view, facts, serve, parts, body, entry)).await
-            }
-            Outcome::SignIn(sign_in) => {
-                let told =
-                    Box::pin(local::sign_in(worker, view, facts, sign_in, parts, entry)).await;
-                body.unwanted(told)
-            }
-            Outcome::Redirect(redirection) => {
-                body.unwanted(answer::redirection(&redirection, entry))
-            }
-            Outcome::Refuse(refusal) => {
-                let asker = Asker::new(&parts, &facts.request_id);
-                body.unwanted(answer::refusal(&refusal, &asker, &facts, &parts, entry))
-            }
-        }
-    }
 }
 
 /// A request's body before anybody has asked for it.

@@ -21,9 +21,7 @@ const HOP_BY_HOP: [&str; 7] = [
 
 /// Set by us under exactly this name; other spellings would reach applications that fold `_` and
 /// `-` together.
-const OURS: [&str; 8] = [
-    "client-cert",
-    "client-cert-chain",
+const OURS: [&str; 6] = [
     "traceparent",
     "x-forwarded-client-cert",
     "x-forwarded-for",
@@ -36,7 +34,10 @@ const OURS: [&str; 8] = [
 pub(crate) const CLIENT: HeaderName = HeaderName::from_static("x-envoy-external-address");
 
 /// Instructions to the proxy itself and its own findings, never taken from outside.
-const CONTROL: [&str; 19] = [
+const CONTROL: [&str; 20] = [
+    // Ours to say (RFC 9440 §2.4).
+    "client-cert",
+    "client-cert-chain",
     "x-envoy-attempt-count",
     "x-envoy-decorator-operation",
     "x-envoy-downstream-service-cluster",
@@ -55,8 +56,6 @@ const CONTROL: [&str; 19] = [
     "x-envoy-retriable-status-codes",
     "x-envoy-retry-grpc-on",
     "x-envoy-retry-on",
-    // What a client says of its certificate proves nothing.
-    "x-forwarded-client-cert",
 ];
 
 /// Names that do not pass.
@@ -167,10 +166,22 @@ fn named_by_connection(headers: &HeaderMap) -> Vec<HeaderName> {
 /// Removes hop-by-hop headers from an upstream's answer.
 pub(crate) fn strip_answer(headers: &mut HeaderMap) {
     const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
-    if let Some(value) = headers.get(CONNECTION) {
+    // Few answers have more than one of them: a look at every name costs less than four look-ups.
+    let mut found = [false; 4];
+    for name in headers.keys() {
+        let known = [&CONNECTION, &KEEP_ALIVE, &TRANSFER_ENCODING, &UPGRADE];
+        for (found, known) in found.iter_mut().zip(known) {
+            *found |= name == known;
+        }
+    }
+    let [connection, keep_alive, coding, upgrade] = found;
+    if connection {
+        let mut values = headers.get_all(CONNECTION).iter();
         // Nearly every answer of an HTTP/1.1 application says just this.
-        let is_plain = value.as_bytes().eq_ignore_ascii_case(b"keep-alive")
-            && headers.get_all(CONNECTION).iter().nth(1).is_none();
+        let is_plain = values
+            .next()
+            .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"keep-alive"))
+            && values.next().is_none();
         if !is_plain {
             for name in named_by_connection(headers) {
                 if name != CONTENT_LENGTH {
@@ -179,10 +190,16 @@ pub(crate) fn strip_answer(headers: &mut HeaderMap) {
             }
         }
         headers.remove(CONNECTION);
-        headers.remove(KEEP_ALIVE);
+        if keep_alive {
+            headers.remove(KEEP_ALIVE);
+        }
     }
-    headers.remove(TRANSFER_ENCODING);
-    headers.remove(UPGRADE);
+    if coding {
+        headers.remove(TRANSFER_ENCODING);
+    }
+    if upgrade {
+        headers.remove(UPGRADE);
+    }
 }
 
 #[cfg(test)]

@@ -1,6 +1,5 @@
 //! One client connection, from accept to end.
 
-use std::convert::Infallible;
 use std::future::Future;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::{Pin, pin};
@@ -8,8 +7,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Poll;
 
-use futures_util::FutureExt;
-use http::{HeaderValue, StatusCode, header};
+use http::HeaderValue;
 use hyper::rt::Executor;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
@@ -335,16 +333,8 @@ fn drive_http1(
     let mut builder = http1::Builder::new();
     builder.max_header_size(worker.limits().head_bytes);
     let peer = Rc::new(peer);
-    let service = service_fn(move |request| {
-        let pulse = Arc::clone(&peer.pulse);
-        admit::answer(Rc::clone(&worker), Rc::clone(&peer), request).map(move |mut response| {
-            if pulse.is_retired() && response.status() != StatusCode::SWITCHING_PROTOCOLS {
-                let close = HeaderValue::from_static("close");
-                response.headers_mut().insert(header::CONNECTION, close);
-            }
-            Ok::<_, Infallible>(response)
-        })
-    });
+    let service =
+        service_fn(move |request| admit::answer(Rc::clone(&worker), Rc::clone(&peer), request));
     let connection = builder
         .serve_connection(TokioIo::new(wire), service)
         .with_upgrades();
@@ -371,9 +361,8 @@ fn drive_http2(
         .initial_stream_window_size(256 * 1024)
         .initial_connection_window_size(1024 * 1024);
     let peer = Rc::new(peer);
-    let service = service_fn(move |request| {
-        admit::answer(Rc::clone(&worker), Rc::clone(&peer), request).map(Ok::<_, Infallible>)
-    });
+    let service =
+        service_fn(move |request| admit::answer(Rc::clone(&worker), Rc::clone(&peer), request));
     let connection = builder.serve_connection(TokioIo::new(wire), service);
     obey(connection, switch, |connection| {
         connection.graceful_shutdown()

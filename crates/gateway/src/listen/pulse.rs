@@ -28,7 +28,7 @@ pub(crate) struct Pulse {
 
 impl Pulse {
     /// Whether the next answer is to be the last.
-    pub(super) fn is_retired(&self) -> bool {
+    pub(crate) fn is_retired(&self) -> bool {
         self.retired.load(Relaxed)
     }
 

@@ -92,131 +92,128 @@ pub(crate) async fn hold(delay: Duration) {
     tokio::time::sleep(delay.min(LONGEST_DELAY)).await;
 }
 
-/// Forwards one request. Consumes the permit.
-pub(crate) fn forward<'r>(
-    worker: &'r Worker,
-    view: &'r View,
-    facts: &'r Facts,
-    permit: Permit,
-    parts: &'r mut Parts,
+/// Forwards one request, as its permit says.
+pub(crate) async fn forward(
+    worker: &Worker,
+    view: &View,
+    facts: &Facts,
+    permit: &Permit,
+    parts: &mut Parts,
     body: Unread,
     mut entry: Box<Entry>,
-) -> impl Future<Output = Response<Body>> + 'r {
+) -> Response<Body> {
     let asker = Asker::new(parts, &facts.request_id);
     let client = if facts.websocket {
         parts.extensions.remove::<OnUpgrade>()
     } else {
         None
     };
-    async move {
-        if let Some(delay) = permit.delay() {
-            Box::pin(hold(delay)).await;
-        }
-        // One timer for head and body: registering it costs more than polling it.
-        let mut deadline = permit
-            .timeout()
-            .map(|timeout| Box::pin(tokio::time::sleep(timeout)));
-        let destination = permit.destination();
-        let service = &destination.service;
-        let (choice, cookie) = affinity::choice(&permit, parts, facts);
-        if !edit_request(parts, facts, &permit, Some(&view.cookies)) {
-            let rewrite = UpstreamFault::Rewrite;
-            return body.unwanted(fail(worker, rewrite, service, &asker, entry));
-        }
-        let Unread {
-            incoming: body,
-            held_back,
-            pulse,
-        } = body;
-        let is_http2 = destination.protocol == UpstreamProtocol::Http2;
-        let kind = Kind {
-            upgrades: client.is_some(),
-            is_grpc: asker.is_grpc(),
-            needs_copy: permit.retries().is_some_and(|retries| {
-                retries.attempts > 0 && retry::needs_copy(&retries.on, is_http2, asker.is_grpc())
-            }),
-        };
-        let upload = (!body.is_end_stream()).then(|| Rc::new(Cell::new(Upload::Running)));
-        let upstream_time = Stopwatch::start();
-        let cluster = worker.pool.cluster(destination);
-        let shard = &worker.recorder.shard;
-        let retries = permit.retries();
-        let request = outgoing(parts, body, upload.as_ref(), kind, &permit, worker);
-        let mut exchange = Exchange::new(cluster, retries, choice, kind, request, shard);
-        if client.is_none() {
-            exchange.copy_to(&worker.pool, &permit);
-        }
-        let answered = {
-            let mut running = pin!(exchange.run());
-            std::future::poll_fn(|cx| match running.as_mut().poll(cx) {
-                Poll::Ready(answered) => Poll::Ready(Some(answered)),
-                Poll::Pending => match &mut deadline {
-                    Some(deadline) => deadline.as_mut().poll(cx).map(|()| None),
-                    None => Poll::Pending,
-                },
-            })
-            .await
-        };
-        let answered = answered.unwrap_or_else(|| {
-            exchange.timed_out();
-            Err(UpstreamFault::Timeout)
-        });
-        entry.upstream = Some(upstream_time.elapsed());
-        let answered = match answered {
-            Ok(answered) => answered,
-            Err(fault) => {
-                if let Some((unsent, pulse)) =
-                    exchange.into_unsent().zip(pulse).filter(|_| !held_back)
-                {
-                    unsent.into_body().discard(Busy::hold(&pulse));
-                }
-                let fault = match upload.map(|upload| upload.get()) {
-                    Some(Upload::Stalled) => UpstreamFault::ClientStalled,
-                    Some(Upload::Broken) => UpstreamFault::ClientBroke,
-                    Some(Upload::Running | Upload::Done) | None => fault,
-                };
-                return fail(worker, fault, service, &asker, entry);
-            }
-        };
-        let Answered {
-            mut response,
-            connection,
-            in_flight,
-        } = answered;
-        if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-            return match client {
-                Some(client) => {
-                    tunnel::open(client, response, &permit, facts.extended, in_flight, entry)
-                }
-                // Nobody asked for it, so nobody could follow.
-                None => fail(worker, UpstreamFault::BrokeOff, service, &asker, entry),
-            };
-        }
-        if facts.extended && response.status().is_success() {
-            // To a client of HTTP/2 it would say that the tunnel stands (RFC 8441 §5).
-            return fail(worker, UpstreamFault::Garbled, service, &asker, entry);
-        }
-        facts::strip_answer(response.headers_mut());
-        for wanted in permit.response_headers() {
-            edits::apply(response.headers_mut(), wanted);
-        }
-        if let Some(cookie) = cookie {
-            response.headers_mut().append(SET_COOKIE, cookie);
-        }
-        entry.status = response.status().as_u16();
-        response.map(|incoming| {
-            let lease = Some(Lease::new(connection, in_flight, upload));
-            Body::new(
-                Content::Upstream(Download {
-                    incoming,
-                    lease,
-                    broken: None,
-                    deadline,
-                }),
-                entry,
-            )
-        })
+    if let Some(delay) = permit.delay() {
+        Box::pin(hold(delay)).await;
     }
+    // One timer for head and body: registering it costs more than polling it.
+    let mut deadline = permit
+        .timeout()
+        .map(|timeout| Box::pin(tokio::time::sleep(timeout)));
+    let destination = permit.destination();
+    let service = &destination.service;
+    let (choice, cookie) = affinity::choice(permit, parts, facts);
+    if !edit_request(parts, facts, permit, Some(&view.cookies)) {
+        let rewrite = UpstreamFault::Rewrite;
+        return body.unwanted(fail(worker, rewrite, service, &asker, entry));
+    }
+    let Unread {
+        incoming: body,
+        held_back,
+        pulse,
+    } = body;
+    let is_http2 = destination.protocol == UpstreamProtocol::Http2;
+    let kind = Kind {
+        upgrades: client.is_some(),
+        is_grpc: asker.is_grpc(),
+        needs_copy: permit.retries().is_some_and(|retries| {
+            retries.attempts > 0 && retry::needs_copy(&retries.on, is_http2, asker.is_grpc())
+        }),
+    };
+    let upload = (!body.is_end_stream()).then(|| Rc::new(Cell::new(Upload::Running)));
+    let upstream_time = Stopwatch::start();
+    let cluster = worker.pool.cluster(destination);
+    let shard = &worker.recorder.shard;
+    let retries = permit.retries();
+    let request = outgoing(parts, body, upload.as_ref(), kind, permit, worker);
+    let mut exchange = Exchange::new(cluster, retries, choice, kind, request, shard);
+    if client.is_none() {
+        exchange.copy_to(&worker.pool, permit);
+    }
+    let answered = {
+        let mut running = pin!(exchange.run());
+        std::future::poll_fn(|cx| match running.as_mut().poll(cx) {
+            Poll::Ready(answered) => Poll::Ready(Some(answered)),
+            Poll::Pending => match &mut deadline {
+                Some(deadline) => deadline.as_mut().poll(cx).map(|()| None),
+                None => Poll::Pending,
+            },
+        })
+        .await
+    };
+    let answered = answered.unwrap_or_else(|| {
+        exchange.timed_out();
+        Err(UpstreamFault::Timeout)
+    });
+    entry.upstream = Some(upstream_time.elapsed());
+    let answered = match answered {
+        Ok(answered) => answered,
+        Err(fault) => {
+            if let Some((unsent, pulse)) = exchange.into_unsent().zip(pulse).filter(|_| !held_back)
+            {
+                unsent.into_body().discard(Busy::hold(&pulse));
+            }
+            let fault = match upload.map(|upload| upload.get()) {
+                Some(Upload::Stalled) => UpstreamFault::ClientStalled,
+                Some(Upload::Broken) => UpstreamFault::ClientBroke,
+                Some(Upload::Running | Upload::Done) | None => fault,
+            };
+            return fail(worker, fault, service, &asker, entry);
+        }
+    };
+    let Answered {
+        mut response,
+        connection,
+        in_flight,
+    } = answered;
+    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+        return match client {
+            Some(client) => {
+                tunnel::open(client, response, permit, facts.extended, in_flight, entry)
+            }
+            // Nobody asked for it, so nobody could follow.
+            None => fail(worker, UpstreamFault::BrokeOff, service, &asker, entry),
+        };
+    }
+    if facts.extended && response.status().is_success() {
+        // To a client of HTTP/2 it would say that the tunnel stands (RFC 8441 §5).
+        return fail(worker, UpstreamFault::Garbled, service, &asker, entry);
+    }
+    facts::strip_answer(response.headers_mut());
+    for wanted in permit.response_headers() {
+        edits::apply(response.headers_mut(), wanted);
+    }
+    if let Some(cookie) = cookie {
+        response.headers_mut().append(SET_COOKIE, cookie);
+    }
+    entry.status = response.status().as_u16();
+    response.map(|incoming| {
+        let lease = Some(Lease::new(connection, in_flight, upload));
+        Body::new(
+            Content::Upstream(Download {
+                incoming,
+                lease,
+                broken: None,
+                deadline,
+            }),
+            entry,
+        )
+    })
 }
 
 /// The request as an upstream of HTTP/1.1 gets it, and its body on tape when that may be needed

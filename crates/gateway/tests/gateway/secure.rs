@@ -174,6 +174,22 @@ async fn a_policy_knows_the_client_by_its_certificate() {
 }
 
 #[tokio::test]
+async fn what_a_client_says_of_its_certificate_passes_only_where_the_mesh_says_so() {
+    for (mode, passes) in [("SANITIZE_SET", false), ("ALWAYS_FORWARD_ONLY", true)] {
+        let mesh = format!(
+            "---\napiVersion: v1\nkind: ConfigMap\nmetadata: {{name: istio, namespace: istio-system}}\n\
+             data: {{mesh: 'defaultConfig: {{gatewayTopology: {{forwardClientCertDetails: {mode}}}}}'}}\n"
+        );
+        let door = door(tree(&server("all", "*", "mode: SIMPLE"), &mesh)).await;
+        let config = config(&door, None, BOTH, b"http/1.1");
+        let answer = ask(door.https(), "a.example", "a.example", &config).await;
+        let answer = answer.unwrap();
+        assert_eq!(answer.contains("By=liar"), passes, "{mode}: {answer}");
+        assert!(!answer.contains(":liar:"), "{answer}");
+    }
+}
+
+#[tokio::test]
 async fn each_server_speaks_the_versions_and_suites_that_it_wants() {
     let servers = server(
         "new",
