@@ -9,10 +9,11 @@ use bytes::Bytes;
 use http::{Response, StatusCode};
 use http_body_util::Full;
 use model::snapshot::{Balance, HashKey, Outliers, Traffic};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::watch;
 
 use crate::door::{Client, Door, get, get2, with_headers};
-use crate::peers::{lead, named, nowhere, traffic, until};
+use crate::peers::{lead, named, read_head, traffic, until};
 use crate::upstream;
 
 fn balanced(balance: Balance) -> Traffic {
@@ -348,13 +349,48 @@ async fn a_place_that_fails_again_and_again_is_left_out() {
 }
 
 #[tokio::test]
-async fn a_place_that_takes_no_connection_is_left_alone_for_a_moment() {
+async fn a_place_that_takes_no_connection_gets_no_request_until_it_takes_one() {
     let good = named("good").await;
-    let door = Door::changed(move |forward| lead(forward, &[nowhere(), good])).await;
+    let place = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = place.local_addr().unwrap();
+    drop(place);
+    let door = Door::changed(move |forward| {
+        lead(forward, &[address, good]);
+        traffic(forward, balanced(Balance::RoundRobin));
+    })
+    .await;
     let mut client = door.client().await;
     let mut failed = 0;
     for _ in 0..30 {
         failed += usize::from(client.get("/app/").await.status() == 503);
     }
-    assert!(failed <= 1, "{failed}");
+    assert_eq!(failed, 1);
+    // Whether it is back is found out by a connection on which nothing is asked.
+    let place = tokio::net::TcpListener::bind(address).await.unwrap();
+    let looked = async {
+        let (mut look, _) = place.accept().await.unwrap();
+        assert_eq!(look.read(&mut [0; 1]).await.unwrap(), 0);
+    };
+    tokio::time::timeout(Duration::from_secs(20), looked)
+        .await
+        .unwrap();
+    tokio::spawn(async move {
+        loop {
+            let (mut stream, _) = place.accept().await.unwrap();
+            tokio::spawn(async move {
+                while read_head(&mut stream).await {
+                    let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nback";
+                    stream.write_all(answer).await.unwrap();
+                }
+            });
+        }
+    });
+    let mut seen = BTreeMap::new();
+    for _ in 0..10 {
+        *seen.entry(who(&mut client, &[]).await).or_insert(0) += 1;
+    }
+    assert_eq!(
+        seen.into_iter().collect::<Vec<_>>(),
+        [("back".into(), 5), ("good".into(), 5)]
+    );
 }

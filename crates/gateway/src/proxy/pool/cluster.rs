@@ -244,7 +244,7 @@ impl Cluster {
         let pick = |may: &dyn Fn(&Rc<Place>) -> bool| {
             balance::choose(&places.0, balance, choice, turn, may)
         };
-        pick(&|place| is_new(place) && !place.health.is_shunned(now))
+        pick(&|place| is_new(place) && !place.health.is_shunned())
             .or_else(|| pick(&is_new))
             .or_else(|| pick(&is_in))
             .map(|index| Rc::clone(&places.0[index]))
@@ -268,6 +268,11 @@ impl Cluster {
             let address = place.address;
             tracing::warn!(service = %self.service, %address, "a place fails and is left out for a while");
         }
+    }
+
+    /// Whether a request that one place fails may go to another.
+    pub(super) fn has_choice(&self) -> bool {
+        matches!(&*self.known.borrow(), Known::At(places, _) if places.count() > 1)
     }
 
     /// Whether one more retry may run, and that it runs until it is dropped.

@@ -5,8 +5,6 @@ use std::cell::Cell;
 use model::names::Duration;
 use model::snapshot::Outliers;
 
-/// How long a place that took no connection is left alone while others do.
-const SHUNNED: Duration = Duration::from_secs(2);
 /// A place is never left out for longer at once, unless the first time is longer.
 const LONGEST: Duration = Duration::from_secs(300);
 
@@ -42,7 +40,7 @@ pub(super) struct Health {
     // How often it was left out lately.
     times: Cell<u32>,
     out_until: Cell<Duration>,
-    shunned_until: Cell<Duration>,
+    shunned: Cell<bool>,
 }
 
 impl Health {
@@ -51,18 +49,19 @@ impl Health {
         self.out_until.get() > now
     }
 
-    /// Whether it took no connection a moment ago.
-    pub(super) fn is_shunned(&self, now: Duration) -> bool {
-        self.shunned_until.get() > now
+    /// Whether it took no connection when it was last asked for one.
+    pub(super) fn is_shunned(&self) -> bool {
+        self.shunned.get()
+    }
+
+    /// It takes connections.
+    pub(super) fn reached(&self) {
+        self.shunned.set(false);
     }
 
     /// Takes a sign; true when the place is to be left out now.
     pub(super) fn note(&self, sign: Sign, rules: Option<&Outliers>, now: Duration) -> bool {
-        if sign == Sign::NoConnection {
-            self.shunned_until.set(now + SHUNNED);
-        } else if self.shunned_until.get() > Duration::ZERO {
-            self.shunned_until.set(Duration::ZERO);
-        }
+        self.shunned.set(sign == Sign::NoConnection);
         let Some(rules) = rules else { return false };
         let step = |counter: &Cell<u32>, hit: bool, limit: u32| {
             counter.set(if hit {
@@ -171,8 +170,11 @@ mod tests {
     fn a_place_without_connection_is_shunned_until_it_has_one() {
         let health = Health::default();
         health.note(Sign::NoConnection, None, seconds(1));
-        assert!(health.is_shunned(seconds(2)) && !health.is_shunned(seconds(3)));
+        assert!(health.is_shunned());
         health.note(Sign::ServerError, None, seconds(2));
-        assert!(!health.is_shunned(seconds(2)));
+        assert!(!health.is_shunned());
+        health.note(Sign::NoConnection, None, seconds(3));
+        health.reached();
+        assert!(!health.is_shunned());
     }
 }

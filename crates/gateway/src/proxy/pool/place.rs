@@ -2,13 +2,14 @@
 
 use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use hyper::body::{Bytes, Frame, Incoming};
 use model::names::Duration;
 use model::snapshot::{Traffic, UpstreamProtocol};
+use tokio::net::TcpStream;
 
 use super::super::UpstreamFault;
 use super::balance::Candidate;
@@ -18,6 +19,9 @@ use super::health::Health;
 use super::stream::Openings;
 use super::{Setup, Sign};
 use crate::body::Upload;
+
+/// Between two looks at a place that took no connection.
+const PAUSE: Duration = Duration::from_secs(2);
 
 /// A place, as one cluster sees it.
 pub(crate) struct Place {
@@ -38,6 +42,8 @@ pub(crate) struct Place {
     failure: Cell<UpstreamFault>,
     /// How its requests went.
     pub(super) health: Health,
+    watched: Cell<bool>,
+    me: Weak<Place>,
     load: Rc<Load>,
     traffic: Arc<Traffic>,
     setup: Rc<Setup>,
@@ -71,7 +77,7 @@ impl Place {
         traffic: Arc<Traffic>,
         setup: Rc<Setup>,
     ) -> Rc<Self> {
-        Rc::new(Self {
+        Rc::new_cyclic(|me| Self {
             address,
             weight: weight.max(1),
             idle: RefCell::default(),
@@ -84,6 +90,8 @@ impl Place {
             failures: Cell::new(0),
             failure: Cell::new(UpstreamFault::Unreachable),
             health: Health::default(),
+            watched: Cell::new(false),
+            me: Weak::clone(me),
             load,
             traffic,
             setup,
@@ -209,6 +217,9 @@ impl Place {
             self.failure.set(*fault);
             self.failures.set(self.failures.get().wrapping_add(1));
             cluster.note(self, Sign::NoConnection);
+            if cluster.has_choice() {
+                self.watch(limit);
+            }
         })?;
         self.setup.shard.upstream_connected();
         match made {
@@ -227,6 +238,34 @@ impl Place {
                 Ok(Connection::Many(seat))
             }
         }
+    }
+
+    /// Looks again and again whether a place that took no connection takes one now. Until then no
+    /// request is risked there that another place can serve.
+    fn watch(&self, limit: Duration) {
+        if self.watched.replace(true) {
+            return;
+        }
+        let (place, address) = (Weak::clone(&self.me), self.address);
+        tokio::task::spawn_local(async move {
+            loop {
+                tokio::time::sleep(PAUSE).await;
+                if place.strong_count() == 0 {
+                    return;
+                }
+                let looked = tokio::time::timeout(limit, TcpStream::connect(address)).await;
+                let Some(place) = place.upgrade() else {
+                    return;
+                };
+                if matches!(looked, Ok(Ok(_))) {
+                    place.health.reached();
+                }
+                if !place.health.is_shunned() {
+                    place.watched.set(false);
+                    return;
+                }
+            }
+        });
     }
 
     /// Takes a connection back that nobody uses any more.
