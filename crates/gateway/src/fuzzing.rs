@@ -1,33 +1,9 @@
 //! Entry points for `fuzz/`: any bytes in; a panic, an endless run or a broken promise is a bug.
 
 use crate::facts;
-use crate::listen::HeadGuard;
 use crate::settings::ResolveRule;
 
-/// A place to cut, and the bytes of a connection: whole or in two pieces, the guard says the same.
-pub fn head_guard(bytes: &[u8]) {
-    let Some((&cut, bytes)) = bytes.split_first() else {
-        return;
-    };
-    let mut whole = bytes.to_vec();
-    HeadGuard::default().inspect(&mut whole, 0);
-    let mut guard = HeadGuard::default();
-    let mut pieces = bytes.to_vec();
-    let (first, second) = pieces.split_at_mut(usize::from(cut).min(bytes.len()));
-    guard.inspect(first, 0);
-    guard.inspect(second, 0);
-    assert_eq!(whole, pieces);
-    let mut single = bytes.to_vec();
-    let mut guard = HeadGuard::default();
-    for byte in single.chunks_mut(1) {
-        guard.inspect(byte, 0);
-    }
-    assert_eq!(whole, single);
-    // Only a line feed is ever changed.
-    for (before, after) in bytes.iter().zip(&whole) {
-        assert!(before == after || (*before == b'\n' && *after == 0));
-    }
-}
+pub use crate::listen::fuzzing::{frame_guard, head_guard, hello, proxy_header};
 
 /// A request head: method, target and header lines.
 pub fn head(bytes: &[u8]) {
@@ -52,4 +28,7 @@ fn every_kept_input_holds() {
     replay::replay("head_guard", head_guard);
     replay::replay("head", head);
     replay::replay("resolve_rule", resolve_rule);
+    replay::replay("frame_guard", frame_guard);
+    replay::replay("proxy_header", proxy_header);
+    replay::replay("hello", hello);
 }

@@ -10,7 +10,7 @@ const LENGTH: &[u8] = b"content-length:";
 
 /// Watches the bytes of one request head after the other.
 #[derive(Debug, Default)]
-pub(crate) struct HeadGuard {
+pub(super) struct HeadGuard {
     // Requests that had been read when this head began.
     head_of: u32,
     ended: bool,
@@ -26,7 +26,7 @@ pub(crate) struct HeadGuard {
 impl HeadGuard {
     /// Looks at bytes that came while no request was being answered, `requests` heads after the
     /// beginning.
-    pub(crate) fn inspect(&mut self, bytes: &mut [u8], requests: u32) {
+    pub(super) fn inspect(&mut self, bytes: &mut [u8], requests: u32) {
         if self.head_of != requests {
             *self = Self {
                 head_of: requests,

@@ -2,6 +2,8 @@
 
 mod connection;
 mod frame_guard;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod head_guard;
 mod hello;
 mod preface;
@@ -30,8 +32,6 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 
 pub(crate) use connection::{OnThisThread, Peer};
-#[cfg(any(test, fuzzing))]
-pub(crate) use head_guard::HeadGuard;
 pub(crate) use pulse::{Busy, Pulse};
 pub(crate) use worker::Worker;
 
