@@ -16,7 +16,7 @@ use crate::decision::{DefaultReason, Reason, Stage, Step};
 use crate::recorder::Recorder;
 use text::Reading;
 use view::HeaderText;
-pub(crate) use view::{Connection, Headers, View, claim};
+pub(crate) use view::{Accepted, Connection, Headers, View};
 
 /// What AUDIT, DENY and ALLOW of one workload say.
 #[derive(Debug)]
@@ -228,7 +228,7 @@ fn ask(attribute: &Attribute, values: &Values, view: &View<'_>, quantifier: Quan
         (Attribute::RemoteIp, Values::Networks(networks)) => within(networks, view.remote_ip),
         (Attribute::Port, Values::Ports(ports)) => Answer::Is(ports.contains(&view.port)),
         (Attribute::RequestPrincipal, Values::Principals(patterns)) => match view.token {
-            Some(token) => Answer::Is(
+            Some(Accepted { token, .. }) => Answer::Is(
                 patterns
                     .iter()
                     .any(|one| principal(one, token.issuer(), token.subject())),

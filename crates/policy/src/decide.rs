@@ -12,7 +12,7 @@ use std::sync::Arc;
 use model::Snapshot;
 use model::snapshot::{Guard, HeaderEdits, PolicySet, RouteAction, RouteInfo, VirtualHosts};
 
-use crate::authorization::{self, Connection, Headers, View};
+use crate::authorization::{self, Accepted, Connection, Headers, View};
 use crate::decision::{
     self, Decision, DefaultReason, Outcome, Reason, Record, Redirection, Refusal, Serve, Served,
     Stage, Step,
@@ -21,7 +21,7 @@ use crate::door::{self, Door};
 use crate::recorder::Recorder;
 use crate::request::Request;
 use crate::route::{self, Choice, Chosen, Sight};
-use crate::session::{Session, Token};
+use crate::session::Session;
 use changes::Changes;
 use token::Tokens;
 
@@ -172,10 +172,7 @@ fn through_policies<'s>(
     let request = entrance.request;
     let (guard, entered) = enter_by_route(entrance, snapshot, session, way, recorder)?;
     let Entered { changes, token, .. } = &entered;
-    let view = entrance.view(
-        changes.over(request.head().headers, [None; 2]),
-        token.map(|token| &**token),
-    );
+    let view = entrance.view(changes.over(request.head().headers, [None; 2]), *token);
     let verdict = authorization::judge(guard, &view, Stage::Gateway, recorder);
     let mut reason = go_on(verdict)?;
     if let Some(own) = way.own_guard() {
@@ -206,7 +203,10 @@ fn enter_by_route<'s, 'a>(
     session: &'a Session,
     way: &mut Way<'s>,
     recorder: &mut Recorder<'_>,
-) -> Result<(&'s PolicySet, Entered<'a>), Box<End>> {
+) -> Result<(&'s PolicySet, Entered<'a>), Box<End>>
+where
+    's: 'a,
+{
     let guard = way.guard(snapshot);
     // Without a route nobody is asked to sign in: there is nothing to sign in for.
     let is_routed = way.choice.chosen.is_some();
@@ -295,14 +295,14 @@ struct Entered<'a> {
     known: Option<login::Known<'a>>,
     tokens: Tokens<'a>,
     /// The token that the gateway accepted.
-    token: Option<&'a Arc<Token>>,
+    token: Option<Accepted<'a>>,
 }
 
 /// Asks the authorizers, if there is something to ask for, and judges the tokens. A guard that
 /// cannot be read lets nobody in.
 fn enter<'a>(
     entrance: &Entrance<'_>,
-    (snapshot, guard): (&Snapshot, &PolicySet),
+    (snapshot, guard): (&'a Snapshot, &PolicySet),
     session: &'a Session,
     is_routed: bool,
     recorder: &mut Recorder<'_>,
@@ -376,7 +376,7 @@ fn choose_again(
     let sight = Sight {
         headers: changes.over(request.head().headers, [None; 2]),
         query: query.as_deref(),
-        token: token.map(|token| &**token),
+        token: *token,
     };
     way.choose(request, sight, recorder);
 }
@@ -397,7 +397,7 @@ fn go_on(verdict: authorization::Verdict) -> Result<Reason, Box<End>> {
 
 impl Entrance<'_> {
     /// What the gateway's own rules see.
-    fn view<'a>(&'a self, headers: Headers<'a>, token: Option<&'a Token>) -> View<'a> {
+    fn view<'a>(&'a self, headers: Headers<'a>, token: Option<Accepted<'a>>) -> View<'a> {
         let Self { request, port } = self;
         let head = request.head();
         View {

@@ -12,9 +12,8 @@ use model::snapshot::{
     UriMatch, VirtualHosts,
 };
 
-use crate::authorization::{self, Headers};
+use crate::authorization::{Accepted, Headers};
 use crate::request::Request;
-use crate::session::Token;
 
 pub(crate) use redirect::location;
 pub(crate) use rewrite::rewrite;
@@ -41,7 +40,7 @@ pub(crate) struct Sight<'a> {
     pub(crate) headers: Headers<'a>,
     pub(crate) query: Option<&'a str>,
     /// The token that the gateway accepted.
-    pub(crate) token: Option<&'a Token>,
+    pub(crate) token: Option<Accepted<'a>>,
 }
 
 impl<'a> Sight<'a> {
@@ -119,13 +118,13 @@ fn fits(wanted: &RouteMatch, request: &Request<'_>, sight: Sight<'_>) -> bool {
 }
 
 /// No token has no claims: nothing holds of it, so what must not hold does not.
-fn claim(test: &ClaimTest, token: Option<&Token>) -> bool {
+fn claim(test: &ClaimTest, token: Option<Accepted<'_>>) -> bool {
     let ClaimTest {
         path,
         value,
         negate,
     } = test;
-    let values = token.and_then(|token| authorization::claim(token, path));
+    let values = token.and_then(|token| token.claim(path));
     let holds = values.is_some_and(|values| values.iter().any(|one| text(value, one)));
     holds != *negate
 }

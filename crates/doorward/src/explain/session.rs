@@ -10,7 +10,7 @@ use model::names::{Duration, Timestamp};
 use model::snapshot::{KeySource, Login};
 use oidc::jose::{KeySet, VerifyFault, peek, verify};
 use policy::session::PersonParts;
-use policy::{Bearer, NoSession, Person, Session, Token, TokenFault};
+use policy::{Bearer, NoSession, Person, Session, Token, TokenFault, texts_at};
 use serde_json::{Map, Value, json};
 
 use super::asked::Asked;
@@ -37,26 +37,48 @@ pub(super) fn of(
         value.set_sensitive(true);
         asked.headers.insert(AUTHORIZATION, value);
     }
-    let sent = args
-        .token
-        .as_deref()
-        .map(str::trim)
-        .or_else(|| bearer_of(asked));
-    let bearer = sent.map_or(Bearer::None, |token| bearer(token, snapshot, &mut notes));
+    // One bad token spoils the request; of good ones the first counts.
+    let mut sent = Bearer::None;
+    for token in tokens_of(asked, snapshot) {
+        match (bearer(&token, snapshot, &mut notes), &sent) {
+            (_, Bearer::Invalid(_)) | (Bearer::Valid(_), Bearer::Valid(_)) => {}
+            (found, _) => sent = found,
+        }
+    }
     let person = match &args.user {
         Some(user) => Ok(Arc::new(person(user, &args.groups, snapshot, now)?)),
         None => Err(NoSession::NoCookie),
     };
     Ok(Told {
-        session: Session { person, bearer },
+        session: Session {
+            person,
+            bearer: sent,
+        },
         notes,
     })
 }
 
-fn bearer_of(asked: &Asked) -> Option<&str> {
-    // With this letter case only: it is the prefix that rules look for.
-    let value = asked.headers.get(AUTHORIZATION)?.to_str().ok()?;
-    value.strip_prefix("Bearer ").map(str::trim)
+/// The tokens that lie where a rule of the gateway looks; where there are none, the one that a
+/// login proxy looks for.
+fn tokens_of(asked: &Asked, snapshot: &Snapshot) -> Vec<String> {
+    let query = asked.path.split_once('?').map(|(_, query)| query);
+    let mut found: Vec<String> = Vec::new();
+    let rules = &snapshot.gateway_authentication().rules;
+    for location in rules.iter().flat_map(|rule| &rule.locations) {
+        texts_at(location, &asked.headers, query, &mut |text| {
+            let text = String::from_utf8_lossy(&text).into_owned();
+            if !found.contains(&text) {
+                found.push(text);
+            }
+        });
+    }
+    if found.is_empty() {
+        // With this letter case only: it is the prefix that rules look for.
+        let value = asked.headers.get(AUTHORIZATION);
+        let token = value.and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));
+        found.extend(token.map(|token| token.trim().to_owned()));
+    }
+    found
 }
 
 /// Somebody who signed in through the first login proxy, with a token of the issuer that the

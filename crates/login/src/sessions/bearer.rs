@@ -10,14 +10,16 @@ use std::sync::Arc;
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
 use model::names::{Duration, Timestamp};
-use model::snapshot::{Login, TokenLocation};
+use model::snapshot::Login;
 use oidc::jose;
-use policy::{Bearer, Token, TokenFault};
+use policy::{Bearer, Token, TokenFault, texts_at};
 
 use super::{Doors, Sessions};
-use crate::cookies;
 use crate::flow::callback::LEEWAY_SECONDS;
 use crate::keys::{Source, fault};
+
+/// How a login proxy wants a token.
+const BEARER: &str = "Bearer ";
 
 /// More tokens than anybody sends.
 const MOST_TOKENS: usize = 8;
@@ -94,7 +96,8 @@ impl Sessions {
         if !login.skip_jwt_bearer_tokens {
             return None;
         }
-        let compact = after(headers.get(AUTHORIZATION)?.to_str().ok()?, "Bearer ")?;
+        let value = headers.get(AUTHORIZATION)?.to_str().ok()?;
+        let compact = value.strip_prefix(BEARER)?.trim();
         let claims = jose::peek(compact).ok()?;
         let source = source_of(login, claims.get("iss")?.as_str()?)?;
         let token = self.keys.prove(compact, &source).await.ok()?;
@@ -152,9 +155,13 @@ fn find<'a>(
     let mut found: Vec<Found<'a>> = Vec::new();
     for rule in doors.rules {
         for location in &rule.locations {
-            at(location, headers, query, &mut |compact| {
-                add(&mut found, compact, true)
-            })?;
+            let mut outcome = Ok(());
+            texts_at(location, headers, query, &mut |text| {
+                if outcome.is_ok() {
+                    outcome = as_text(text).and_then(|text| add(&mut found, text, true));
+                }
+            });
+            outcome?;
         }
     }
     if doors
@@ -166,13 +173,22 @@ fn find<'a>(
             let bearer = value
                 .to_str()
                 .ok()
-                .and_then(|value| after(value, "Bearer "));
+                .and_then(|value| value.strip_prefix(BEARER));
             if let Some(compact) = bearer {
-                add(&mut found, Cow::Borrowed(compact), false)?;
+                add(&mut found, Cow::Borrowed(compact.trim()), false)?;
             }
         }
     }
     Ok(found)
+}
+
+/// What no token can hold stands beside one, or in one.
+fn as_text(bytes: Cow<'_, [u8]>) -> Result<Cow<'_, str>, TokenFault> {
+    let text = match bytes {
+        Cow::Borrowed(bytes) => std::str::from_utf8(bytes).ok().map(Cow::Borrowed),
+        Cow::Owned(bytes) => String::from_utf8(bytes).ok().map(Cow::Owned),
+    };
+    text.ok_or(TokenFault::Malformed)
 }
 
 fn add<'a>(
@@ -188,52 +204,6 @@ fn add<'a>(
     }
     found.push(Found { compact, by_rule });
     Ok(())
-}
-
-/// The tokens at one location.
-fn at<'a>(
-    location: &TokenLocation,
-    headers: &'a HeaderMap,
-    query: Option<&'a str>,
-    add: &mut dyn FnMut(Cow<'a, str>) -> Result<(), TokenFault>,
-) -> Result<(), TokenFault> {
-    match location {
-        TokenLocation::Header { name, prefix } => {
-            for value in headers.get_all(name) {
-                match value.to_str() {
-                    Ok(text) => {
-                        if let Some(compact) = after(text, prefix) {
-                            add(Cow::Borrowed(compact))?;
-                        }
-                    }
-                    Err(_) if value.as_bytes().starts_with(prefix.as_bytes()) => {
-                        return Err(TokenFault::Malformed);
-                    }
-                    Err(_) => {}
-                }
-            }
-        }
-        TokenLocation::Query(name) => {
-            let pairs = url::form_urlencoded::parse(query.unwrap_or_default().as_bytes());
-            for (_, value) in pairs.filter(|(one, _)| *one == **name) {
-                add(value)?;
-            }
-        }
-        TokenLocation::Cookie(name) => {
-            for (one, value) in cookies::pairs(headers) {
-                if one == name.as_bytes() {
-                    let text = std::str::from_utf8(value).map_err(|_| TokenFault::Malformed)?;
-                    add(Cow::Borrowed(text))?;
-                }
-            }
-        }
-    }
-    Ok(())
-}
-
-/// What follows `prefix`; a value that does not begin so holds no token.
-fn after<'a>(value: &'a str, prefix: &str) -> Option<&'a str> {
-    value.strip_prefix(prefix).map(str::trim)
 }
 
 /// Looks for tokens as a request's are looked for, and at whose they claim to be.

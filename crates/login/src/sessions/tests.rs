@@ -33,6 +33,7 @@ fn rule(issuer: &str, keys: KeySource, locations: Vec<TokenLocation>) -> JwtRule
         claim_headers: Vec::new(),
         payload_header: None,
         forward_original: true,
+        space_delimited: vec![],
     }
 }
 

@@ -16,6 +16,7 @@ enum Form {
     Principal,
     Namespace,
     ServiceAccount,
+    TrustDomain,
     RequestPrincipal,
     Network,
     Port,
@@ -107,7 +108,7 @@ const SOURCE: [Row; 7] = [
         "trustDomains",
         "notTrustDomains",
         Attribute::TrustDomain,
-        Form::Text,
+        Form::TrustDomain,
     ),
     (
         "ipBlocks",
@@ -284,6 +285,10 @@ impl Reader<'_> {
             Form::ServiceAccount => {
                 values::service_accounts(list, &texts, self.namespace).map(Values::Text)
             }
+            Form::TrustDomain => each
+                .map(|(item, text)| values::trust_domain(item, text))
+                .collect::<Result<_, _>>()
+                .map(Values::Text),
             Form::Path => each
                 .map(|(item, text)| values::path(item, text))
                 .collect::<Result<_, _>>()
@@ -343,7 +348,7 @@ fn attribute(key: &str) -> Option<(Attribute, Form)> {
         "source.namespace" => (Attribute::Namespace, Form::Namespace),
         "source.principal" => (Attribute::Principal, Form::Principal),
         "source.serviceAccount" => (Attribute::ServiceAccount, Form::ServiceAccount),
-        "source.trustDomain" => (Attribute::TrustDomain, Form::Text),
+        "source.trustDomain" => (Attribute::TrustDomain, Form::TrustDomain),
         "request.auth.principal" => (Attribute::RequestPrincipal, Form::RequestPrincipal),
         "request.auth.audiences" => (Attribute::Audiences, Form::Text),
         "request.auth.presenter" => (Attribute::Presenter, Form::Text),

@@ -48,6 +48,20 @@ pub(super) fn principals(value: &str, trust_domains: &[Arc<str>]) -> Vec<TextPat
     vec![text(value)]
 }
 
+/// A trust domain: one star at most, at an end, and no slash.
+pub(super) fn trust_domain(item: &Field<'_>, value: &str) -> Result<TextPattern, Fault> {
+    let pattern = text(value);
+    let literal = match &pattern {
+        TextPattern::Exact(text) | TextPattern::Prefix(text) | TextPattern::Suffix(text) => text,
+        _ => "",
+    };
+    if literal.contains(['*', '/']) {
+        let fault = format!("`{value}` is no trust domain");
+        return Err(item.fault(fault, "write its name, or one `*` at an end of it"));
+    }
+    Ok(pattern)
+}
+
 /// `ns/sa`, or `sa` in the namespace of the policy; exact only.
 pub(super) fn service_accounts(
     list: &Field<'_>,

@@ -135,10 +135,6 @@ fn jwt_rule(
     findings: &mut Vec<Finding>,
 ) -> Result<JwtRule, Fault> {
     field.strict(&FIELDS)?;
-    if let Some(claims) = field.child("spaceDelimitedClaims") {
-        let fault = format!("`{}` is not served here", claims.path);
-        return Err(claims.fault(fault, "have the issuer send a list"));
-    }
     if let Some(timeout) = field.child("timeout") {
         findings.push(timeout.finding(
             codes::FIELD,
@@ -163,6 +159,7 @@ fn jwt_rule(
             .map(|header| header_name(&header))
             .transpose()?,
         forward_original: field.flag("forwardOriginalToken")?,
+        space_delimited: field.texts("spaceDelimitedClaims")?,
     })
 }
 

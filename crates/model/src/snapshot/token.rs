@@ -31,6 +31,9 @@ pub struct JwtRule {
     pub payload_header: Option<HeaderName>,
     /// Whether the token itself travels on.
     pub forward_original: bool,
+    /// `spaceDelimitedClaims`: claims that are a list of words written as one text, besides those
+    /// that are so everywhere.
+    pub space_delimited: Vec<Arc<str>>,
 }
 
 /// Where the keys of an issuer come from.

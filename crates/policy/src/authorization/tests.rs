@@ -256,11 +256,16 @@ fn claims_match_as_strings_lists_and_words() {
     let headers = HeaderMap::new();
     let claims = json!({
         "iss": "https://issuer/x", "sub": "me", "aud": ["a", "b"], "azp": "ui", "scope": "read write",
-        "groups": ["dev", "ops"], "age": 7, "nested": {"role": "admin"}, "name": "two words",
+        "groups": ["dev", "ops"], "age": 7, "nested": {"role": "admin"}, "name": "two words", "roles": "cook waiter",
     });
     let token = Token::assert_verified("e.p.s", claims.as_object().unwrap().clone()).unwrap();
     let mut view = view(&headers);
-    view.token = Some(&token);
+    let token = Arc::new(token);
+    let lists: [Arc<str>; 1] = ["roles".into()];
+    view.token = Some(Accepted {
+        token: &token,
+        space_delimited: &lists,
+    });
     let claim =
         |path: &[&str]| Attribute::Claim(path.iter().map(|name| Arc::from(*name)).collect());
     let holds =
@@ -273,6 +278,8 @@ fn claims_match_as_strings_lists_and_words() {
     assert!(holds(claim(&["name"]), "two words"));
     assert!(holds(claim(&["groups"]), "ops"));
     assert!(holds(claim(&["nested", "role"]), "admin"));
+    assert!(holds(claim(&["roles"]), "waiter"));
+    assert!(!holds(claim(&["roles"]), "cook waiter"));
     assert!(!holds(claim(&["age"]), "7"));
     assert!(!holds(claim(&["nested"]), "admin"));
     let principal = |issuer, subject| {

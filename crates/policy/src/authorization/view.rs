@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use http::header::{COOKIE, HOST};
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -20,8 +21,8 @@ pub(crate) struct View<'a> {
     pub(crate) authority: &'a str,
     /// Headers.
     pub(crate) headers: Headers<'a>,
-    /// The token that this stage verified.
-    pub(crate) token: Option<&'a Token>,
+    /// The token that this stage accepted.
+    pub(crate) token: Option<Accepted<'a>>,
     /// SPIFFE id of the peer.
     pub(crate) principal: Option<&'a str>,
     /// The connection that the request came over; `None` at the destination, where it is our own
@@ -31,6 +32,14 @@ pub(crate) struct View<'a> {
     pub(crate) remote_ip: IpAddr,
     /// Port of the workload.
     pub(crate) port: u16,
+}
+
+/// A token that a rule accepted.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Accepted<'a> {
+    pub(crate) token: &'a Arc<Token>,
+    /// Claims that the rule takes for lists of words.
+    pub(crate) space_delimited: &'a [Arc<str>],
 }
 
 /// What is known of a connection.
@@ -155,37 +164,40 @@ impl<'a> View<'a> {
     /// A claim as text values: a string, the strings of a list, or the words of a claim that is
     /// a list in disguise.
     pub(crate) fn claim<T: AsRef<str>>(&self, path: &[T]) -> Option<Vec<Cow<'a, str>>> {
-        claim(self.token?, path)
+        self.token?.claim(path)
     }
 }
 
-/// A claim of a token as text values; see [`View::claim`].
-pub(crate) fn claim<'a, T: AsRef<str>>(token: &'a Token, path: &[T]) -> Option<Vec<Cow<'a, str>>> {
-    use serde_json::Value;
+impl<'a> Accepted<'a> {
+    /// A claim as text values; see [`View::claim`].
+    pub(crate) fn claim<T: AsRef<str>>(self, path: &[T]) -> Option<Vec<Cow<'a, str>>> {
+        use serde_json::Value;
 
-    let (first, rest) = path.split_first()?;
-    let mut value = token.claims().get(first.as_ref())?;
-    for name in rest {
-        value = value.as_object()?.get(name.as_ref())?;
-    }
-    match value {
-        Value::String(text) if rest.is_empty() && is_space_delimited(first.as_ref()) => {
-            Some(text.split_ascii_whitespace().map(Cow::Borrowed).collect())
+        let (first, rest) = path.split_first()?;
+        let mut value = self.token.claims().get(first.as_ref())?;
+        for name in rest {
+            value = value.as_object()?.get(name.as_ref())?;
         }
-        Value::String(text) => Some(vec![Cow::Borrowed(text)]),
-        Value::Array(values) => Some(
-            values
-                .iter()
-                .filter_map(Value::as_str)
-                .map(Cow::Borrowed)
-                .collect(),
-        ),
-        _ => None,
+        match value {
+            Value::String(text) if rest.is_empty() && self.is_space_delimited(first.as_ref()) => {
+                Some(text.split_ascii_whitespace().map(Cow::Borrowed).collect())
+            }
+            Value::String(text) => Some(vec![Cow::Borrowed(text)]),
+            Value::Array(values) => Some(
+                values
+                    .iter()
+                    .filter_map(Value::as_str)
+                    .map(Cow::Borrowed)
+                    .collect(),
+            ),
+            _ => None,
+        }
     }
-}
 
-fn is_space_delimited(claim: &str) -> bool {
-    matches!(claim, "scope" | "permission")
+    fn is_space_delimited(self, claim: &str) -> bool {
+        matches!(claim, "scope" | "permission")
+            || self.space_delimited.iter().any(|one| **one == *claim)
+    }
 }
 
 #[cfg(test)]

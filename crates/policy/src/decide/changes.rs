@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use model::snapshot::HeaderEdits;
-use percent_encoding::percent_decode_str;
 
 use crate::authorization::Headers;
+use crate::token_place::is_parameter;
 
 /// What has changed so far.
 #[derive(Clone, Debug, Default)]
@@ -85,9 +85,4 @@ impl Changes {
             .collect();
         (!kept.is_empty()).then(|| Cow::Owned(kept.join("&")))
     }
-}
-
-/// Whether `key`, as it was sent, spells the parameter `name`.
-pub(super) fn is_parameter(key: &str, name: &str) -> bool {
-    percent_decode_str(key).eq(name.bytes())
 }

@@ -16,7 +16,7 @@ use super::custom::{self, EMAIL, GROUPS, PREFERRED, USER};
 use super::login::Known;
 use super::token::{self, Tokens};
 use super::{End, Entered, Passed, go_on};
-use crate::authorization::{self, Headers, View};
+use crate::authorization::{self, Accepted, Headers, View};
 use crate::decision::{
     self, DefaultReason, OriginalPath, Outcome, Permit, Reason, Redirection, Refusal, Serve,
     Served, Stage,
@@ -139,10 +139,10 @@ impl Forwarding<'_> {
             authority,
             identity: changes.set,
             remove: changes.removed,
-            user: user.or_else(|| token.or(own_token).map(|token| label(token))),
+            user: user.or_else(|| token.or(own_token).map(|one| label(one.token))),
             identified: identified.or_else(|| {
                 let accepted = token.or(own_token);
-                accepted.map(|token| Identified::Bearer(Arc::clone(token)))
+                accepted.map(|one| Identified::Bearer(Arc::clone(one.token)))
             }),
             cors,
             mirrors,
@@ -209,10 +209,10 @@ impl<'a> Arrival<'_, 'a> {
     /// accept, and why they let the request in.
     fn enter(
         &self,
-        destination: &Destination,
+        destination: &'a Destination,
         changes: &mut Changes,
         recorder: &mut Recorder<'_>,
-    ) -> Result<(Option<&'a Arc<Token>>, Reason), Box<End>> {
+    ) -> Result<(Option<Accepted<'a>>, Reason), Box<End>> {
         const STAGE: Stage = Stage::Destination;
         let Destination {
             policies,
@@ -248,13 +248,18 @@ impl<'a> Arrival<'_, 'a> {
         let token = token::judge(authentication, tokens, request, judging, STAGE, recorder)
             .map_err(bad_token)?;
         let headers = changes.over(head.headers, edits);
-        let view = self.view(*target_port, headers, token.map(|token| &**token));
+        let view = self.view(*target_port, headers, token);
         let verdict = authorization::judge(policies, &view, STAGE, recorder);
         Ok((token, go_on(verdict)?))
     }
 
     /// What the destination's rules see.
-    fn view<'v>(&'v self, port: u16, headers: Headers<'v>, token: Option<&'v Token>) -> View<'v> {
+    fn view<'v>(
+        &'v self,
+        port: u16,
+        headers: Headers<'v>,
+        token: Option<Accepted<'v>>,
+    ) -> View<'v> {
         let head = self.request.head();
         View {
             method: head.method.as_str(),

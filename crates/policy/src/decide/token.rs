@@ -4,19 +4,19 @@ use std::fmt::Write;
 use std::sync::Arc;
 
 use http::HeaderValue;
-use http::header::{AUTHORIZATION, COOKIE};
+use http::header::AUTHORIZATION;
 use model::names::{Duration, Timestamp};
 use model::snapshot::{Authentication, HeaderEdits, JwtRule, TokenLocation};
-use percent_encoding::percent_decode_str;
 use serde_json::Value;
 
-use super::changes::{Changes, is_parameter};
+use super::changes::Changes;
 use super::cors::is_preflight;
-use crate::authorization::Headers;
+use crate::authorization::{Accepted, Headers};
 use crate::decision::{Stage, Step};
 use crate::recorder::Recorder;
 use crate::request::Request;
 use crate::session::{Bearer, Token, TokenFault, header_value};
+use crate::token_place::texts_over;
 
 /// Difference of clocks that is forgiven, either way.
 const LEEWAY: Duration = Duration::from_secs(60);
@@ -33,13 +33,13 @@ pub(super) struct Tokens<'a> {
 /// Judges the tokens by the rules of a workload, and makes the changes that the accepted one
 /// asks for.
 pub(super) fn judge<'a>(
-    authentication: &Authentication,
+    authentication: &'a Authentication,
     tokens: Tokens<'a>,
     request: &Request<'_>,
     (changes, edits): (&mut Changes, [Option<&HeaderEdits>; 2]),
     stage: Stage,
     recorder: &mut Recorder<'_>,
-) -> Result<Option<&'a Arc<Token>>, TokenFault> {
+) -> Result<Option<Accepted<'a>>, TokenFault> {
     if authentication.rules.is_empty() {
         return Ok(None);
     }
@@ -66,7 +66,7 @@ pub(super) fn judge<'a>(
             said: said.into(),
         }
     });
-    let Some(Accepted {
+    let Some(Taken {
         token,
         rule,
         location,
@@ -76,10 +76,14 @@ pub(super) fn judge<'a>(
     };
     consume(rule, location, request, changes);
     announce(rule, token, request, changes);
-    Ok(Some(token))
+    Ok(Some(Accepted {
+        token,
+        space_delimited: &rule.space_delimited,
+    }))
 }
 
-struct Accepted<'r, 'a> {
+/// A token, the rule that takes it, and where it lay.
+struct Taken<'r, 'a> {
     token: &'a Arc<Token>,
     rule: &'r JwtRule,
     location: &'r TokenLocation,
@@ -93,7 +97,7 @@ fn accept<'r, 'a>(
     request: &Request<'_>,
     (changes, edits): (&Changes, [Option<&HeaderEdits>; 2]),
     stage: Stage,
-) -> Result<Option<Accepted<'r, 'a>>, TokenFault> {
+) -> Result<Option<Taken<'r, 'a>>, TokenFault> {
     let Tokens { injected, bearer } = tokens;
     let head = request.head();
     let rest = changes.query(request.query());
@@ -148,7 +152,7 @@ impl Found<'_> {
         rules: &'r [JwtRule],
         token: &'a Arc<Token>,
         now: Timestamp,
-    ) -> Result<Option<Accepted<'r, 'a>>, TokenFault> {
+    ) -> Result<Option<Taken<'r, 'a>>, TokenFault> {
         let mut fault = None;
         for rule in rules {
             let lies =
@@ -158,7 +162,7 @@ impl Found<'_> {
             };
             match is_good(rule, token, now) {
                 Ok(()) => {
-                    return Ok(Some(Accepted {
+                    return Ok(Some(Taken {
                         token,
                         rule,
                         location,
@@ -176,39 +180,12 @@ impl Found<'_> {
 
     /// Whether a text that `is_meant` lies at `location`.
     fn holds(self, location: &TokenLocation, is_meant: impl Fn(&[u8]) -> bool) -> bool {
-        match location {
-            TokenLocation::Header { name, prefix } => self.headers.values(name).any(|value| {
-                after(value.as_bytes(), prefix.as_bytes())
-                    .is_some_and(|text| is_meant(text.trim_ascii()))
-            }),
-            TokenLocation::Query(name) => self
-                .query
-                .unwrap_or_default()
-                .split('&')
-                .filter_map(|pair| pair.split_once('='))
-                .filter(|(key, _)| is_parameter(key, name))
-                .any(|(_, value)| is_meant(&percent_decode_str(value).collect::<Vec<_>>())),
-            TokenLocation::Cookie(name) => self.headers.values(&COOKIE).any(|value| {
-                value
-                    .as_bytes()
-                    .split(|&byte| byte == b';')
-                    .filter_map(|pair| pair.trim_ascii().strip_prefix(name.as_bytes()))
-                    .filter_map(|rest| rest.strip_prefix(b"="))
-                    .any(&is_meant)
-            }),
-        }
+        let mut is_there = false;
+        texts_over(location, self.headers, self.query, &mut |text| {
+            is_there |= is_meant(&text);
+        });
+        is_there
     }
-}
-
-/// What follows the first `prefix` in `value`.
-fn after<'v>(value: &'v [u8], prefix: &[u8]) -> Option<&'v [u8]> {
-    if prefix.is_empty() {
-        return Some(value);
-    }
-    let at = value
-        .windows(prefix.len())
-        .position(|window| window == prefix)?;
-    Some(&value[at + prefix.len()..])
 }
 
 fn is_good(rule: &JwtRule, token: &Token, now: Timestamp) -> Result<(), TokenFault> {
