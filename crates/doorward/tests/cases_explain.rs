@@ -90,7 +90,6 @@ fn flags(case: &Case, request: &RequestCase) -> Result<Vec<String>, Untold> {
     }
     flags.extend([
         format!("--host={}", request.host),
-        format!("--path={}", request.path),
         format!("--method={}", request.method),
         format!("--scheme={}", request.scheme),
         format!("--port={}", request.port),
@@ -109,9 +108,22 @@ fn flags(case: &Case, request: &RequestCase) -> Result<Vec<String>, Untold> {
         Some(SessionCase::Absent(_)) => return Err(Untold::Absence),
         Some(SessionCase::Bearer(_)) => panic!("{}: a bearer is no session", request.name),
     }
-    if let Some(SessionCase::Bearer(bearer)) = request.bearer.as_ref().map(defined) {
-        flags.push(format!("--token={}", compact(case, bearer)?));
+    let mut path = request.path.clone();
+    for name in request.bearers() {
+        let SessionCase::Bearer(bearer) = defined(name) else {
+            panic!("{}: {name} is no bearer", request.name);
+        };
+        let token = compact(case, bearer)?;
+        path = bearer.at.target(&path, &token);
+        match bearer.at.header(&token) {
+            Some((_, value)) if value == format!("Bearer {token}") => {
+                flags.push(format!("--token={token}"));
+            }
+            Some((name, value)) => flags.push(format!("--header={name}={value}")),
+            None => {}
+        }
     }
+    flags.push(format!("--path={path}"));
     Ok(flags)
 }
 

@@ -270,8 +270,8 @@ impl<'a> Stage<'a> {
         Some(value)
     }
 
-    /// The header lines that a request has.
-    async fn lines(&self, request: &RequestCase, id: &str) -> Vec<(String, String)> {
+    /// The target and the header lines that a request has.
+    async fn head(&self, request: &RequestCase, id: &str) -> (String, Vec<(String, String)>) {
         let mut lines = vec![
             ("host".into(), request.host.clone()),
             ("x-request-id".into(), id.into()),
@@ -282,33 +282,40 @@ impl<'a> Stage<'a> {
         if let Some(value) = self.cookie(request).await {
             lines.push(("cookie".into(), format!("{}={value}", self.cookie_name)));
         }
-        if let Some(name) = &request.bearer {
+        let mut path = request.path.clone();
+        for name in request.bearers() {
             let SessionCase::Bearer(bearer) = &self.case.file.sessions[name] else {
                 panic!("{name} is no bearer");
             };
             let snapshot = model::compile(&self.case.objects().unwrap()).snapshot;
             let claims = testkit::cases::token_claims(bearer, &snapshot);
             let token = self.issuer.bearer(claims, bearer.fault);
-            lines.push(("authorization".into(), format!("Bearer {token}")));
+            lines.extend(bearer.at.header(&token));
+            path = bearer.at.target(&path, &token);
         }
-        lines
+        (path, lines)
     }
 
     async fn send(&self, request: &RequestCase, id: &str) -> Seen {
-        let lines = self.lines(request, id).await;
-        self.send_lines(request, &lines).await
+        let (path, lines) = self.head(request, id).await;
+        self.send_lines(request, &path, &lines).await
     }
 
     /// As a browser asks for a page.
     async fn browse(&self, request: &RequestCase, id: &str) -> Seen {
-        let mut lines = self.lines(request, id).await;
+        let (path, mut lines) = self.head(request, id).await;
         let accept = "text/html,application/xhtml+xml,*/*;q=0.8";
         lines.push(("accept".into(), accept.into()));
-        self.send_lines(request, &lines).await
+        self.send_lines(request, &path, &lines).await
     }
 
-    async fn send_lines(&self, request: &RequestCase, lines: &[(String, String)]) -> Seen {
-        let (method, path) = (&request.method, &request.path);
+    async fn send_lines(
+        &self,
+        request: &RequestCase,
+        path: &str,
+        lines: &[(String, String)],
+    ) -> Seen {
+        let method = &request.method;
         if request.scheme == "http" {
             let stream = tokio::net::TcpStream::connect(self.door.http()).await;
             visit(stream.unwrap(), method, path, lines).await

@@ -32,7 +32,7 @@ pub enum SessionCase {
     Person(Person),
     /// A session cookie that stands for nobody.
     Absent(Absence),
-    /// A token of the client's own, in `Authorization`.
+    /// A token of the client's own.
     Bearer(Bearer),
 }
 
@@ -86,6 +86,49 @@ pub struct Bearer {
     pub claims: Map<String, Value>,
     /// What is wrong with its form or signature.
     pub fault: Option<Fault>,
+    /// Where it lies.
+    #[serde(default)]
+    pub at: TokenPlace,
+}
+
+/// Where a token lies.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TokenPlace {
+    /// A header, and the text before the token.
+    Header(String, String),
+    /// A query parameter.
+    Query(String),
+    /// A cookie.
+    Cookie(String),
+}
+
+impl Default for TokenPlace {
+    fn default() -> Self {
+        Self::Header("authorization".to_owned(), "Bearer ".to_owned())
+    }
+}
+
+impl TokenPlace {
+    /// The header that brings `token`, unless it lies in the query.
+    pub fn header(&self, token: &str) -> Option<(String, String)> {
+        match self {
+            Self::Header(name, prefix) => Some((name.clone(), format!("{prefix}{token}"))),
+            Self::Cookie(name) => Some(("cookie".to_owned(), format!("{name}={token}"))),
+            Self::Query(_) => None,
+        }
+    }
+
+    /// The target that brings `token`, if it lies there.
+    pub fn target(&self, path: &str, token: &str) -> String {
+        match self {
+            Self::Query(name) => {
+                let joint = if path.contains('?') { '&' } else { '?' };
+                format!("{path}{joint}{name}={token}")
+            }
+            Self::Header(..) | Self::Cookie(_) => path.to_owned(),
+        }
+    }
 }
 
 /// What is wrong with a token.
@@ -146,11 +189,20 @@ pub struct RequestCase {
     pub session: Option<String>,
     /// Name of a bearer.
     pub bearer: Option<String>,
+    /// Name of another one, which lies elsewhere.
+    pub also: Option<String>,
     /// Seconds after [`super::NOW`].
     #[serde(default)]
     pub after: i64,
     /// What is to happen.
     pub expect: Expectation,
+}
+
+impl RequestCase {
+    /// Names of the tokens that it brings.
+    pub fn bearers(&self) -> impl Iterator<Item = &String> {
+        self.bearer.iter().chain(&self.also)
+    }
 }
 
 fn get() -> String {

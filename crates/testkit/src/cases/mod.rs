@@ -10,6 +10,7 @@
 //!   stale: {absent: expired}
 //!   robot: {bearer: {claims: {email: robot@example.com}}}
 //!   forged: {bearer: {fault: algorithm_refused}}
+//!   elsewhere: {bearer: {at: {header: [x-token, '']}}}   # or {query: token}, {cookie: token}
 //! requests:
 //! - name: the dashboard for somebody who signed in
 //!   session: user                  # a person or an absence; anonymous unless given
@@ -38,7 +39,7 @@ use model::objects::{File, ObjectSet};
 
 pub use format::{
     Absence, Bearer, Expectation, ExpectedOutcome, ExpectedRefusal, Fault, LocalService, Person,
-    RedirectTo, RequestCase, SessionCase, SignInWay,
+    RedirectTo, RequestCase, SessionCase, SignInWay, TokenPlace,
 };
 pub use run::{Mismatch, run, session, token_claims};
 

@@ -15,9 +15,12 @@ use serde_json::{Map, Value, json};
 
 use super::format::{
     Bearer, Expectation, ExpectedOutcome, ExpectedRefusal, LocalService, Person, RedirectTo,
-    RequestCase, SessionCase, SignInWay,
+    RequestCase, SessionCase, SignInWay, TokenPlace,
 };
 use super::{Case, CaseFault, NOW};
+
+/// What stands in a request for a token.
+const COMPACT: &str = "e30.e30.c2lnbmF0dXJl";
 
 /// Something that happened otherwise than expected.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,7 +60,10 @@ pub fn run(case: &Case) -> Result<Vec<Mismatch>, CaseFault> {
             mismatches: &mut mismatches,
         };
         match session(case, request, &snapshot) {
-            Ok(session) => run_one(request, &session, &snapshot, &mut compare),
+            Ok(session) => {
+                let places: Vec<_> = bearers_of(case, request).map(|one| &one.at).collect();
+                run_one(request, (&session, &places), &snapshot, &mut compare);
+            }
             Err(name) => compare.equal("session", "one of the case", &name),
         }
     }
@@ -66,18 +72,21 @@ pub fn run(case: &Case) -> Result<Vec<Mismatch>, CaseFault> {
 
 fn run_one(
     request: &RequestCase,
-    session: &Session,
+    (session, places): (&Session, &[&TokenPlace]),
     snapshot: &Snapshot,
     compare: &mut Compare<'_>,
 ) {
-    let headers = sent_headers(request, session, snapshot);
+    let headers = sent_headers(request, places, snapshot);
+    let target = places.iter().fold(request.path.clone(), |path, place| {
+        place.target(&path, COMPACT)
+    });
     // A method that is no token never reaches a decision.
     let method = Method::from_bytes(request.method.as_bytes()).unwrap_or_default();
     let head = RequestHead {
         method: &method,
         scheme: &request.scheme,
         authority: &request.host,
-        target: &request.path,
+        target: &target,
         headers: &headers,
         port: request.port,
         peer: request.peer,
@@ -143,29 +152,30 @@ fn now(request: &RequestCase) -> Timestamp {
 }
 
 /// Headers as a front end hands them on: identity headers from outside are gone.
-fn sent_headers(request: &RequestCase, session: &Session, snapshot: &Snapshot) -> HeaderMap {
+fn sent_headers(request: &RequestCase, places: &[&TokenPlace], snapshot: &Snapshot) -> HeaderMap {
     let mut headers = HeaderMap::new();
-    for (name, value) in &request.headers {
+    let tokens = places.iter().filter_map(|place| place.header(COMPACT));
+    for (name, value) in request.headers.iter().cloned().chain(tokens) {
         // What is no header is refused by the HTTP parser already.
         if let (Ok(name), Ok(value)) = (
             HeaderName::from_bytes(name.as_bytes()),
-            HeaderValue::from_str(value),
+            HeaderValue::from_str(&value),
         ) {
             headers.append(name, value);
         }
     }
     FoldedNames::of(snapshot.identity_headers()).remove_from(&mut headers);
-    match &session.bearer {
-        policy::Bearer::None => {}
-        policy::Bearer::Valid(token) => {
-            headers.insert(http::header::AUTHORIZATION, token.bearer().clone());
-        }
-        policy::Bearer::Invalid(_) => {
-            let bad = HeaderValue::from_static("Bearer e30.e30.bad");
-            headers.insert(http::header::AUTHORIZATION, bad);
-        }
-    }
     headers
+}
+
+fn bearers_of<'c>(case: &'c Case, request: &'c RequestCase) -> impl Iterator<Item = &'c Bearer> {
+    let sessions = request
+        .bearers()
+        .filter_map(|name| case.file.sessions.get(name));
+    sessions.filter_map(|session| match session {
+        SessionCase::Bearer(bearer) => Some(bearer),
+        SessionCase::Person(_) | SessionCase::Absent(_) => None,
+    })
 }
 
 /// The session that a request brings.
@@ -182,16 +192,19 @@ pub fn session(case: &Case, request: &RequestCase, snapshot: &Snapshot) -> Resul
             SessionCase::Bearer(_) => return Err(name.clone()),
         };
     }
-    if let Some(name) = &request.bearer {
+    for name in request.bearers() {
         let SessionCase::Bearer(bearer) = defined(name)? else {
             return Err(name.clone());
         };
-        session.bearer = match bearer.fault {
-            Some(fault) => policy::Bearer::Invalid(fault.into()),
-            None => policy::Bearer::Valid(Arc::new(
-                token(token_claims(bearer, snapshot)).ok_or_else(|| name.clone())?,
-            )),
-        };
+        // One bad token spoils the request; of good ones the first counts.
+        match (bearer.fault, &session.bearer) {
+            (_, policy::Bearer::Invalid(_)) | (None, policy::Bearer::Valid(_)) => {}
+            (Some(fault), _) => session.bearer = policy::Bearer::Invalid(fault.into()),
+            (None, policy::Bearer::None) => {
+                let token = token(token_claims(bearer, snapshot)).ok_or_else(|| name.clone())?;
+                session.bearer = policy::Bearer::Valid(Arc::new(token));
+            }
+        }
     }
     Ok(session)
 }
@@ -261,7 +274,7 @@ fn usual_claims(snapshot: &Snapshot) -> Map<String, Value> {
 
 /// A token that looks like one; nobody here checks its signature.
 fn token(claims: Map<String, Value>) -> Option<Token> {
-    Token::assert_verified("e30.e30.c2lnbmF0dXJl", claims)
+    Token::assert_verified(COMPACT, claims)
 }
 
 fn outcome(outcome: &Outcome) -> ExpectedOutcome {
