@@ -14,6 +14,7 @@ use model::snapshot::{
 
 use crate::decision::{DefaultReason, Reason, Stage, Step};
 use crate::recorder::Recorder;
+use crate::session::Token;
 use text::Reading;
 use view::HeaderText;
 pub(crate) use view::{Accepted, Connection, Headers, View};
@@ -228,11 +229,9 @@ fn ask(attribute: &Attribute, values: &Values, view: &View<'_>, quantifier: Quan
         (Attribute::RemoteIp, Values::Networks(networks)) => within(networks, view.remote_ip),
         (Attribute::Port, Values::Ports(ports)) => Answer::Is(ports.contains(&view.port)),
         (Attribute::RequestPrincipal, Values::Principals(patterns)) => match view.token {
-            Some(Accepted { token, .. }) => Answer::Is(
-                patterns
-                    .iter()
-                    .any(|one| principal(one, token.issuer(), token.subject())),
-            ),
+            Some(Accepted { token, .. }) => {
+                Answer::Is(patterns.iter().any(|one| principal(one, token)))
+            }
             None => Answer::Missing,
         },
         (attribute, Values::Text(patterns)) => ask_text(attribute, patterns, view, quantifier),
@@ -257,12 +256,12 @@ fn ask_text(
     };
     match attribute {
         Attribute::Principal => maybe(view.principal),
-        Attribute::TrustDomain => maybe(view.workload().map(|(trust_domain, ..)| trust_domain)),
-        Attribute::Namespace => maybe(view.workload().map(|(_, namespace, _)| namespace)),
+        Attribute::TrustDomain => maybe(view.trust_domain()),
+        Attribute::Namespace => maybe(view.workload().map(|(namespace, _)| namespace)),
         Attribute::ServiceAccount => {
             let account = view
                 .workload()
-                .map(|(_, ns, account)| format!("{ns}/{account}"));
+                .map(|(namespace, account)| format!("{namespace}/{account}"));
             maybe(account.as_deref())
         }
         Attribute::Host => Answer::Is(is(view.authority.as_bytes(), Reading::HOST)),
@@ -302,9 +301,12 @@ fn within(networks: &[IpNet], address: IpAddr) -> Answer {
     Answer::Is(networks.iter().any(|network| network.contains(&address)))
 }
 
-fn principal(pattern: &PrincipalPattern, issuer: &str, subject: &str) -> bool {
-    text::matches(&pattern.issuer, issuer.as_bytes(), Reading::PLAIN)
-        && text::matches(&pattern.subject, subject.as_bytes(), Reading::PLAIN)
+/// A token without subject is nobody's, even where the subject may be empty.
+fn principal(pattern: &PrincipalPattern, token: &Token) -> bool {
+    let PrincipalPattern { issuer, subject } = pattern;
+    token.claims().contains_key("sub")
+        && text::matches(issuer, token.issuer().as_bytes(), Reading::PLAIN)
+        && text::matches(subject, token.subject().as_bytes(), Reading::PLAIN)
 }
 
 #[cfg(test)]

@@ -288,17 +288,17 @@ pub struct Token {
 
 impl Token {
     /// Asserts that the signature of `compact` was checked with keys of the issuer in `claims`.
-    /// `None` when it cannot be an HTTP header, or has no issuer.
+    /// `None` when it cannot be an HTTP header, has no issuer, or has a registered claim that is of
+    /// another kind than RFC 7519 §4.1 says: what cannot be read would not restrain.
     pub fn assert_verified(compact: &str, claims: Map<String, Value>) -> Option<Self> {
+        if !claims
+            .iter()
+            .all(|(name, value)| is_of_its_kind(name, value))
+        {
+            return None;
+        }
         let text = |name: &str| claims.get(name).and_then(Value::as_str);
-        let time = |name: &str| {
-            let value = claims.get(name)?;
-            #[allow(clippy::cast_possible_truncation)] // RFC 7519 §2 allows fractions
-            let seconds = value
-                .as_i64()
-                .or_else(|| value.as_f64().map(|time| time as i64))?;
-            Some(Timestamp::from_seconds(seconds))
-        };
+        let time = |name: &str| Some(Timestamp::from_seconds(seconds(claims.get(name)?)?));
         let issuer = text("iss")?.into();
         let subject = text("sub").unwrap_or_default().into();
         let (expires, not_before) = (time("exp"), time("nbf"));
@@ -382,6 +382,25 @@ impl Token {
             names.try_fold(first, |value, name| value.as_object()?.get(name))
         })
     }
+}
+
+/// Whether a registered claim is what RFC 7519 §4.1 says; other claims may be anything.
+fn is_of_its_kind(name: &str, value: &Value) -> bool {
+    match name {
+        "iss" | "sub" | "jti" => value.is_string(),
+        "exp" | "nbf" | "iat" => seconds(value).is_some_and(|seconds| seconds >= 0),
+        "aud" => match value {
+            Value::Array(many) => many.iter().all(Value::is_string),
+            one => one.is_string(),
+        },
+        _ => true,
+    }
+}
+
+fn seconds(time: &Value) -> Option<i64> {
+    #[allow(clippy::cast_possible_truncation)] // RFC 7519 §2 allows fractions
+    time.as_i64()
+        .or_else(|| time.as_f64().map(|time| time as i64))
 }
 
 /// What is wrong with a token.

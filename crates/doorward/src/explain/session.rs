@@ -183,11 +183,10 @@ fn bearer(compact: &str, snapshot: &Snapshot, notes: &mut Vec<String>) -> Bearer
         }
         Err(fault) => return Bearer::Invalid(token_fault(fault)),
     }
-    Token::assert_verified(compact, claims).map_or(
-        // A token without issuer cannot be anybody's.
-        Bearer::Invalid(TokenFault::UnknownIssuer),
-        |token| Bearer::Valid(Arc::new(token)),
-    )
+    Token::assert_verified(compact, claims)
+        .map_or(Bearer::Invalid(TokenFault::Malformed), |token| {
+            Bearer::Valid(Arc::new(token))
+        })
 }
 
 fn token_fault(fault: VerifyFault) -> TokenFault {

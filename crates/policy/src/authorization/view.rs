@@ -149,16 +149,17 @@ impl<'a> View<'a> {
         HeaderText::Many(all, joined)
     }
 
-    /// Trust domain, namespace and service account of the peer.
-    pub(crate) fn workload(&self) -> Option<(&'a str, &'a str, &'a str)> {
-        let mut parts = self.principal?.split('/');
-        let trust_domain = parts.next()?;
+    /// Trust domain of the peer, be it a workload or not.
+    pub(crate) fn trust_domain(&self) -> Option<&'a str> {
+        self.principal?.split('/').next()
+    }
+
+    /// Namespace and service account of the peer.
+    pub(crate) fn workload(&self) -> Option<(&'a str, &'a str)> {
+        let mut parts = self.principal?.split('/').skip(1);
         let namespace = (parts.next()? == "ns").then(|| parts.next())??;
         let account = (parts.next()? == "sa").then(|| parts.next())??;
-        parts
-            .next()
-            .is_none()
-            .then_some((trust_domain, namespace, account))
+        parts.next().is_none().then_some((namespace, account))
     }
 
     /// A claim as text values: a string, the strings of a list, or the words of a claim that is

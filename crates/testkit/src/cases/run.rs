@@ -10,7 +10,7 @@ use model::snapshot::HeaderEdits;
 use policy::decision::{Decision, DefaultReason, Served, SignInAnswer};
 use policy::request::FoldedNames;
 use policy::session::PersonParts;
-use policy::{Outcome, Permit, Reason, Refusal, Request, RequestHead, Session, Token};
+use policy::{Outcome, Permit, Reason, Refusal, Request, RequestHead, Session, Token, TokenFault};
 use serde_json::{Map, Value, json};
 
 use super::format::{
@@ -201,8 +201,10 @@ pub fn session(case: &Case, request: &RequestCase, snapshot: &Snapshot) -> Resul
             (_, policy::Bearer::Invalid(_)) | (None, policy::Bearer::Valid(_)) => {}
             (Some(fault), _) => session.bearer = policy::Bearer::Invalid(fault.into()),
             (None, policy::Bearer::None) => {
-                let token = token(token_claims(bearer, snapshot)).ok_or_else(|| name.clone())?;
-                session.bearer = policy::Bearer::Valid(Arc::new(token));
+                session.bearer = match token(token_claims(bearer, snapshot)) {
+                    Some(token) => policy::Bearer::Valid(Arc::new(token)),
+                    None => policy::Bearer::Invalid(TokenFault::Malformed),
+                };
             }
         }
     }

@@ -278,7 +278,7 @@ fn a_bearer_token_is_a_session_only_where_that_is_switched_on() {
         anonymous
     );
     assert_eq!(
-        said(&on, &claims(&|all| all["exp"] = json!(null))),
+        said(&on, &claims(&|all| all["exp"] = json!(NOW - 1))),
         anonymous
     );
     assert_eq!(
