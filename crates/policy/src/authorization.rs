@@ -174,7 +174,7 @@ fn applies(rule: &PolicyRule, view: &View<'_>, effect: Effect) -> bool {
         && all(&rule.when)
 }
 
-/// How many of several header values must match.
+/// How many of several readings must match: the values of a repeated header, what a namespace is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Quantifier {
     /// Any single one, or all of them joined.
@@ -257,7 +257,15 @@ fn ask_text(
     match attribute {
         Attribute::Principal => maybe(view.principal),
         Attribute::TrustDomain => maybe(view.trust_domain()),
-        Attribute::Namespace => maybe(view.workload().map(|(namespace, _)| namespace)),
+        Attribute::Namespace => match view.workload() {
+            Some((namespace, _)) => {
+                let wide = || format!("{namespace}/sa");
+                let is = |text: &str| is(text.as_bytes(), Reading::PLAIN);
+                // Envoy looks for a pattern in the whole id, where a star stands for slashes too.
+                Answer::Is(is(namespace) || quantifier == Quantifier::Any && is(&wide()))
+            }
+            None => Answer::Missing,
+        },
         Attribute::ServiceAccount => {
             let account = view
                 .workload()

@@ -156,6 +156,35 @@ fn what_nobody_can_say_never_helps_the_request() {
 }
 
 #[test]
+fn stars_in_namespaces_are_read_against_the_request() {
+    let headers = HeaderMap::new();
+    let mut view = view(&headers);
+    view.principal = Some("cluster.local/ns/team-b/sa/web");
+    let stars = |parts: &[&str]| {
+        let parts = parts.iter().copied().map(Arc::from).collect();
+        Values::Text(vec![TextPattern::Wildcard(parts)])
+    };
+    // `t*-*a` is no name of the namespace; of `team-b/sa` it is.
+    let doubtful = || stars(&["t", "-", "a"]);
+    assert_eq!(
+        both(&is(Attribute::Namespace, doubtful()), &view),
+        (false, true)
+    );
+    assert_eq!(
+        both(&is_not(Attribute::Namespace, doubtful()), &view),
+        (false, true)
+    );
+    assert_eq!(
+        both(&is(Attribute::Namespace, stars(&["team-", ""])), &view),
+        (true, true)
+    );
+    assert_eq!(
+        both(&is(Attribute::Namespace, stars(&["", "-a"])), &view),
+        (false, false)
+    );
+}
+
+#[test]
 fn repeated_headers_are_read_against_the_request() {
     let mut headers = HeaderMap::new();
     for value in ["a", "b"] {
