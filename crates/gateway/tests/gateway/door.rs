@@ -207,6 +207,8 @@ pub(crate) struct Wanted {
     pub(crate) change: Option<Change>,
     pub(crate) listen: Vec<(u16, ListenAt)>,
     pub(crate) hsts: Option<Duration>,
+    /// [`FixedClock`] unless given.
+    pub(crate) clock: Option<Arc<dyn Clock>>,
 }
 
 pub(crate) type Change = Box<dyn Fn(&mut Forward)>;
@@ -224,6 +226,7 @@ impl Default for Wanted {
             change: None,
             listen: Vec::new(),
             hsts: None,
+            clock: None,
         }
     }
 }
@@ -300,7 +303,7 @@ impl Door {
     /// A gateway for a world that the caller has compiled.
     pub(crate) async fn onto(snapshot: Snapshot, wanted: Wanted) -> Self {
         let state = tempfile::tempdir().unwrap();
-        let clock: Arc<dyn Clock> = Arc::new(FixedClock);
+        let clock = wanted.clock.unwrap_or_else(|| Arc::new(FixedClock));
         let randomness = Arc::new(Counting::default());
         let keys = Arc::new(Keys::new(Arc::new(NoIssuer), Arc::clone(&clock)));
         let path = state.path().join("sessions.db");

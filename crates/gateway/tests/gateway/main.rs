@@ -5,6 +5,7 @@ mod cases;
 mod clients;
 mod door;
 mod edges;
+mod envoy;
 mod floods;
 mod forwarding;
 mod http2_upstream;

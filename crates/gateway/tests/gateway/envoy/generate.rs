@@ -1,0 +1,458 @@
+//! Policies and requests that are made of the same words, so that they meet.
+
+use proptest::prelude::*;
+use proptest::sample::select;
+use proptest::strategy::Union;
+use serde_json::{Map, Value, json};
+
+use super::wire::{Handshake, Sent};
+
+/// Ids of the clients.
+pub(super) const IDS: [&str; 5] = [
+    "cluster.local/ns/team-a/sa/web",
+    "cluster.local/ns/team-b/sa/web",
+    "old.example/ns/team-a/sa/db",
+    "other.org/ns/istio-system/sa/web",
+    "machine.example/host",
+];
+
+/// Issuers of [`token`]s.
+pub(super) const ISSUERS: [&str; 3] = [
+    "https://issuer.example/a",
+    "https://issuer.example/b",
+    "plain",
+];
+
+/// A workload: specs of its policies, and requests to it.
+#[derive(Clone, Debug)]
+pub(super) struct Case {
+    pub(super) policies: Vec<Value>,
+    pub(super) requests: Vec<Asked>,
+}
+
+/// A request before its token is signed.
+#[derive(Clone, Debug)]
+pub(super) struct Asked {
+    pub(super) sent: Sent,
+    pub(super) claims: Option<Value>,
+}
+
+/// What a case is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum About {
+    /// What both answer alike.
+    Alike,
+    /// What doorward is stricter about too: repeated headers, and namespaces with two stars.
+    Doubts,
+}
+
+/// A workload with this many requests.
+pub(super) fn case(requests: usize, about: About) -> impl Strategy<Value = Case> {
+    let policies = prop::collection::vec(policy(), 1..4);
+    let requests = prop::collection::vec(asked(about), requests);
+    (policies, requests).prop_map(move |(mut policies, requests)| {
+        if about == About::Doubts {
+            for policy in &mut policies {
+                let text = policy.to_string().replace("\"t*-a\"", "\"t*-*a\"");
+                *policy = text.parse().unwrap();
+            }
+        }
+        Case { policies, requests }
+    })
+}
+
+type Words = &'static [&'static str];
+
+const HOSTS: Words = &[
+    "api.test",
+    "API.test",
+    "*.test",
+    "api.*",
+    "api.test:*",
+    "*",
+    "www.api.test",
+    "*:8443",
+    "other.org",
+];
+const METHODS: Words = &["GET", "POST", "DELETE", "get", "P*", "*T", "*"];
+const PATHS: Words = &[
+    "/",
+    "/*",
+    "*",
+    "/a",
+    "/a/*",
+    "/a/b",
+    "*/b",
+    "/A",
+    "/a*",
+    "/a/b/c",
+    "/a/./b",
+    "/a//b",
+    "*.json",
+    "/a**",
+    "/{*}",
+    "/{**}",
+    "/a/{*}",
+    "/a/{**}",
+    "/{*}/b",
+    "/a/{**}/c",
+    "/a/{*}/{**}",
+    "/{*}/{*}/c",
+    "/a/{**}/c.json",
+];
+const PORTS: Words = &["9080", "9443", "80", "443", "0"];
+const PRINCIPALS: Words = &[
+    "*",
+    "cluster.local/ns/team-a/sa/web",
+    "old.example/ns/team-a/sa/db",
+    "cluster.local/ns/team-a/sa/db",
+    "other.org/*",
+    "*/sa/web",
+    "*/ns/team-b/sa/web",
+    "cluster.local/ns/team-*",
+    "other.org/ns/istio-system/sa/web",
+    "machine.example/host",
+    "old.example/*",
+    "spiffe://cluster.local/ns/team-a/sa/web",
+];
+const NAMESPACES: Words = &[
+    "team-a",
+    "team-*",
+    "*",
+    "*-b",
+    "t*-a",
+    "istio-system",
+    "team",
+];
+const ACCOUNTS: Words = &[
+    "team-a/web",
+    "team-b/web",
+    "web",
+    "istio-system/web",
+    "team-a/db",
+];
+const DOMAINS: Words = &[
+    "cluster.local",
+    "old.example",
+    "*",
+    "*.org",
+    "*.example",
+    "cluster*",
+    "local",
+    "machine.example",
+];
+const PEERS: Words = &[
+    "127.0.0.1",
+    "127.0.0.0/30",
+    "127.0.0.4/31",
+    "127.0.0.0/8",
+    "10.0.0.0/8",
+    "::/0",
+    "0.0.0.0/0",
+    "127.0.0.6",
+];
+const CLIENTS: Words = &[
+    "192.0.2.1",
+    "192.0.2.0/24",
+    "198.51.100.7/32",
+    "2001:db8::/32",
+    "2001:db8::1",
+    "127.0.0.0/29",
+    "0.0.0.0/0",
+    "::/0",
+];
+const TEXTS: Words = &[
+    "*", "abc", "abc*", "*abc", "a*c", "*a*", "ABC", "abc,def", "b", "* ", "[abc]", "a.c",
+];
+const CLAIMS: Words = &[
+    "*",
+    "admins",
+    "dev*",
+    "*s",
+    "read",
+    "write",
+    "read write",
+    "7",
+    "true",
+    "me",
+    "a,b",
+];
+const SUBJECTS: Words = &[
+    "*",
+    "https://issuer.example/a/me",
+    "https://issuer.example/b/me",
+    "https://issuer.example/a/*",
+    "*/me",
+    "*/*",
+    "https://issuer.example/a/m*",
+    "*/a/me",
+    "*me",
+    "https://*",
+    "https://issuer.example/a",
+    "plain",
+    "*x/me",
+    "me",
+    "*/a/m*",
+];
+const SERVER_NAMES: Words = &["api.test", "*.test", "*", "api.*", "other.org"];
+
+/// Fields of a source and of an operation, and what may stand in them.
+const SOURCE: [(&str, Words); 14] = [
+    ("principals", PRINCIPALS),
+    ("notPrincipals", PRINCIPALS),
+    ("requestPrincipals", SUBJECTS),
+    ("notRequestPrincipals", SUBJECTS),
+    ("namespaces", NAMESPACES),
+    ("notNamespaces", NAMESPACES),
+    ("serviceAccounts", ACCOUNTS),
+    ("notServiceAccounts", ACCOUNTS),
+    ("trustDomains", DOMAINS),
+    ("notTrustDomains", DOMAINS),
+    ("ipBlocks", PEERS),
+    ("notIpBlocks", PEERS),
+    ("remoteIpBlocks", CLIENTS),
+    ("notRemoteIpBlocks", CLIENTS),
+];
+const OPERATION: [(&str, Words); 8] = [
+    ("hosts", HOSTS),
+    ("notHosts", HOSTS),
+    ("ports", PORTS),
+    ("notPorts", PORTS),
+    ("methods", METHODS),
+    ("notMethods", METHODS),
+    ("paths", PATHS),
+    ("notPaths", PATHS),
+];
+const KEYS: [(&str, Words); 21] = [
+    ("request.headers[x-a]", TEXTS),
+    ("request.headers[X-A]", TEXTS),
+    ("request.headers[x-b]", TEXTS),
+    ("request.headers[User-Agent]", TEXTS),
+    ("source.ip", PEERS),
+    ("remote.ip", CLIENTS),
+    ("source.namespace", NAMESPACES),
+    ("source.principal", PRINCIPALS),
+    ("source.serviceAccount", ACCOUNTS),
+    ("source.trustDomain", DOMAINS),
+    ("request.auth.principal", SUBJECTS),
+    ("request.auth.audiences", CLAIMS),
+    ("request.auth.presenter", CLAIMS),
+    ("request.auth.claims[groups]", CLAIMS),
+    ("request.auth.claims[scope]", CLAIMS),
+    ("request.auth.claims[roles]", CLAIMS),
+    ("request.auth.claims[realm][role]", CLAIMS),
+    ("request.auth.claims[age]", CLAIMS),
+    ("destination.port", PORTS),
+    ("connection.sni", SERVER_NAMES),
+    ("experimental.envoy.filters.a.b[c]", TEXTS),
+];
+
+fn values(words: Words) -> impl Strategy<Value = Vec<&'static str>> {
+    prop::collection::vec(select(words), 1..4)
+}
+
+/// Some of the fields, each with values.
+fn fields(known: &'static [(&'static str, Words)]) -> impl Strategy<Value = Map<String, Value>> {
+    let one = known
+        .iter()
+        .map(|(name, words)| values(words).prop_map(|values| (*name, values)));
+    prop::collection::vec(Union::new(one), 1..3).prop_map(|fields| {
+        let fields = fields.into_iter();
+        fields
+            .map(|(name, values)| (name.to_owned(), json!(values)))
+            .collect()
+    })
+}
+
+fn source() -> impl Strategy<Value = Value> {
+    fields(&SOURCE).prop_map(|mut fields| {
+        // Accounts cannot stand beside the other two.
+        if fields.keys().any(|name| name.ends_with("erviceAccounts")) {
+            fields.retain(|name, _| {
+                !name.ends_with("rincipals") && !name.ends_with("amespaces")
+                    || name.ends_with("equestPrincipals")
+            });
+        }
+        json!({ "source": fields })
+    })
+}
+
+fn condition() -> impl Strategy<Value = Value> {
+    let one = KEYS.iter().map(|(key, words)| {
+        let twin = prop::option::weighted(0.3, values(words));
+        (values(words), twin, any::<bool>()).prop_map(|(first, second, negated)| {
+            let names = if negated {
+                ["notValues", "values"]
+            } else {
+                ["values", "notValues"]
+            };
+            let mut condition = json!({ "key": *key, names[0]: first });
+            if let Some(second) = second {
+                condition[names[1]] = json!(second);
+            }
+            condition
+        })
+    });
+    Union::new(one)
+}
+
+fn rule() -> impl Strategy<Value = Value> {
+    let some = |chance, strategy: BoxedStrategy<Value>| {
+        prop::option::weighted(chance, prop::collection::vec(strategy, 1..3))
+    };
+    let operation = fields(&OPERATION).prop_map(|fields| json!({ "operation": fields }));
+    let parts = (
+        some(0.5, source().boxed()),
+        some(0.6, operation.boxed()),
+        some(0.4, condition().boxed()),
+    );
+    parts.prop_map(|(from, to, when)| {
+        let parts = [("from", from), ("to", to), ("when", when)].into_iter();
+        let parts = parts.filter_map(|(name, list)| Some((name.to_owned(), list?.into())));
+        Value::Object(parts.collect())
+    })
+}
+
+fn policy() -> impl Strategy<Value = Value> {
+    let action = select(&["ALLOW", "ALLOW", "ALLOW", "DENY", "DENY", "DENY", "AUDIT"][..]);
+    (action, prop::collection::vec(rule(), 1..5)).prop_map(|(action, rules)| {
+        json!({
+            "selector": { "matchLabels": { "istio": "ingressgateway" } },
+            "action": action,
+            "rules": rules,
+        })
+    })
+}
+
+fn asked(about: About) -> impl Strategy<Value = Asked> {
+    let path = select(
+        &[
+            "/",
+            "/a",
+            "/a/",
+            "/a/b",
+            "/a/b/",
+            "/a/b/c",
+            "/A",
+            "/b",
+            "/a.json",
+            "/a/x/c.json",
+            "/a/c",
+            "/ab",
+            "/a/b?x=/c",
+            "/a//b",
+            "/a/./b",
+            "/a/../a/b",
+            "/x/%2e%2e/a",
+            "/%61/b",
+            "/a%2fb",
+            "/a\\b",
+            "/a/b;x=y",
+            "/a/%2E/b",
+            "/a/x/y/c",
+            "//a",
+        ][..],
+    );
+    let host = select(
+        &[
+            "api.test",
+            "API.TEST",
+            "api.test:8443",
+            "www.api.test",
+            "other.org",
+            "api.other.org:80",
+            "x.test:8443",
+        ][..],
+    );
+    let texts = select(
+        &[
+            "abc", "abcd", "xabc", "abc,def", "a*c", "ABC", "", "b", "xa*", "abc, def", "a.c",
+        ][..],
+    );
+    let headers = prop::collection::vec((select(&["x-a", "X-B", "user-agent"][..]), texts), 0..4);
+    let forwarded = prop::option::of(prop::collection::vec(
+        select(
+            &[
+                "192.0.2.1",
+                "192.0.2.9",
+                "198.51.100.7",
+                "2001:db8::1",
+                "127.0.0.9",
+            ][..],
+        ),
+        1..3,
+    ));
+    let name = prop::option::weighted(0.7, select(&["api.test", "www.api.test", "other.org"][..]));
+    let certificate = prop::option::weighted(0.8, 0..IDS.len());
+    let handshake =
+        (name, certificate).prop_map(|(name, certificate)| Handshake { name, certificate });
+    let wire = (
+        select(&["GET", "POST", "DELETE", "PUT"][..]),
+        path,
+        host,
+        headers,
+        forwarded,
+        1..9_u8,
+        prop::option::weighted(0.5, handshake),
+    );
+    (wire, prop::option::weighted(0.5, claims())).prop_map(move |(wire, claims)| {
+        let (method, path, host, given, forwarded, from, tls) = wire;
+        let mut headers = vec![("host".to_owned(), host.to_owned())];
+        for (name, value) in given {
+            if about == About::Doubts || headers.iter().all(|(other, _)| other != name) {
+                headers.push((name.to_owned(), value.to_owned()));
+            }
+        }
+        headers.extend(forwarded.map(|list| ("x-forwarded-for".to_owned(), list.join(", "))));
+        let sent = Sent {
+            method,
+            target: path.to_owned(),
+            headers,
+            from,
+            tls,
+        };
+        Asked { sent, claims }
+    })
+}
+
+/// Claims of a token.
+fn claims() -> impl Strategy<Value = Value> {
+    let one = |list: &'static [&'static str]| select(list);
+    let group = one(&["admins", "devs", "users", "a,b"]);
+    let groups = prop_oneof![
+        prop::collection::vec(group.clone(), 0..3).prop_map(|groups| json!(groups)),
+        group.prop_map(|group| json!(group)),
+        Just(json!(7)),
+    ];
+    let words = one(&["read write", "read", "write ", "", "admins devs"]);
+    let optional = (
+        prop::option::weighted(0.8, one(&["me", "you", ""])),
+        prop::option::of(groups.clone()),
+        prop::option::of(words.clone()),
+        prop::option::of(words),
+        prop::option::of(groups.clone()),
+        prop::option::of(one(&["me", "dev-ui"])),
+        prop::option::of(prop_oneof![
+            Just(json!("admins")),
+            Just(json!(["devs"])),
+            Just(json!({"x": 1}))
+        ]),
+    );
+    (select(&ISSUERS[..]), optional).prop_map(|(issuer, optional)| {
+        let (subject, groups, scope, roles, audiences, presenter, role) = optional;
+        let mut claims = json!({ "iss": issuer, "exp": 4_102_444_800_i64, "age": 7 });
+        let mut set = |name: &str, value: Option<Value>| {
+            if let Some(value) = value {
+                claims[name] = value;
+            }
+        };
+        set("sub", subject.map(|text| json!(text)));
+        set("groups", groups);
+        set("scope", scope.map(|text| json!(text)));
+        set("roles", roles.map(|text| json!(text)));
+        set("aud", audiences);
+        set("azp", presenter.map(|text| json!(text)));
+        set("realm", role.map(|role| json!({ "role": role })));
+        claims
+    })
+}

@@ -1,0 +1,8 @@
+//! The same requests to doorward and to a real Envoy that is configured for the same policies and
+//! token rules ([`testkit::envoy`]): who is let in has to be the same.
+
+mod both;
+mod generate;
+mod peer;
+mod policies;
+mod wire;
