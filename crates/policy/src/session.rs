@@ -398,9 +398,11 @@ fn is_of_its_kind(name: &str, value: &Value) -> bool {
 }
 
 fn seconds(time: &Value) -> Option<i64> {
-    #[allow(clippy::cast_possible_truncation)] // RFC 7519 §2 allows fractions
-    time.as_i64()
-        .or_else(|| time.as_f64().map(|time| time as i64))
+    // RFC 7519 §2 allows fractions; a time that no clock reaches is no time.
+    const END: f64 = 9e18;
+    #[allow(clippy::cast_possible_truncation)]
+    let whole = |time: f64| (time.abs() < END).then_some(time as i64);
+    time.as_i64().or_else(|| time.as_f64().and_then(whole))
 }
 
 /// What is wrong with a token.

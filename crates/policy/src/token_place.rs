@@ -2,8 +2,8 @@
 
 use std::borrow::Cow;
 
-use http::HeaderMap;
 use http::header::COOKIE;
+use http::{HeaderMap, HeaderValue};
 use model::snapshot::TokenLocation;
 use percent_encoding::percent_decode_str;
 
@@ -28,10 +28,24 @@ pub(crate) fn texts_over<'h>(
     each: &mut dyn FnMut(Cow<'h, [u8]>),
 ) {
     match location {
-        TokenLocation::Header { name, prefix } => headers
-            .values(name)
-            .filter_map(|value| after(value.as_bytes(), prefix.as_bytes()))
-            .for_each(|text| each(Cow::Borrowed(text.trim_ascii()))),
+        TokenLocation::Header { name, prefix } => {
+            let mut values = headers.values(name).map(HeaderValue::as_bytes);
+            let (Some(first), second) = (values.next(), values.next()) else {
+                return;
+            };
+            let Some(second) = second else {
+                if let Some(text) = after(first, prefix.as_bytes()) {
+                    each(Cow::Borrowed(text));
+                }
+                return;
+            };
+            // A header that is repeated is one text, as for Istio's proxies: no token, if it has
+            // the prefix, so it is refused.
+            let all: Vec<_> = [first, second].into_iter().chain(values).collect();
+            if let Some(text) = after(&all.join(&b","[..]), prefix.as_bytes()) {
+                each(Cow::Owned(text.to_vec()));
+            }
+        }
         TokenLocation::Query(name) => query
             .unwrap_or_default()
             .split('&')
@@ -55,12 +69,12 @@ pub(crate) fn is_parameter(key: &str, name: &str) -> bool {
 /// What follows the first `prefix` in `value`, wherever that stands.
 fn after<'v>(value: &'v [u8], prefix: &[u8]) -> Option<&'v [u8]> {
     if prefix.is_empty() {
-        return Some(value);
+        return Some(value.trim_ascii());
     }
     let at = value
         .windows(prefix.len())
         .position(|window| window == prefix)?;
-    Some(&value[at + prefix.len()..])
+    Some(value[at + prefix.len()..].trim_ascii())
 }
 
 #[cfg(test)]
@@ -82,6 +96,8 @@ mod tests {
             ("cookie", "a=1; t=first"),
             ("cookie", "tt=2; t = second;t"),
             ("x-token", " third "),
+            ("x-twice", "Token a"),
+            ("x-twice", "Basic b"),
         ]
         .into_iter()
         .map(|(name, value)| {
@@ -102,10 +118,12 @@ mod tests {
             ["first", "second"]
         );
         assert_eq!(found(TokenLocation::Query("t".into())), ["fourth", "fifth"]);
-        let header = TokenLocation::Header {
-            name: http::HeaderName::from_static("x-token"),
-            prefix: "".into(),
+        let header = |name: &'static str, prefix: &str| TokenLocation::Header {
+            name: http::HeaderName::from_static(name),
+            prefix: prefix.into(),
         };
-        assert_eq!(found(header), ["third"]);
+        assert_eq!(found(header("x-token", "")), ["third"]);
+        assert_eq!(found(header("x-twice", "Token ")), ["a,Basic b"]);
+        assert_eq!(found(header("x-twice", "Bearer ")), Vec::<String>::new());
     }
 }
