@@ -2,7 +2,10 @@
 //! token rules ([`testkit::envoy`]): who is let in has to be the same.
 
 mod both;
+mod forge;
 mod generate;
 mod peer;
 mod policies;
+mod tokens;
 mod wire;
+mod words;

@@ -13,7 +13,7 @@ use super::generate::{About, Asked, Case, ISSUERS, case};
 use super::wire::Sent;
 
 /// Makes other cases than usual when `ENVOY_SEED` says so.
-fn seed() -> u8 {
+pub(super) fn seed() -> u8 {
     #[expect(
         clippy::disallowed_methods,
         reason = "a test is asked to run otherwise"
