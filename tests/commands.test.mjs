@@ -32,6 +32,18 @@ describe('doorward explain', () => {
     assert.match(stdout, /profiles-kfam/);
   });
 
+  it('says which clause of a policy does not hold, and where', async () => {
+    const asked = ['--path', '/kfam/v1/bindings', '--user', 'user@example.com'];
+    const { stdout } = await explain(...asked);
+    assert.match(stdout, /rules\[0\]\.from\[0\]\.source\.principals: is ".*gateway.*", wants ".*centraldashboard"  .*30-istio-security\.yaml:\d+/);
+    const told = JSON.parse((await explain(...asked, '--format', 'json')).stdout);
+    const policy = told.steps.find((step) => step.policy === 'AuthorizationPolicy kubeflow/profiles-kfam');
+    assert.equal(policy.matched, null);
+    assert.equal(policy.unmet[0].clause, 'rules[0].from[0].source.principals');
+    assert.deepEqual(policy.unmet[0].names, ['cluster.local/ns/kubeflow/sa/centraldashboard']);
+    assert.equal(policy.unmet[0].found.kind, 'values');
+  });
+
   it('answers in JSON too', async () => {
     const { code, stdout } = await explain('--path', '/pipeline', '--user', 'user@example.com', '--format', 'json');
     assert.equal(code, 0);

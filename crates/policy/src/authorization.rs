@@ -1,6 +1,7 @@
 //! Istio semantics: custom, deny, allow, in that order.
 
 mod text;
+mod unmet;
 mod view;
 
 use std::borrow::Cow;
@@ -119,6 +120,10 @@ pub(crate) fn consult(
         policy: policy.info.clone(),
         action,
         matched,
+        unmet: match matched {
+            Some(_) => Vec::new(),
+            None => unmet::of(policy, view, effect),
+        },
     });
     matched
 }

@@ -1,5 +1,7 @@
 //! Outcomes and the reasons they carry.
 
+mod step;
+
 use std::sync::Arc;
 
 use http::{HeaderName, HeaderValue};
@@ -10,6 +12,8 @@ use model::snapshot::{
 };
 
 use crate::session::{Identified, NoSession, TokenFault};
+
+pub use step::{Found, Record, Stage, Step, Unmet};
 
 /// What is to happen, and why.
 #[derive(Debug)]
@@ -386,51 +390,4 @@ pub enum Refusal {
     StoreUnavailable,
     /// A manifest cannot be read, or a destination does not exist: 503.
     Closed(Arc<Closure>),
-}
-
-/// Receives each step of a decision, for `explain`.
-pub trait Record {
-    /// One step: what was looked at and what came of it.
-    fn step(&mut self, step: Step);
-}
-
-/// One step of a decision.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Step {
-    /// The route that was chosen, or that there is none.
-    Route(Option<Arc<RouteInfo>>),
-    /// A policy was consulted.
-    Policy {
-        /// At the gateway, or at the destination.
-        stage: Stage,
-        /// The policy.
-        policy: Arc<PolicyInfo>,
-        /// `CUSTOM`, `AUDIT`, `DENY` or `ALLOW`.
-        action: &'static str,
-        /// Line of the rule that matched, `None` when none did.
-        matched: Option<u32>,
-    },
-    /// A login proxy was asked.
-    Login {
-        /// Name of the authorizer.
-        authorizer: Arc<str>,
-        /// What it said: a stable word.
-        said: &'static str,
-    },
-    /// A token was judged.
-    Token {
-        /// Where.
-        stage: Stage,
-        /// `none`, `valid`, or the fault's sentence.
-        said: Arc<str>,
-    },
-}
-
-/// Which of the two enforcement points.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stage {
-    /// The ingress gateway.
-    Gateway,
-    /// The destination's sidecar.
-    Destination,
 }

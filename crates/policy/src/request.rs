@@ -3,6 +3,7 @@
 mod authority;
 mod outside;
 mod path;
+mod secret;
 
 use std::borrow::Cow;
 use std::net::IpAddr;
@@ -13,6 +14,7 @@ use model::snapshot::Normalization;
 
 pub use outside::FoldedNames;
 pub(crate) use path::{join, normalize, push_encoded};
+pub use secret::is_secret;
 
 /// What a front end reads off the wire before anything is decided.
 #[derive(Clone, Copy, Debug)]

@@ -3,11 +3,12 @@
 use http::{HeaderMap, HeaderName, HeaderValue};
 use model::names::Place;
 use model::snapshot::HeaderEdits;
-use policy::decision::{Served, SignInAnswer, Stage, Step};
+use policy::decision::{Found, Served, SignInAnswer, Stage, Step, Unmet};
+use policy::request::is_secret;
 use policy::{Decision, Outcome, Permit, Reason, Refusal};
 use serde_json::{Value, json};
 
-use super::Explained;
+use super::{Explained, clause};
 
 /// Shown instead of a value that is a secret or proves who somebody is.
 pub(super) const HIDDEN: &str = "(not shown)";
@@ -155,7 +156,7 @@ pub(super) fn answer_headers(outcome: &Outcome) -> Vec<(String, Option<String>)>
     let gone = removed.into_iter().map(|name| (name.to_string(), None));
     let there = headers
         .iter()
-        .map(|(name, value)| (name.to_string(), Some(shown(name.as_str(), value))));
+        .map(|(name, value)| (name.to_string(), Some(shown(name, value))));
     let mut told: Vec<_> = there.chain(gone).collect();
     told.sort_by(|a, b| a.0.cmp(&b.0));
     told
@@ -189,17 +190,15 @@ pub(super) fn received(permit: &Permit, headers: &HeaderMap) -> Vec<(String, Str
     }
     let mut shown: Vec<_> = headers
         .iter()
-        .map(|(name, value)| (name.to_string(), shown(name.as_str(), value)))
+        .map(|(name, value)| (name.to_string(), shown(name, value)))
         .collect();
     // Stable: the values of one name stay in their order.
     shown.sort_by(|a, b| a.0.cmp(&b.0));
     shown
 }
 
-fn shown(name: &str, value: &HeaderValue) -> String {
-    let proves = matches!(name, "authorization" | "cookie" | "proxy-authorization")
-        || name.ends_with("-token");
-    if !proves && !value.is_sensitive() {
+fn shown(name: &HeaderName, value: &HeaderValue) -> String {
+    if !is_secret(name) && !value.is_sensitive() {
         return String::from_utf8_lossy(value.as_bytes()).into_owned();
     }
     let scheme = value.as_bytes().starts_with(b"Bearer ");
@@ -262,6 +261,7 @@ fn step(step: &Step) -> Value {
             policy,
             action,
             matched,
+            unmet,
         } => json!({
             "step": "policy",
             "stage": stage_word(*stage),
@@ -270,6 +270,7 @@ fn step(step: &Step) -> Value {
             "file": &*policy.place.file,
             "line": policy.place.line,
             "matched": matched,
+            "unmet": unmet.iter().map(unmet_clause).collect::<Vec<_>>(),
         }),
         Step::Login { authorizer, said } => json!({
             "step": "login",
@@ -282,6 +283,30 @@ fn step(step: &Step) -> Value {
             "said": &**said,
         }),
     }
+}
+
+fn unmet_clause(unmet: &Unmet) -> Value {
+    let Unmet {
+        line,
+        clause,
+        excludes,
+        names,
+        found,
+    } = unmet;
+    let (kind, values) = match found {
+        Found::Missing => ("missing", None),
+        Found::Values(values) => ("values", Some(values)),
+        Found::Secret => ("secret", None),
+        Found::Unknown => ("unknown", None),
+    };
+    json!({
+        "clause": clause,
+        "line": line,
+        "excludes": excludes,
+        "names": names,
+        "found": { "kind": kind, "values": values },
+        "fault": clause::sentence(unmet),
+    })
 }
 
 pub(super) fn stage_word(stage: Stage) -> &'static str {

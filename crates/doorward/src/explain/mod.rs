@@ -1,6 +1,7 @@
 //! `doorward explain`: what would happen to a request, and why.
 
 mod asked;
+mod clause;
 mod json;
 mod session;
 mod text;

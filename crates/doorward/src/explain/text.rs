@@ -3,11 +3,15 @@
 use std::io::{self, Write};
 
 use anstyle::{AnsiColor, Style};
-use policy::decision::{SignInAnswer, Stage, Step};
+use model::names::Place;
+use policy::decision::{SignInAnswer, Stage, Step, Unmet};
 use policy::{Decision, Outcome, Permit, Reason, Refusal};
 
-use super::Explained;
 use super::json::{answer_headers, received, rule_place, served, stage_word};
+use super::{Explained, clause};
+
+/// So many clauses of one policy are told.
+const CLAUSES: usize = 12;
 
 const BOLD: Style = Style::new().bold();
 const DIM: Style = Style::new().dimmed();
@@ -156,6 +160,7 @@ fn consulted(steps: &[Step], out: &mut dyn Write) -> io::Result<()> {
                 policy,
                 action,
                 matched,
+                unmet,
             } => {
                 stage_line(*stage, out)?;
                 let (object, place) = (&policy.object, &policy.place);
@@ -164,10 +169,13 @@ fn consulted(steps: &[Step], out: &mut dyn Write) -> io::Result<()> {
                         let rule = rule_place(place, *line);
                         writeln!(out, "  {action:<6}  {object}  {BOLD}matched{BOLD:#} {rule}")?;
                     }
-                    None => writeln!(
-                        out,
-                        "  {action:<6}  {object}  {DIM}not matched{DIM:#} {place}"
-                    )?,
+                    None => {
+                        writeln!(
+                            out,
+                            "  {action:<6}  {object}  {DIM}not matched{DIM:#} {place}"
+                        )?;
+                        why_not(unmet, place, out)?;
+                    }
                 }
             }
             Step::Login { authorizer, said } => {
@@ -185,6 +193,25 @@ fn consulted(steps: &[Step], out: &mut dyn Write) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// The clauses that do not hold, each with the place of its rule.
+fn why_not(unmet: &[Unmet], place: &Place, out: &mut dyn Write) -> io::Result<()> {
+    if unmet.is_empty() {
+        return writeln!(out, "            it has no rule, so nothing matches it");
+    }
+    for one in unmet.iter().take(CLAUSES) {
+        let (clause, said) = (&one.clause, clause::sentence(one));
+        let rule = rule_place(place, one.line);
+        writeln!(out, "            {clause}: {said}  {DIM}{rule}{DIM:#}")?;
+    }
+    match unmet.len().saturating_sub(CLAUSES) {
+        0 => Ok(()),
+        more => writeln!(
+            out,
+            "            and {more} more, which `--format json` tells"
+        ),
+    }
 }
 
 /// What the route adds to the answer.

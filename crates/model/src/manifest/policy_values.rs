@@ -231,6 +231,28 @@ mod tests {
     }
 
     #[test]
+    fn values_are_told_as_they_were_written() {
+        for value in [
+            "*",
+            "https://a/b/sub",
+            "iss/*",
+            "iss/pre*",
+            "*/sub",
+            "*x/sub",
+            "*/*",
+            "*x",
+            "pre*",
+            "abc",
+        ] {
+            assert_eq!(request_principal(value).to_string(), value);
+        }
+        for value in ["*", "/dex/*", "*suffix", "exact", "a*b"] {
+            assert_eq!(text(value).to_string(), value);
+        }
+        assert_eq!(namespace("team-*-dev").to_string(), "team-*-dev");
+    }
+
+    #[test]
     fn the_leading_star_is_looked_at_first() {
         assert_eq!(text("*a*"), TextPattern::Suffix("a*".into()));
         assert_eq!(text("/dex/**"), TextPattern::Prefix("/dex/*".into()));

@@ -1,5 +1,6 @@
 //! `AuthorizationPolicy` after compilation: rules over attributes, in the order Istio asks them.
 
+use std::fmt;
 use std::sync::Arc;
 
 use ipnet::IpNet;
@@ -89,6 +90,22 @@ pub struct PrincipalPattern {
     pub issuer: TextPattern,
     /// Pattern over `sub`; an exact empty text where Istio wants an empty subject.
     pub subject: TextPattern,
+}
+
+/// As a manifest spells it.
+impl fmt::Display for PrincipalPattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        use TextPattern::{Exact, Prefix, Present, Suffix};
+
+        let Self { issuer, subject } = self;
+        match (issuer, subject) {
+            (Present, Present) => f.write_str("*"),
+            (Present, Suffix(end)) => write!(f, "*{end}"),
+            (Prefix(start), Present) => write!(f, "{start}*"),
+            (Exact(whole), Exact(nothing)) if nothing.is_empty() => f.write_str(whole),
+            _ => write!(f, "{issuer}/{subject}"),
+        }
+    }
 }
 
 /// An attribute of a request.

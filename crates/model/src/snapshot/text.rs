@@ -1,5 +1,6 @@
 //! Patterns over text: Istio's `StringMatch`, its policy wildcards, path templates, RE2.
 
+use std::fmt;
 use std::sync::Arc;
 
 use super::re2;
@@ -102,8 +103,8 @@ impl PartialEq for Regex {
     }
 }
 
-impl std::fmt::Debug for Regex {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for Regex {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Regex({:?})", self.source)
     }
 }
@@ -123,6 +124,20 @@ pub enum TextPattern {
     Template(PathTemplate),
     /// `*` anywhere, any text: only for `namespaces`.
     Wildcard(Arc<[Arc<str>]>),
+}
+
+/// As a manifest spells it.
+impl fmt::Display for TextPattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Present => f.write_str("*"),
+            Self::Exact(text) => f.write_str(text),
+            Self::Prefix(text) => write!(f, "{text}*"),
+            Self::Suffix(text) => write!(f, "*{text}"),
+            Self::Template(template) => f.write_str(&template.source),
+            Self::Wildcard(parts) => f.write_str(&parts.join("*")),
+        }
+    }
 }
 
 /// A path template: `/a/{*}/b/{**}`.

@@ -64,7 +64,9 @@ impl Record for Told {
                 policy,
                 action,
                 matched,
+                unmet,
             } => {
+                assert_eq!(matched.is_some(), unmet.is_empty());
                 let said = if matched.is_some() {
                     "matches"
                 } else {
