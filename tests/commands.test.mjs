@@ -44,6 +44,19 @@ describe('doorward explain', () => {
     assert.equal(policy.unmet[0].found.kind, 'values');
   });
 
+  it('says what a person can reach, and what not, and why', async () => {
+    const ask = (...args) => run('explain', '--manifests', STOCK, ...args);
+    const { code, stdout } = await ask('--user', 'user@example.com');
+    assert.equal(code, 0, stdout);
+    assert.match(stdout, /\/pipeline\* +kubeflow +ml-pipeline-ui\.kubeflow:80 +allowed .*kubeflow\/ml-pipeline-ui .*30-istio-security\.yaml:\d+/);
+    assert.match(stdout, /\/kfam\/\* +kubeflow +profiles-kfam\.kubeflow:8081 +refused .*kubeflow\/profiles-kfam .*30-istio-security\.yaml:\d+/);
+    assert.match(stdout, /namespace kubeflow: \d+ allowed, \d+ refused/);
+    const { reach } = JSON.parse((await ask('--anonymous', '--format', 'json')).stdout);
+    const pipelines = reach.find((row) => row.path === '/pipeline*');
+    assert.equal(pipelines.answer.outcome, 'sign_in');
+    assert.equal(pipelines.namespace, 'kubeflow');
+  });
+
   it('answers in JSON too', async () => {
     const { code, stdout } = await explain('--path', '/pipeline', '--user', 'user@example.com', '--format', 'json');
     assert.equal(code, 0);

@@ -1,13 +1,19 @@
-//! `doorward explain`: what would happen to a request, and why.
+//! `doorward explain`: what would happen to a request, and why; what somebody can reach.
 
 mod asked;
 mod clause;
 mod json;
+mod named;
+mod places;
+mod probe;
+mod reach;
+mod sample;
 mod session;
 mod text;
+mod verdict;
 
 use std::fmt;
-use std::io::Write;
+use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -24,12 +30,16 @@ use crate::command::USAGE;
 use crate::doctor::Tree;
 use crate::up::SystemClock;
 use asked::Asked;
+use probe::Probe;
 use session::Told;
 
 /// Refused.
 const REFUSED: u8 = 3;
 /// Somebody has to sign in first.
 const SIGN_IN: u8 = 4;
+
+/// One of these has to be said for a question about everything.
+const WHO: [&str; 3] = ["user", "anonymous", "token"];
 
 /// Arguments of `doorward explain`.
 #[derive(Debug, Args)]
@@ -45,12 +55,12 @@ pub(crate) struct ExplainArgs {
     manifests: Vec<PathBuf>,
 
     /// Host that the request names, with its port if it sends one.
-    #[arg(long, value_name = "HOST")]
-    host: String,
+    #[arg(long, value_name = "HOST", required_unless_present_any = WHO)]
+    host: Option<String>,
 
-    /// Path and query, as sent.
-    #[arg(long, value_name = "PATH")]
-    path: String,
+    /// Path and query, as sent. Without it, everything that somebody can and cannot reach is told.
+    #[arg(long, value_name = "PATH", requires = "host", required_unless_present_any = WHO)]
+    path: Option<String>,
 
     /// Method.
     #[arg(long, value_name = "METHOD", default_value = "GET")]
@@ -141,33 +151,44 @@ struct Explained {
     /// What was consulted, in order.
     steps: Vec<Step>,
     /// The request as it was decided about.
-    asked: Asked,
+    asked: Probe,
     /// Who asks, in words.
     who: String,
     /// What is assumed, and what happens before or after the decision.
     notes: Vec<String>,
 }
 
-/// Explains one request. 0: forwarded, served or redirected; 3: refused; 4: sign-in needed; 2: bad
-/// usage.
+/// Explains one request (0: forwarded, served or redirected; 3: refused; 4: sign-in needed), or
+/// tells what somebody can reach (0). 2: bad usage.
 pub(crate) fn run(args: &ExplainArgs, out: &mut dyn Write) -> ExitCode {
     let tree = match Tree::read(&args.manifests) {
         Ok(tree) => tree,
         Err(fault) => return usage(&Fault::Manifests(fault)),
     };
-    let explained = match explain(args, &tree.compiled.snapshot, SystemClock.now()) {
-        Ok(explained) => explained,
-        Err(fault) => return usage(&fault),
+    match answer(args, &tree.compiled.snapshot, SystemClock.now(), out) {
+        Ok(Ok(code)) => ExitCode::from(code),
+        // The reader went away, as `head` does.
+        Ok(Err(_)) => ExitCode::FAILURE,
+        Err(fault) => usage(&fault),
+    }
+}
+
+/// Answers the question that the flags ask; the number is the exit code.
+fn answer(
+    args: &ExplainArgs,
+    snapshot: &Snapshot,
+    now: Timestamp,
+    out: &mut dyn Write,
+) -> Result<io::Result<u8>, Fault> {
+    let (Some(host), Some(path)) = (&args.host, &args.path) else {
+        return reach::run(args, snapshot, now, out).map(|written| written.map(|()| 0));
     };
+    let explained = explain(args, host, path, snapshot, now)?;
     let written = match args.format {
         Format::Text => text::write(&explained, out),
         Format::Json => writeln!(out, "{:#}", json::document(&explained)),
     };
-    match written {
-        Ok(()) => ExitCode::from(explained.code()),
-        // The reader went away, as `head` does.
-        Err(_) => ExitCode::FAILURE,
-    }
+    Ok(written.map(|()| explained.code()))
 }
 
 fn usage(fault: &Fault) -> ExitCode {
@@ -176,17 +197,24 @@ fn usage(fault: &Fault) -> ExitCode {
 }
 
 /// Facts and session from the flags, then the same decision that the gateway makes.
-fn explain(args: &ExplainArgs, snapshot: &Snapshot, now: Timestamp) -> Result<Explained, Fault> {
-    let mut asked = Asked::of(args, snapshot);
-    let Told { session, mut notes } = session::of(args, &mut asked, snapshot, now)?;
+fn explain(
+    args: &ExplainArgs,
+    host: &str,
+    path: &str,
+    snapshot: &Snapshot,
+    now: Timestamp,
+) -> Result<Explained, Fault> {
+    let mut asked = Asked::of(args, host, path, snapshot);
+    let Probe { headers, path, .. } = &mut asked.probe;
+    let Told { session, mut notes } = session::of(args, (headers, path), snapshot, now)?;
     notes.extend(asked.notes(snapshot));
     let mut steps = Steps(Vec::new());
-    let result = Request::read(asked.head(now), snapshot.normalization())
+    let result = Request::read(asked.probe.head(now), snapshot.normalization())
         .map(|request| decide_recording(&request, snapshot, &session, &mut steps));
     Ok(Explained {
         result,
         steps: steps.0,
-        asked,
+        asked: asked.probe,
         who: who(args),
         notes,
     })

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use data_encoding::BASE64URL_NOPAD;
-use http::HeaderValue;
 use http::header::AUTHORIZATION;
+use http::{HeaderMap, HeaderValue};
 use model::Snapshot;
 use model::names::{Duration, Timestamp};
 use model::snapshot::{KeySource, Login};
@@ -13,7 +13,6 @@ use policy::session::PersonParts;
 use policy::{Bearer, NoSession, Person, Session, Token, TokenFault, texts_at};
 use serde_json::{Map, Value, json};
 
-use super::asked::Asked;
 use super::{ExplainArgs, Fault};
 
 /// A session, and what was assumed to make it.
@@ -26,7 +25,7 @@ pub(super) struct Told {
 /// it.
 pub(super) fn of(
     args: &ExplainArgs,
-    asked: &mut Asked,
+    (headers, path): (&mut HeaderMap, &str),
     snapshot: &Snapshot,
     now: Timestamp,
 ) -> Result<Told, Fault> {
@@ -35,11 +34,11 @@ pub(super) fn of(
         && let Ok(mut value) = HeaderValue::from_str(&format!("Bearer {}", token.trim()))
     {
         value.set_sensitive(true);
-        asked.headers.insert(AUTHORIZATION, value);
+        headers.insert(AUTHORIZATION, value);
     }
     // One bad token spoils the request; of good ones the first counts.
     let mut sent = Bearer::None;
-    for token in tokens_of(asked, snapshot) {
+    for token in tokens_of(headers, path, snapshot) {
         match (bearer(&token, snapshot, &mut notes), &sent) {
             (_, Bearer::Invalid(_)) | (Bearer::Valid(_), Bearer::Valid(_)) => {}
             (found, _) => sent = found,
@@ -60,12 +59,12 @@ pub(super) fn of(
 
 /// The tokens that lie where a rule of the gateway looks; where there are none, the one that a
 /// login proxy looks for.
-fn tokens_of(asked: &Asked, snapshot: &Snapshot) -> Vec<String> {
-    let query = asked.path.split_once('?').map(|(_, query)| query);
+fn tokens_of(headers: &HeaderMap, path: &str, snapshot: &Snapshot) -> Vec<String> {
+    let query = path.split_once('?').map(|(_, query)| query);
     let mut found: Vec<String> = Vec::new();
     let rules = &snapshot.gateway_authentication().rules;
     for location in rules.iter().flat_map(|rule| &rule.locations) {
-        texts_at(location, &asked.headers, query, &mut |text| {
+        texts_at(location, headers, query, &mut |text| {
             let text = String::from_utf8_lossy(&text).into_owned();
             if !found.contains(&text) {
                 found.push(text);
@@ -74,7 +73,7 @@ fn tokens_of(asked: &Asked, snapshot: &Snapshot) -> Vec<String> {
     }
     if found.is_empty() {
         // With this letter case only: it is the prefix that rules look for.
-        let value = asked.headers.get(AUTHORIZATION);
+        let value = headers.get(AUTHORIZATION);
         let token = value.and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));
         found.extend(token.map(|token| token.trim().to_owned()));
     }
@@ -83,7 +82,7 @@ fn tokens_of(asked: &Asked, snapshot: &Snapshot) -> Vec<String> {
 
 /// Somebody who signed in through the first login proxy, with a token of the issuer that the
 /// gateway believes.
-fn person(
+pub(super) fn person(
     user: &str,
     groups: &[String],
     snapshot: &Snapshot,

@@ -58,14 +58,13 @@ impl Bench {
     }
 
     fn run(&self, flags: &[&str]) -> (ExitCode, String) {
+        self.ask(&[&["--host", "Apps.example.com:8443"], flags].concat())
+    }
+
+    /// Without a host.
+    fn ask(&self, flags: &[&str]) -> (ExitCode, String) {
         let manifests = self.root.path().to_str().unwrap();
-        let line = [
-            "explain",
-            "--manifests",
-            manifests,
-            "--host",
-            "Apps.example.com:8443",
-        ];
+        let line = ["explain", "--manifests", manifests];
         let line = Line::try_parse_from(line.iter().chain(flags)).unwrap();
         let mut out = anstream::StripStream::new(Vec::new());
         let code = run(&line.args, &mut out);
@@ -291,4 +290,83 @@ fn a_stock_kubeflow_names_route_policy_and_identity() {
         "accept=application/json",
     ]);
     assert_eq!(told["signIn"]["how"], "unauthorized");
+}
+
+/// Two teams behind a login, and what policies say of them.
+const TEAMS: &str = include_str!("teams.yaml");
+
+fn answers(told: &Value) -> Vec<(&str, &str, bool, &str)> {
+    let rows = told["reach"].as_array().unwrap().iter();
+    rows.map(|row| {
+        let only = row["only"].as_array().unwrap().first();
+        let method = only.map_or("", |one| one["method"].as_str().unwrap());
+        (
+            row["path"].as_str().unwrap(),
+            method,
+            row["answer"]["allowed"].as_bool().unwrap_or_default(),
+            row["answer"]["reason"]["policy"]
+                .as_str()
+                .unwrap_or_default(),
+        )
+    })
+    .collect()
+}
+
+#[test]
+fn what_somebody_can_reach_is_told_route_by_route_with_its_policy() {
+    let bench = Bench::new(TEAMS);
+    let ask = |flags: &[&str]| {
+        let (code, text) = bench.ask(&[flags, &["--format", "json"]].concat());
+        assert_eq!(code, ExitCode::SUCCESS);
+        serde_json::from_str::<Value>(&text).unwrap()
+    };
+    let (a, b) = (
+        "AuthorizationPolicy team-a/members",
+        "AuthorizationPolicy team-b/members",
+    );
+    let told = ask(&["--user", "alice@example.com"]);
+    assert_eq!(
+        answers(&told),
+        [
+            ("/a/*", "", true, a),
+            (
+                "/a/*",
+                "GET",
+                false,
+                "AuthorizationPolicy team-a/no-secrets"
+            ),
+            ("/b/*", "", false, b),
+            ("/hidden", "", false, ""),
+            ("/a/hidden*", "", false, ""),
+        ]
+    );
+    assert_eq!(
+        told["namespaces"],
+        json!({
+            "team-a": { "allowed": 1, "signIn": 0, "refused": 1 },
+            "team-b": { "allowed": 0, "signIn": 0, "refused": 1 },
+        })
+    );
+    assert_eq!(told["reach"][3]["answer"]["outcome"], "refuse");
+    assert_eq!(told["reach"][4]["elsewhere"], "VirtualService apps/all");
+
+    // By group, and only to read.
+    let told = ask(&["--user", "bob@example.com", "--group", "readers"]);
+    let of_b: Vec<_> = answers(&told)
+        .into_iter()
+        .filter(|row| row.0 == "/b/*")
+        .collect();
+    assert_eq!(of_b, [("/b/*", "", true, b), ("/b/*", "POST", false, b)]);
+
+    let told = ask(&["--anonymous"]);
+    assert!(answers(&told).iter().all(|row| !row.2), "{told:#}");
+    assert_eq!(told["namespaces"]["team-a"]["signIn"], 2);
+
+    let (code, text) = bench.ask(&["--user", "alice@example.com", "--host", "other.example.com"]);
+    assert_eq!(code, ExitCode::SUCCESS);
+    assert!(
+        text.contains("namespace team-a: 1 allowed, 1 refused\n"),
+        "{text}"
+    );
+    assert!(text.contains("such as /a/secret"), "{text}");
 }

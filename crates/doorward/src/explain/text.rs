@@ -13,11 +13,11 @@ use super::{Explained, clause};
 /// So many clauses of one policy are told.
 const CLAUSES: usize = 12;
 
-const BOLD: Style = Style::new().bold();
-const DIM: Style = Style::new().dimmed();
-const GREEN: Style = AnsiColor::Green.on_default().bold();
-const YELLOW: Style = AnsiColor::Yellow.on_default().bold();
-const RED: Style = AnsiColor::Red.on_default().bold();
+pub(super) const BOLD: Style = Style::new().bold();
+pub(super) const DIM: Style = Style::new().dimmed();
+pub(super) const GREEN: Style = AnsiColor::Green.on_default().bold();
+pub(super) const YELLOW: Style = AnsiColor::Yellow.on_default().bold();
+pub(super) const RED: Style = AnsiColor::Red.on_default().bold();
 
 /// Writes with colours; the stream that the command line hands in leaves them out where nobody
 /// sees them.
@@ -92,7 +92,7 @@ fn headline(outcome: &Outcome, out: &mut dyn Write) -> io::Result<()> {
     }
 }
 
-fn refused(refusal: &Refusal) -> String {
+pub(super) fn refused(refusal: &Refusal) -> String {
     match refusal {
         Refusal::NoRoute => "no route matches".into(),
         Refusal::Misdirected => "the handshake named a host of another TLS server".into(),
