@@ -18,7 +18,7 @@ use crate::answer::{self, Asker};
 use crate::body::{self, Body};
 use crate::facts::{self, View};
 use crate::listen::{Busy, Peer, Pulse, Worker};
-use crate::record::{Became, Entry};
+use crate::record::{Basis, Became, Entry};
 use crate::{local, proxy};
 
 /// Answers one request. Browsers are told to stay on HTTPS, and clients of HTTP/1.1 to come back on
@@ -101,7 +101,13 @@ pub(crate) fn answer(
                     None => Box::pin(ask_store(&worker, &view, &parts, now)).await,
                 };
                 let decision = policy::decide(&request, snapshot, &session);
-                entry.user = user(&decision.outcome, &session);
+                entry.basis = Some(Basis::of(
+                    &request,
+                    &decision.outcome,
+                    &session,
+                    &view.tested,
+                    &peer,
+                ));
                 decision
             };
             entry.route = decision.route;
@@ -211,15 +217,6 @@ async fn ask_store(worker: &Worker, view: &View, parts: &Parts, now: Timestamp) 
         person: Err(NoSession::StoreUnavailable),
         bearer: Bearer::Invalid(TokenFault::KeysUnavailable),
     })
-}
-
-/// Who it was, for the log.
-fn user(outcome: &Outcome, session: &Session) -> Option<Box<str>> {
-    if let Outcome::Forward(permit) = outcome {
-        return permit.user().map(Into::into);
-    }
-    let person = session.person.as_ref().ok()?;
-    Some(person.email().unwrap_or(person.user()).into())
 }
 
 fn became(outcome: &Outcome) -> Became {

@@ -22,6 +22,7 @@ pub mod request;
 mod route;
 pub mod session;
 mod stream;
+mod tested;
 mod token_place;
 
 pub use clients::check_clients;
@@ -30,4 +31,5 @@ pub use decision::{Decision, Outcome, Permit, Reason, Record, Refusal};
 pub use request::{Request, RequestHead, Unreadable};
 pub use session::{Bearer, Identified, NoSession, Person, Session, Token, TokenFault};
 pub use stream::{ConnectionHead, StreamDecision, StreamPermit, StreamRefusal, decide_connection};
+pub use tested::tested_headers;
 pub use token_place::texts_at;

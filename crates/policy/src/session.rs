@@ -39,6 +39,14 @@ pub enum NoSession {
 }
 
 impl NoSession {
+    /// Every one.
+    pub const ALL: [Self; 4] = [
+        Self::NoCookie,
+        Self::Unknown,
+        Self::Expired,
+        Self::StoreUnavailable,
+    ];
+
     /// A stable word for logs and `explain`.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -429,6 +437,34 @@ pub enum TokenFault {
 }
 
 impl TokenFault {
+    /// Every one.
+    pub const ALL: [Self; 9] = [
+        Self::Malformed,
+        Self::AlgorithmRefused,
+        Self::UnknownIssuer,
+        Self::UnknownKey,
+        Self::BadSignature,
+        Self::Expired,
+        Self::NotYetValid,
+        Self::AudienceNotAllowed,
+        Self::KeysUnavailable,
+    ];
+
+    /// A stable word for the log.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Malformed => "malformed",
+            Self::AlgorithmRefused => "algorithm_refused",
+            Self::UnknownIssuer => "unknown_issuer",
+            Self::UnknownKey => "unknown_key",
+            Self::BadSignature => "bad_signature",
+            Self::Expired => "expired",
+            Self::NotYetValid => "not_yet_valid",
+            Self::AudienceNotAllowed => "audience_not_allowed",
+            Self::KeysUnavailable => "keys_unavailable",
+        }
+    }
+
     /// The sentence that Istio's proxies answer with.
     pub fn message(self) -> &'static str {
         match self {

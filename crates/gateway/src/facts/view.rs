@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use http::HeaderName;
 use model::snapshot::{Listener, ListenerProtocol, ServerTls};
 
 use super::headers::NameTable;
@@ -15,6 +16,8 @@ pub(crate) struct View {
     pub(crate) world: Arc<World>,
     /// Header names that do not pass as they come.
     pub(super) names: NameTable,
+    /// Headers that decisions depend on, for the log.
+    pub(crate) tested: Vec<HeaderName>,
     /// Session cookies that no application may see.
     pub(crate) cookies: Vec<Box<str>>,
     // Gateway ports in the order in which they are asked, by socket.
@@ -47,6 +50,7 @@ impl View {
         }
         Self {
             names: NameTable::new(snapshot.identity_headers()),
+            tested: policy::tested_headers(snapshot),
             cookies: snapshot
                 .logins()
                 .iter()

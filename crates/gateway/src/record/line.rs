@@ -5,11 +5,11 @@
 use std::io::Write;
 use std::net::IpAddr;
 
-use http::HeaderValue;
+use http::{HeaderName, HeaderValue};
 use model::names::{Duration, ObjectRef};
-use policy::Reason;
+use policy::{Identified, Reason};
 
-use super::{Entry, StreamLine};
+use super::{Basis, Entry, StreamLine};
 
 /// The name of a member, and what stands around it.
 macro_rules! member {
@@ -44,8 +44,8 @@ pub(super) fn write(
     if let Some(reason) = &entry.reason {
         line.reason(reason);
     }
-    if let Some(user) = &entry.user {
-        line.text(member!("user"), &[user]);
+    if let Some(basis) = &entry.basis {
+        line.basis(basis, entry.host.as_ref());
     }
     line.number(member!("duration_us"), micros(duration));
     if let Some(upstream) = entry.upstream {
@@ -109,6 +109,72 @@ impl Line<'_> {
             }
             Reason::Default(reason) => self.word(member!("reason"), reason.as_str()),
         }
+    }
+
+    /// What a decision was made from, besides method, host, path and client. See
+    /// `docs/operate.md` for what is left out.
+    fn basis(&mut self, basis: &Basis, host: Option<&HeaderValue>) {
+        if let Some(who) = &basis.who {
+            self.text(member!("user"), &[who.email().unwrap_or(who.subject())]);
+            self.groups(who);
+            match who {
+                Identified::Person(_) => self.word(member!("via"), "session"),
+                Identified::Bearer(token) => {
+                    self.word(member!("via"), "token");
+                    self.text(member!("issuer"), &[token.issuer()]);
+                    self.text(member!("subject"), &[token.subject()]);
+                }
+            }
+        }
+        if let Some(absence) = basis.absence {
+            self.word(member!("absence"), absence.as_str());
+        }
+        if let Some(fault) = basis.token_fault {
+            self.word(member!("token_fault"), fault.as_str());
+        }
+        self.number(member!("port"), basis.port.into());
+        self.word(member!("scheme"), basis.scheme);
+        if let Some(name) = basis.other_server_name(host) {
+            self.text(member!("server_name"), &[name]);
+        }
+        if let Some(principal) = basis.principal() {
+            self.text(member!("principal"), &[principal]);
+        }
+        if !basis.headers.is_empty() {
+            self.headers(&basis.headers);
+        }
+    }
+
+    fn groups(&mut self, who: &Identified) {
+        match who {
+            Identified::Person(person) => self.list(person.groups().iter().map(|group| &**group)),
+            Identified::Bearer(_) => self.list(who.groups().into_iter()),
+        }
+    }
+
+    fn list<'a>(&mut self, mut groups: impl Iterator<Item = &'a str>) {
+        let Some(first) = groups.next() else { return };
+        self.put(member!("groups"));
+        self.text("[", &[first]);
+        for group in groups {
+            self.text(",", &[group]);
+        }
+        self.put("]");
+    }
+
+    /// Pairs of name and value; no value where it is a secret, no text, or long.
+    fn headers(&mut self, headers: &[(HeaderName, Option<HeaderValue>)]) {
+        self.put(member!("headers"));
+        for (number, (name, value)) in headers.iter().enumerate() {
+            self.put(if number == 0 { "[" } else { "," });
+            self.text("[", &[name.as_str()]);
+            match value.as_ref().and_then(|value| value.to_str().ok()) {
+                Some(value) => self.text(",", &[value]),
+                None => self.put(",null"),
+            }
+            self.put("]");
+        }
+        self.put("]");
     }
 
     /// A word of our own: nothing in it needs escaping.

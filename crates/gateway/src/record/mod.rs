@@ -1,5 +1,6 @@
 //! One log line and one metric per request, from the same outcome and the final status.
 
+mod basis;
 mod line;
 mod log;
 mod metrics;
@@ -16,6 +17,7 @@ use model::names::{Duration, Timestamp};
 use model::snapshot::RouteInfo;
 use policy::Reason;
 
+pub(crate) use basis::Basis;
 pub use log::LogSink;
 pub(crate) use log::{Lines, Writer};
 pub use metrics::Metrics;
@@ -114,8 +116,8 @@ pub(crate) struct Entry {
     pub(crate) route: Option<Arc<RouteInfo>>,
     /// The rule that determined the outcome.
     pub(crate) reason: Option<Reason>,
-    /// E-mail, else subject.
-    pub(crate) user: Option<Box<str>>,
+    /// What it was decided from; `None` where nothing was decided.
+    pub(crate) basis: Option<Basis>,
     /// Time until the upstream's head was there.
     pub(crate) upstream: Option<Duration>,
     bytes: u64,
@@ -145,7 +147,7 @@ impl Entry {
             status: 0,
             route: None,
             reason: None,
-            user: None,
+            basis: None,
             upstream: None,
             bytes: 0,
         })
