@@ -5,7 +5,7 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { copyOf, discard, fixture, run } from './door.mjs';
-import { manifest, virtualService } from './objects.mjs';
+import { authorizationPolicy, manifest, virtualService } from './objects.mjs';
 
 const STOCK = fixture('kubeflow-26.03');
 const explain = (...args) => run('explain', '--manifests', STOCK, '--host', 'x', ...args);
@@ -55,6 +55,29 @@ describe('doorward explain', () => {
     const pipelines = reach.find((row) => row.path === '/pipeline*');
     assert.equal(pipelines.answer.outcome, 'sign_in');
     assert.equal(pipelines.namespace, 'kubeflow');
+  });
+
+  it('says what changes for whom when other manifests take the place of these', async () => {
+    const tree = copyOf(STOCK);
+    const ask = (...args) => run('explain', '--manifests', STOCK, '--diff', tree, ...args);
+    const same = await ask();
+    assert.equal(same.code, 0, same.stdout);
+    assert.match(same.stdout, /^nothing changes \(\d+ requests made up\)/);
+    writeFileSync(join(tree, '99-not-bob.yaml'), manifest(authorizationPolicy('kubeflow', 'not-bob', {
+      action: 'DENY',
+      selector: { matchLabels: { app: 'ml-pipeline-ui' } },
+      rules: [{ when: [{ key: 'request.headers[kubeflow-userid]', values: ['bob@example.com'] }] }],
+    })));
+    const { code, stdout } = await ask();
+    assert.equal(code, 1, stdout);
+    assert.match(stdout, /^less is let through\n {2}bob@example\.com\n/);
+    assert.match(stdout, /was {2}allowed: .*kubeflow\/ml-pipeline-ui .*30-istio-security\.yaml:\d+/);
+    assert.match(stdout, /now {2}refused: .*kubeflow\/not-bob .*99-not-bob\.yaml:\d+/);
+    const { changes } = JSON.parse((await ask('--format', 'json')).stdout);
+    assert.deepEqual(changes.map((change) => [change.way, change.who]), [['closes', ['bob@example.com']]]);
+    assert.equal((await ask('--user', 'alice@example.com')).code, 0, 'nothing changes for others');
+    assert.equal((await run('explain', '--manifests', STOCK, '--diff', '/nonexistent')).code, 2);
+    discard(tree);
   });
 
   it('answers in JSON too', async () => {

@@ -32,6 +32,11 @@ export const service = (namespace, name, protocol, port = 80) => ({
   spec: { selector: { app: name }, ports: [{ name: protocol, ...(typeof port === 'number' ? { port } : port) }] },
 });
 
+/** An Istio `AuthorizationPolicy`. */
+export const authorizationPolicy = (namespace, name, spec) => ({
+  apiVersion: 'security.istio.io/v1', kind: 'AuthorizationPolicy', metadata: { name, namespace }, spec,
+});
+
 /** A `Secret` of texts. */
 export const secret = (namespace, name, stringData, type = 'Opaque') => ({ apiVersion: 'v1', kind: 'Secret', metadata: { name, namespace }, type, stringData });
 

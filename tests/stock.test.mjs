@@ -2,8 +2,11 @@
 
 import assert from 'node:assert/strict';
 import { createHash, createPublicKey, generateKeyPairSync, createSign, verify } from 'node:crypto';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
-import { STOCK_PASSWORD, discard, fixture, openDoor, until } from './door.mjs';
+import { STOCK_PASSWORD, copyOf, discard, fixture, openDoor, run, scratch, until } from './door.mjs';
+import { authorizationPolicy, manifest } from './objects.mjs';
 import { CLIENT, CLIENT_SECRET, mintTokens } from './tokens.mjs';
 import { startUpstream } from './upstream.mjs';
 import { Visitor, formAction } from './visitor.mjs';
@@ -461,6 +464,33 @@ describe('what an operator sees', () => {
     assert.equal(refused.outcome, 'sign_in');
     assert.match(refused.policy, /istio-system\/istio-ingressgateway-oauth2-proxy/);
     assert.equal(refused.user, undefined);
+  });
+
+  it('every decision in the log can be made again from its line, and comes out the same', async () => {
+    await member.visit('/jupyter/replayed');
+    await until('the line', () => door.records().some((record) => record.path === '/jupyter/replayed'));
+    const aside = scratch();
+    const log = join(aside, 'access.log');
+    const lines = door.output().split('\n').filter((line) => line.startsWith('{') && 'status' in JSON.parse(line));
+    writeFileSync(log, lines.join('\n'));
+    const { code, stdout } = await run('explain', '--manifests', fixture('kubeflow-26.03'), '--replay', log, '--format', 'json');
+    const { changes, replayed } = JSON.parse(stdout);
+    assert.deepEqual(changes, []);
+    assert.equal(code, 0);
+    assert.equal(replayed.unread, 0);
+    assert.equal(replayed.decisions + replayed.others, lines.length);
+    assert.ok(replayed.decisions > 50, stdout);
+
+    // Against manifests that say otherwise, the same log tells whom it concerns.
+    const changed = copyOf(fixture('kubeflow-26.03'));
+    writeFileSync(join(changed, '99-closed.yaml'), manifest(authorizationPolicy('kubeflow', 'closed', {
+      action: 'DENY', selector: { matchLabels: { app: 'jupyter-web-app' } }, rules: [{}],
+    })));
+    const against = await run('explain', '--manifests', changed, '--replay', log);
+    assert.equal(against.code, 1, against.stdout);
+    assert.match(against.stdout, /less is let through\n {2}user@example\.com/);
+    assert.match(against.stdout, /AuthorizationPolicy kubeflow\/closed .*99-closed\.yaml:\d+/);
+    discard(aside, changed);
   });
 
   it('no secret is ever written', async () => {

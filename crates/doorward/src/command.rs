@@ -21,8 +21,8 @@ enum Command {
     Up(Box<up::UpArgs>),
     /// Report everything that is wrong with the manifests.
     Doctor(doctor::DoctorArgs),
-    /// Say what would happen to a request, and why.
-    Explain(explain::ExplainArgs),
+    /// Say what would happen to a request, and why; what somebody reaches; what a change changes.
+    Explain(Box<explain::ExplainArgs>),
     /// Print a completion script for a shell.
     Completions(completions::CompletionsArgs),
     /// Print the version.

@@ -2,6 +2,7 @@
 
 mod asked;
 mod clause;
+mod compare;
 mod json;
 mod named;
 mod places;
@@ -39,7 +40,7 @@ const REFUSED: u8 = 3;
 const SIGN_IN: u8 = 4;
 
 /// One of these has to be said for a question about everything.
-const WHO: [&str; 3] = ["user", "anonymous", "token"];
+const WHO: [&str; 5] = ["user", "anonymous", "token", "diff", "replay"];
 
 /// Arguments of `doorward explain`.
 #[derive(Debug, Args)]
@@ -86,6 +87,16 @@ pub(crate) struct ExplainArgs {
     #[arg(long, value_name = "JWT", conflicts_with = "anonymous")]
     token: Option<String>,
 
+    /// Tell what changes for whom when this file or directory of manifests takes the place of
+    /// `--manifests`. Repeatable, as `--manifests` is. With `--user` or `--anonymous` for them only.
+    #[arg(long, value_name = "OTHER", conflicts_with_all = ["host", "token"])]
+    diff: Vec<PathBuf>,
+
+    /// An access log of `doorward up`; `-` is standard input. Its decisions are made once more, and
+    /// what changes is told; with `--diff`, what changes of them from one tree to the other.
+    #[arg(long, value_name = "LOG", conflicts_with_all = ["host", "token"])]
+    replay: Option<PathBuf>,
+
     /// Scheme as the browser sees it.
     #[arg(long, value_name = "SCHEME", default_value = "https")]
     scheme: Scheme,
@@ -128,12 +139,19 @@ enum Fault {
     Manifests(SourceFault),
     /// Nobody can sign in: there is no login proxy.
     NoLogin,
+    /// A log cannot be read.
+    Log(PathBuf, io::Error),
 }
 
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Manifests(fault) => write!(f, "{fault}\nhelp: {}", fault.remedy()),
+            Self::Log(path, error) => write!(
+                f,
+                "`{}` cannot be read: {error}\nhelp: name an access log of `doorward up`, or `-`",
+                path.display()
+            ),
             Self::NoLogin => f.write_str(
                 "there is no login proxy in these manifests, so nobody can be signed in\n\
                  help: use `--token JWT`, or `--anonymous`",
@@ -180,6 +198,9 @@ fn answer(
     now: Timestamp,
     out: &mut dyn Write,
 ) -> Result<io::Result<u8>, Fault> {
+    if !args.diff.is_empty() || args.replay.is_some() {
+        return compare::run(args, snapshot, now, out);
+    }
     let (Some(host), Some(path)) = (&args.host, &args.path) else {
         return reach::run(args, snapshot, now, out).map(|written| written.map(|()| 0));
     };

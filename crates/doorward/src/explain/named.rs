@@ -32,6 +32,30 @@ pub(super) struct Named {
 }
 
 impl Named {
+    /// Adds all of `other`.
+    pub(super) fn merge(&mut self, other: &Self) {
+        let Self {
+            hosts,
+            paths,
+            methods,
+            headers,
+            users,
+            groups,
+            principals,
+            addresses,
+            tokens,
+        } = other.clone();
+        self.hosts.extend(hosts);
+        self.paths.extend(paths);
+        self.methods.extend(methods);
+        self.headers.extend(headers);
+        self.users.extend(users);
+        self.groups.extend(groups);
+        self.principals.extend(principals);
+        self.addresses.extend(addresses);
+        self.tokens.extend(tokens);
+    }
+
     /// Adds what the policies of a workload name.
     pub(super) fn add(&mut self, policies: &PolicySet, names: &UserHeader) {
         let PolicySet {

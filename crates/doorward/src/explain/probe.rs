@@ -50,6 +50,15 @@ impl Probe {
         }
     }
 
+    /// The scheme that [`Self::of`] takes.
+    pub(super) fn asked_scheme(&self) -> Scheme {
+        if self.scheme == "http" {
+            Scheme::Http
+        } else {
+            Scheme::Https
+        }
+    }
+
     /// The head in the form that [`Request::read`] takes.
     pub(super) fn head(&self, now: Timestamp) -> RequestHead<'_> {
         RequestHead {

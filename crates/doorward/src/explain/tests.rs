@@ -46,12 +46,12 @@ spec:
   - to: [{operation: {paths: ["/web/secret/*"]}}]
 "#;
 
-struct Bench {
+pub(super) struct Bench {
     root: tempfile::TempDir,
 }
 
 impl Bench {
-    fn new(manifests: &str) -> Self {
+    pub(super) fn new(manifests: &str) -> Self {
         let root = tempfile::TempDir::new().unwrap();
         std::fs::write(root.path().join("a.yaml"), manifests).unwrap();
         Self { root }
@@ -61,8 +61,13 @@ impl Bench {
         self.ask(&[&["--host", "Apps.example.com:8443"], flags].concat())
     }
 
+    /// Where the manifests are.
+    pub(super) fn path(&self) -> String {
+        self.root.path().to_str().unwrap().to_owned()
+    }
+
     /// Without a host.
-    fn ask(&self, flags: &[&str]) -> (ExitCode, String) {
+    pub(super) fn ask(&self, flags: &[&str]) -> (ExitCode, String) {
         let manifests = self.root.path().to_str().unwrap();
         let line = ["explain", "--manifests", manifests];
         let line = Line::try_parse_from(line.iter().chain(flags)).unwrap();
@@ -293,7 +298,7 @@ fn a_stock_kubeflow_names_route_policy_and_identity() {
 }
 
 /// Two teams behind a login, and what policies say of them.
-const TEAMS: &str = include_str!("teams.yaml");
+pub(super) const TEAMS: &str = include_str!("teams.yaml");
 
 fn answers(told: &Value) -> Vec<(&str, &str, bool, &str)> {
     let rows = told["reach"].as_array().unwrap().iter();

@@ -55,6 +55,8 @@ pub(super) enum Because {
     },
     /// Something that is no rule.
     Default(&'static str),
+    /// The same, as a log tells it.
+    Other(String),
 }
 
 impl fmt::Display for Because {
@@ -62,6 +64,7 @@ impl fmt::Display for Because {
         match self {
             Self::Rule { policy, file, line } => write!(f, "{policy} {file}:{line}"),
             Self::Default(word) => f.write_str(&word.replace('_', " ")),
+            Self::Other(word) => f.write_str(&word.replace('_', " ")),
         }
     }
 }
@@ -88,6 +91,7 @@ impl Because {
                 json!({ "policy": policy, "file": file, "line": line })
             }
             Self::Default(word) => json!({ "default": word }),
+            Self::Other(word) => json!({ "default": word }),
         }
     }
 }
@@ -139,6 +143,11 @@ impl Verdict {
             what,
             because: Because::of(&decision.reason),
         }
+    }
+
+    /// Whether both mean the same to whoever asked; the rule behind it may be another.
+    pub(super) fn is_like(&self, other: &Self) -> bool {
+        (self.passes, self.outcome, &self.what) == (other.passes, other.outcome, &other.what)
     }
 
     pub(super) fn json(&self) -> Value {
