@@ -2,10 +2,11 @@
 
 import assert from 'node:assert/strict';
 import { writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { describe, it } from 'node:test';
 import { copyOf, discard, fixture, run } from './door.mjs';
-import { authorizationPolicy, manifest, virtualService } from './objects.mjs';
+import { authorizationPolicy, manifest, tlsSecret, virtualService } from './objects.mjs';
+import { ofServer } from './tree.mjs';
 
 const STOCK = fixture('kubeflow-26.03');
 const explain = (...args) => run('explain', '--manifests', STOCK, '--host', 'x', ...args);
@@ -123,6 +124,43 @@ describe('doorward doctor', () => {
     assert.equal(code, 1, stdout);
     assert.match(stdout, /99-broken\.yaml:\d+/);
     assert.match(stdout, /`?no-such-gateway`?/);
+    discard(tree);
+  });
+
+  it('names the traps in the manifests that people publish', async () => {
+    const told = async (seed) => {
+      const { stdout } = await run('doctor', fixture(`seeds/${seed}`), '--format', 'json');
+      return JSON.parse(stdout).findings.map(({ code, file, line }) => `${code} ${basename(file ?? '')}:${line}`);
+    };
+    const onprem = await told('onprem');
+    for (const trap of [
+      'DW0305 07-virtualservice-oauth2-proxy.yaml:17', // the port of Dex in the route to the login proxy
+      'DW0416 08-authorizationpolicy-external-auth.yaml:15', // only /dex/* is exempt
+      'DW0302 20-virtualservice-centraldashboard.yaml:1', // a patch without hosts
+      'DW0329 20-virtualservice-centraldashboard.yaml:9', // a sign-out that browsers keep
+      'DW0112 istio-values.yaml:7', // a deprecated list of headers
+      'DW0108 02-certificate-gateway-cert-in-ingress.yaml:9',
+      'DW0214 03-gateway-ingress-gateway.yaml:11',
+    ]) assert.ok(onprem.includes(trap), `${trap} in ${onprem}`);
+    const azure = await told('azure');
+    for (const trap of [
+      'DW0806 20-certificate.yaml:12', // a server's certificate that is an authority
+      'DW0806 20-certificate.yaml:6', // an old version
+      'DW0614 30-oidc-authservice.params:3', // where people come back to
+    ]) assert.ok(azure.includes(trap), `${trap} in ${azure}`);
+    const ibm = await told('ibm');
+    for (const trap of ['DW0108 10-gateway-kubeflow-gateway.yaml:11', 'DW1001 20-knative-config.yaml:7']) {
+      assert.ok(ibm.includes(trap), `${trap} in ${ibm}`);
+    }
+    assert.ok((await told('aws')).some((trap) => trap.endsWith(' 20-legacy-rbac.yaml:2')), 'access rules of an old Istio');
+  });
+
+  it('says nothing of manifests that are as they should be', async () => {
+    const tree = copyOf(fixture('clean'));
+    writeFileSync(join(tree, 'certificate.yaml'), manifest(tlsSecret('istio-system', 'door', ofServer('apps.example.com'))));
+    const { code, stdout } = await run('doctor', tree, '--format', 'json');
+    assert.deepEqual(JSON.parse(stdout).findings, []);
+    assert.equal(code, 0);
     discard(tree);
   });
 

@@ -7,12 +7,17 @@ import { copyOf, discard, fixture, scratch } from './door.mjs';
 import { manifest, tlsSecret } from './objects.mjs';
 
 /** A self-signed certificate for these names: `{ cert, key }` as PEM. */
-export function selfSigned(...names) {
+export const selfSigned = (...names) => certificate(names, true);
+
+/** The same of a server only, which is no authority. */
+export const ofServer = (...names) => certificate(names, false);
+
+function certificate(names, authority) {
   const aside = scratch();
   const [key, cert] = [join(aside, 'tls.key'), join(aside, 'tls.crt')];
   execFileSync('openssl', [
     'req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-days', '90', '-subj', `/CN=${names[0]}`,
-    '-addext', `subjectAltName=${names.map((name) => `DNS:${name}`).join(',')}`, '-keyout', key, '-out', cert,
+    '-addext', `subjectAltName=${names.map((name) => `DNS:${name}`).join(',')}`, '-addext', `basicConstraints=critical,CA:${authority ? 'TRUE' : 'FALSE'}`, '-keyout', key, '-out', cert,
   ], { stdio: 'ignore' });
   const made = { cert: readFileSync(cert, 'utf8'), key: readFileSync(key, 'utf8') };
   discard(aside);

@@ -14,10 +14,12 @@ mod identity_headers;
 mod ingress;
 mod listeners;
 mod policies;
+mod policy_traps;
 mod ports;
 mod route_traps;
 mod routes;
 mod secured;
+mod server_traps;
 mod serving;
 mod sign_in;
 mod streams;
@@ -223,6 +225,13 @@ pub fn compile_as(objects: &ObjectSet, role: &Role) -> Compiled {
         .collect();
     findings.append(&mut destinations.findings);
     route_traps::rewrites(&routes, &mut findings);
+    server_traps::without_redirect(&ports, &mut findings);
+    server_traps::distrusted_balancer(&world, &mesh, &mut findings);
+    server_traps::lasting_sign_out(&routes, &mut findings);
+    server_traps::foreign_callback(&logins, &listeners, &mut findings);
+    server_traps::shared_secrets(&world, &mut findings);
+    server_traps::authorizer_ports(&routes, &mesh, &world, &mut findings);
+    server_traps::strict_peers(&world, root_namespace, &listeners, &mut findings);
     route_traps::virtual_hosts(&listeners, &mut findings);
     unread::tell(&unread, &mut findings);
     check::hidden(&listeners, &mut findings);
@@ -235,6 +244,15 @@ pub fn compile_as(objects: &ObjectSet, role: &Role) -> Compiled {
     sign_in::issuers(policies.issuers(), &logins, &providers, &mut findings);
 
     let user_header = identity_headers::user_header(&world, &mut findings);
+    let seen = policy_traps::Seen {
+        world: &world,
+        listeners: &listeners,
+        policies: &gateway_policies,
+        authentication: &gateway_authentication,
+        user_header: &user_header,
+        providers: &providers,
+    };
+    seen.look(&mut findings);
     let identity_headers = identity_headers::all(&user_header, &policies, authorizers.values());
     sort(&mut findings);
     let snapshot = Snapshot {

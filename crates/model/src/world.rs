@@ -13,7 +13,7 @@ use crate::manifest::secret::SecretData;
 use crate::manifest::service::Service;
 use crate::manifest::service_entry::ServiceEntry;
 use crate::manifest::workload::Workload;
-use crate::objects::{self, Broken, Object, ObjectSet, placeholders};
+use crate::objects::{self, Broken, HELM, Object, ObjectSet, placeholders};
 use crate::snapshot::Closure;
 
 /// Namespace and name.
@@ -85,6 +85,12 @@ const READ: &[ReadKind] = &[
         "security.istio.io",
         &["v1", "v1beta1"],
     ),
+    (
+        "PeerAuthentication",
+        "security.istio.io",
+        &["v1", "v1beta1"],
+    ),
+    ("MeshConfig", HELM, &[""]),
     ("EnvoyFilter", "networking.istio.io", &["v1alpha3"]),
     ("ClusterRbacConfig", "rbac.istio.io", &["v1alpha1"]),
     ("RbacConfig", "rbac.istio.io", &["v1alpha1"]),

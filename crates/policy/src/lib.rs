@@ -15,6 +15,7 @@ mod clients;
 mod decide;
 pub mod decision;
 mod door;
+mod exemptions;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
 mod recorder;
@@ -28,6 +29,7 @@ mod token_place;
 pub use clients::check_clients;
 pub use decide::{decide, decide_recording};
 pub use decision::{Decision, Outcome, Permit, Reason, Record, Refusal};
+pub use exemptions::check_exemptions;
 pub use request::{Request, RequestHead, Unreadable};
 pub use session::{Bearer, Identified, NoSession, Person, Session, Token, TokenFault};
 pub use stream::{ConnectionHead, StreamDecision, StreamPermit, StreamRefusal, decide_connection};

@@ -1,5 +1,6 @@
 //! `doorward doctor`: everything that is wrong with the manifests.
 
+mod parameters;
 mod sarif;
 mod text;
 mod tree;
@@ -58,7 +59,8 @@ pub(crate) fn run(args: &DoctorArgs, out: &mut dyn Write) -> ExitCode {
             return ExitCode::from(USAGE);
         }
     };
-    let report = Report::of(&tree, SystemClock.now());
+    let mut report = Report::of(&tree, SystemClock.now());
+    report.add(parameters::check(paths, &tree.compiled.snapshot));
     match report.write(*format, out) {
         Ok(()) if report.count(Severity::Error) == 0 => ExitCode::SUCCESS,
         // The reader went away, as `head` does, or there are errors.
@@ -77,14 +79,24 @@ impl<'t> Report<'t> {
         let mut findings = tree.compiled.findings.clone();
         findings.extend(certificates::check(&tree.compiled.snapshot, now));
         findings.extend(policy::check_clients(&tree.compiled.snapshot));
-        findings.sort_by_key(|finding| {
+        findings.extend(policy::check_exemptions(&tree.compiled.snapshot));
+        let mut report = Self {
+            tree,
+            findings: Vec::new(),
+        };
+        report.add(findings);
+        report
+    }
+
+    fn add(&mut self, findings: Vec<Finding>) {
+        self.findings.extend(findings);
+        self.findings.sort_by_key(|finding| {
             (
                 Reverse(finding.severity),
                 finding.place.clone(),
                 finding.code,
             )
         });
-        Self { tree, findings }
     }
 
     fn count(&self, severity: Severity) -> usize {

@@ -85,6 +85,7 @@ impl Maker {
         findings.extend(self.held.apply(&snapshot, &self.names));
         findings.extend(self.unbound(&snapshot));
         findings.extend(policy::check_clients(&snapshot));
+        findings.extend(policy::check_exemptions(&snapshot));
         tell(&findings);
         Made {
             world: World {
@@ -171,6 +172,7 @@ impl Reload {
             findings.extend(self.maker.held.apply(&now.snapshot, &self.maker.names));
             findings.extend(self.maker.unbound(&now.snapshot));
             findings.extend(policy::check_clients(&now.snapshot));
+            findings.extend(policy::check_exemptions(&now.snapshot));
             if condition.findings != findings || condition.alarm.is_some() {
                 tell(&findings);
                 self.condition.store(Arc::new(Condition {

@@ -26,6 +26,7 @@ pub(super) fn link(
         let kind = kind(entry, world, played, used.contains(&&entry.name), findings);
         let authorizer = Authorizer {
             name: Arc::clone(&entry.name),
+            host: Arc::clone(&entry.service_host),
             kind,
             upstream_on_allow: entry.upstream_on_allow.clone(),
             downstream_on_deny: entry.downstream_on_deny.clone(),
@@ -70,6 +71,7 @@ pub(super) fn link(
 fn closed(name: &Arc<str>, closure: Arc<Closure>) -> Authorizer {
     Authorizer {
         name: Arc::clone(name),
+        host: "".into(),
         kind: AuthorizerKind::Closed(closure),
         upstream_on_allow: Vec::new(),
         downstream_on_deny: Vec::new(),

@@ -67,6 +67,10 @@ pub const STREAM_CLOSED: Code = Code(211);
 pub const PORT_UNBOUND: Code = Code(212);
 /// Connections of a stream server match no route, so they are closed.
 pub const STREAM_WITHOUT_ROUTE: Code = Code(213);
+/// No server leads plain HTTP to an HTTPS server.
+pub const NO_HTTPS_REDIRECT: Code = Code(214);
+/// A load balancer that speaks HTTP stands before a gateway that trusts no hop.
+pub const BALANCER_DISTRUSTED: Code = Code(215);
 
 // Routes.
 
@@ -124,6 +128,10 @@ pub const BARE_PATH: Code = Code(326);
 pub const HIDDEN_ROUTE: Code = Code(327);
 /// A host of its own hides the routes that every host has.
 pub const HIDDEN_HOST: Code = Code(328);
+/// A sign-out is a redirect that browsers keep.
+pub const LASTING_SIGN_OUT: Code = Code(329);
+/// A workload takes mutual TLS of the mesh only.
+pub const STRICT_PEER: Code = Code(330);
 
 // Policies.
 
@@ -143,6 +151,22 @@ pub const TARGET_REF: Code = Code(406);
 pub const AUTHORIZER_ELSEWHERE: Code = Code(407);
 /// A `*` in a place where it is an ordinary character.
 pub const LITERAL_STAR: Code = Code(408);
+/// A rule looks at a token where nothing checks one.
+pub const TOKEN_UNCHECKED: Code = Code(411);
+/// A policy names a port of the Service where that of the pods is meant.
+pub const POLICY_PORT: Code = Code(412);
+/// A policy names a method in letters that no request has.
+pub const METHOD_CASE: Code = Code(413);
+/// A DENY rule about requests denies every connection of a port whose bytes are passed on.
+pub const DENIES_STREAMS: Code = Code(414);
+/// One name stands in two spellings that differ in letter case.
+pub const SPELLING: Code = Code(415);
+/// Pages that sign people in are behind the sign-in.
+pub const SIGN_IN_BEHIND_ITSELF: Code = Code(416);
+/// An exemption from sign-in takes the paths below a route, and not the route's own.
+pub const EXEMPTION_SHORT: Code = Code(417);
+/// An exemption from sign-in takes more than it looks.
+pub const EXEMPTION_WIDE: Code = Code(418);
 
 // Tokens.
 
@@ -179,6 +203,8 @@ pub const LOGIN_CLIENT: Code = Code(611);
 pub const LOGIN_CLIENT_SECRET: Code = Code(612);
 /// A login proxy sends people back to an address that its provider does not know.
 pub const LOGIN_REDIRECT: Code = Code(613);
+/// A login proxy sends people back to a host that is not served.
+pub const FOREIGN_CALLBACK: Code = Code(614);
 
 // Provider.
 

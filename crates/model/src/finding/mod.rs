@@ -77,6 +77,7 @@ mod tests {
 
     const SOURCE: &str = include_str!("codes.rs");
     const PAGE: &str = include_str!("../../../../docs/findings.md");
+    const TRAPS: &str = include_str!("../../../../docs/traps.md");
 
     /// Every code of the source, in its order.
     fn table() -> Vec<Code> {
@@ -98,6 +99,31 @@ mod tests {
         for (index, line) in lines.iter().enumerate() {
             if line.contains(": Code = ") {
                 assert!(lines[index - 1].starts_with("/// "), "{line}");
+            }
+        }
+    }
+
+    #[test]
+    fn every_trap_has_its_codes_or_says_why_it_has_none() {
+        let rows: Vec<Vec<&str>> = TRAPS
+            .lines()
+            .filter(|line| line.starts_with("| T-"))
+            .map(|line| line.trim_matches('|').split('|').map(str::trim).collect())
+            .collect();
+        let numbers: Vec<&str> = rows.iter().map(|row| row[0]).collect();
+        let wanted: Vec<String> = (1..=52).map(|number| format!("T-{number:02}")).collect();
+        assert_eq!(numbers, wanted);
+        let codes: BTreeSet<String> = table().iter().map(Code::to_string).collect();
+        for row in &rows {
+            let [_, trap, says] = row[..] else {
+                panic!("{row:?}");
+            };
+            assert!(!trap.is_empty(), "{row:?}");
+            if says.starts_with("By design: ") || says.starts_with("Not yet: ") {
+                continue;
+            }
+            for code in says.split(", ") {
+                assert!(codes.contains(code), "{code} of {row:?} is no code");
             }
         }
     }

@@ -119,16 +119,27 @@ struct Topology {
 pub(crate) fn mesh(world: &World, findings: &mut Vec<Finding>) -> Mesh {
     let mut mesh = Mesh::unsaid();
     let Some(config_map) = config_map(world) else {
+        // Nobody has applied the chart yet, so its values are all there is; unless what was applied
+        // cannot be read.
+        let mut unread = world.broken.iter().map(|broken| &broken.object);
+        let may_be_there = unread.any(|object| {
+            &*object.kind == "ConfigMap" && (object.name.is_empty() || &*object.name == "istio")
+        });
+        if let Some(object) = world
+            .of_kind("MeshConfig")
+            .first()
+            .filter(|_| !may_be_there)
+        {
+            mesh.closed.clone_from(&object.closed);
+            if let Some(top) = object.top().child("meshConfig") {
+                take(&mut mesh, &top, findings);
+            }
+        }
         return mesh;
     };
     mesh.closed.clone_from(&config_map.object.closed);
     let Some(file) = ConfigFile::of_config_map(config_map, "mesh") else {
         return mesh;
-    };
-    let mut close = |mesh: &mut Mesh, finding: Finding| {
-        mesh.closed
-            .get_or_insert_with(|| Arc::new(Closure::of(&finding)));
-        findings.push(finding);
     };
     let root = match file.yaml() {
         Ok(root) => root,
@@ -141,19 +152,29 @@ pub(crate) fn mesh(world: &World, findings: &mut Vec<Finding>) -> Mesh {
                 format!("the mesh configuration is no YAML: {}", fault.message),
                 "correct the text; until then the gateway refuses every request",
             );
-            close(&mut mesh, finding);
+            close(&mut mesh, finding, findings);
             return mesh;
         }
     };
-    let top = file.top(&root);
-    if let Err(fault) = fill(&mut mesh, &top) {
-        close(
-            &mut mesh,
-            Finding {
-                code: codes::MESH_INVALID,
-                ..*fault
-            },
-        );
+    take(&mut mesh, &file.top(&root), findings);
+    mesh
+}
+
+/// Closes the gateway: what every decision rests on cannot be read.
+fn close(mesh: &mut Mesh, finding: Finding, findings: &mut Vec<Finding>) {
+    mesh.closed
+        .get_or_insert_with(|| Arc::new(Closure::of(&finding)));
+    findings.push(finding);
+}
+
+/// Takes over what `meshConfig` says.
+fn take(mesh: &mut Mesh, top: &Field<'_>, findings: &mut Vec<Finding>) {
+    let invalid = |fault: Fault| Finding {
+        code: codes::MESH_INVALID,
+        ..*fault
+    };
+    if let Err(fault) = fill(mesh, top) {
+        close(mesh, invalid(fault), findings);
     }
     match top.child_items("extensionProviders") {
         Ok(items) => {
@@ -161,19 +182,14 @@ pub(crate) fn mesh(world: &World, findings: &mut Vec<Finding>) -> Mesh {
                 authorizer::read(&mut mesh.authorizers, &item, findings);
             }
         }
-        Err(fault) => close(
-            &mut mesh,
-            Finding {
-                code: codes::MESH_INVALID,
-                ..*fault
-            },
-        ),
+        Err(fault) => close(mesh, invalid(fault), findings),
     }
     if let Some(policy) = top.child("defaultHttpRetryPolicy") {
+        let before = mesh.retries.take();
         mesh.retries = match http_retries::read(&policy, findings) {
             Ok(RetrySetting::Given(retries)) => Some(retries),
             Ok(RetrySetting::Off) => None,
-            Ok(RetrySetting::Default) => mesh.retries,
+            Ok(RetrySetting::Default) => before,
             // Nobody is let in by it: requests are sent once until it can be read.
             Err(fault) => {
                 findings.push(*fault);
@@ -181,7 +197,6 @@ pub(crate) fn mesh(world: &World, findings: &mut Vec<Finding>) -> Mesh {
             }
         };
     }
-    mesh
 }
 
 /// The one in `istio-system`, else any of that name that has the key.

@@ -15,7 +15,7 @@ pub(crate) use field::{Fault, Field, closest, duration, nearest};
 pub(crate) use node::{Node, Value};
 pub(crate) use object::{Object, string_map};
 pub(crate) use placeholder::placeholders;
-pub(crate) use read::{Broken, VIRTUAL_SERVICE, read};
+pub(crate) use read::{Broken, HELM, VIRTUAL_SERVICE, read};
 pub(crate) use yaml::{YamlFault, parse};
 
 /// The text of one file, as a source read it.

@@ -205,6 +205,10 @@ fn unpack(file: &File, root: Node, objects: &mut Vec<Object>, findings: &mut Vec
         .entry("apiVersion")
         .and_then(Node::text)
         .map(str::to_owned);
+    if kind.is_none() && version.is_none() && root.entry("meshConfig").is_some() {
+        objects.push(mesh_values(place, root));
+        return;
+    }
     let (Some(kind), Some(version)) = (kind, version) else {
         findings.push(note(
             Severity::Note,
@@ -257,6 +261,21 @@ fn unpack(file: &File, root: Node, objects: &mut Vec<Object>, findings: &mut Vec
         root,
         closed: None,
     });
+}
+
+/// Stands for the group of what is no object: values of a Helm chart.
+pub(crate) const HELM: &str = "helm";
+
+/// Values of Istio's Helm chart, which hold the mesh configuration in the place of a ConfigMap.
+fn mesh_values(place: Place, root: Node) -> Object {
+    Object {
+        group: HELM.into(),
+        version: "".into(),
+        reference: ObjectRef::new("MeshConfig", "", "values"),
+        place,
+        root,
+        closed: None,
+    }
 }
 
 /// Drops equal copies; copies that differ are all kept and closed, for nobody can say which one

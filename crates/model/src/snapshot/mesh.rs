@@ -27,6 +27,8 @@ pub enum Normalization {
 pub struct Authorizer {
     /// `name`.
     pub name: Arc<str>,
+    /// Host of its Service; empty where only a policy knows the name.
+    pub host: Arc<str>,
     /// Who answers.
     pub kind: AuthorizerKind,
     /// Answer headers that overwrite the request's on allow.

@@ -36,8 +36,8 @@ fn secret(name: &str, entries: &str) -> String {
 fn codes_of(compiled: &Compiled) -> Vec<u16> {
     let findings = compiled.findings.iter();
     let codes = findings.map(|finding| finding.code.0);
-    // Absent Services and identities are not what is asked about.
-    codes.filter(|code| ![207].contains(code)).collect()
+    // Absent identities and redirects are not what is asked about.
+    codes.filter(|code| ![207, 214].contains(code)).collect()
 }
 
 fn tls(compiled: &Compiled, host: &str) -> ServerTls {

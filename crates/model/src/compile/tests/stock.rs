@@ -208,12 +208,16 @@ fn the_onprem_seed_compiles_with_its_mistakes_named() {
             "error DW0108 02-certificate-gateway-cert-in-ingress.yaml:9 Certificate ingress/gateway-cert",
             "error DW0306 05-virtualservice-dex.yaml:17 VirtualService auth/dex",
             "error DW0108 06-certificate-gateway-cert-in-auth.yaml:9 Certificate auth/gateway-cert",
+            // The mesh asks the login on another port than the route does.
+            "error DW0305 07-virtualservice-oauth2-proxy.yaml:17 VirtualService auth/oauth2-proxy",
             "error DW0306 07-virtualservice-oauth2-proxy.yaml:17 VirtualService auth/oauth2-proxy",
-            "error DW0403 08-authorizationpolicy-external-auth.yaml:12 AuthorizationPolicy ingress/external-auth",
             "error DW0302 20-virtualservice-centraldashboard.yaml:1 VirtualService default/centraldashboard",
+            "error DW0306 istio-values.yaml:3 ",
+            "warning DW0329 20-virtualservice-centraldashboard.yaml:9 VirtualService default/centraldashboard",
+            "warning DW0112 istio-values.yaml:7 MeshConfig values",
             "note DW0207 03-gateway-ingress-gateway.yaml:1 Gateway ingress/ingress-gateway",
+            "note DW0214 03-gateway-ingress-gateway.yaml:11 Gateway ingress/ingress-gateway",
             "note DW0102 dex-values.yaml:1 ",
-            "note DW0102 istio-values.yaml:1 ",
             "note DW0102 oauth2-proxy-values.yaml:1 ",
         ]
     );
