@@ -19,8 +19,8 @@ struct Arguments {
 enum Command {
     /// Run every role in one process until SIGTERM or SIGINT.
     Up(Box<up::UpArgs>),
-    /// Report everything that is wrong with the manifests.
-    Doctor(doctor::DoctorArgs),
+    /// Report everything that is wrong with the manifests, or with a running site.
+    Doctor(Box<doctor::DoctorArgs>),
     /// Say what would happen to a request, and why; what somebody reaches; what a change changes.
     Explain(Box<explain::ExplainArgs>),
     /// Print a completion script for a shell.

@@ -1,5 +1,6 @@
 //! `doorward doctor`: everything that is wrong with the manifests.
 
+mod live;
 mod parameters;
 mod sarif;
 mod text;
@@ -12,9 +13,11 @@ use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
 use model::names::Timestamp;
+use model::objects::File;
 use model::seams::Clock;
 use model::{Finding, Severity};
 use serde_json::json;
+use url::Url;
 
 use crate::command::USAGE;
 use crate::up::{SystemClock, finding_as_json};
@@ -32,6 +35,23 @@ pub(crate) struct DoctorArgs {
         default_value = "."
     )]
     paths: Vec<PathBuf>,
+
+    /// Look at a running site from outside instead: its redirects, certificate and cookies, whether
+    /// it believes headers that name a user, and what it answers without sign-in.
+    #[arg(long, value_name = "URL")]
+    live: Option<Url>,
+
+    /// With `--live`: where its plain HTTP is, if not on port 80.
+    #[arg(long, value_name = "URL", requires = "live")]
+    plain_http: Option<Url>,
+
+    /// With `--live`: PEM file of authorities to trust instead of the system's.
+    #[arg(long, value_name = "FILE", requires = "live")]
+    ca: Option<PathBuf>,
+
+    /// With `--live`: a further path that must ask for sign-in. Repeatable.
+    #[arg(long = "path", value_name = "PATH", requires = "live")]
+    closed: Vec<String>,
 
     /// How the findings are printed.
     #[arg(long, value_name = "FORMAT", default_value = "text")]
@@ -51,7 +71,10 @@ enum Format {
 
 /// Prints every finding. 0: no error; 1: errors found; 2: could not read.
 pub(crate) fn run(args: &DoctorArgs, out: &mut dyn Write) -> ExitCode {
-    let DoctorArgs { paths, format } = args;
+    if let Some(url) = &args.live {
+        return live(args, url, out);
+    }
+    let DoctorArgs { paths, format, .. } = args;
     let tree = match Tree::read(paths) {
         Ok(tree) => tree,
         Err(fault) => {
@@ -61,16 +84,39 @@ pub(crate) fn run(args: &DoctorArgs, out: &mut dyn Write) -> ExitCode {
     };
     let mut report = Report::of(&tree, SystemClock.now());
     report.add(parameters::check(paths, &tree.compiled.snapshot));
-    match report.write(*format, out) {
-        Ok(()) if report.count(Severity::Error) == 0 => ExitCode::SUCCESS,
-        // The reader went away, as `head` does, or there are errors.
-        Ok(()) | Err(_) => ExitCode::FAILURE,
+    report.finish(*format, out)
+}
+
+/// Looks at a running site. The exit codes are the same.
+fn live(args: &DoctorArgs, url: &Url, out: &mut dyn Write) -> ExitCode {
+    let live = live::Live {
+        url,
+        plain: args.plain_http.as_ref(),
+        authorities: args.ca.as_ref(),
+        paths: &args.closed,
+        now: SystemClock.now(),
+    };
+    match live.look() {
+        Ok(findings) => {
+            let mut report = Report {
+                files: &[],
+                site: Some(url),
+                findings: Vec::new(),
+            };
+            report.add(findings);
+            report.finish(args.format, out)
+        }
+        Err(fault) => {
+            anstream::eprintln!("doorward: {fault}\nhelp: name a site that this machine reaches");
+            ExitCode::from(USAGE)
+        }
     }
 }
 
-/// The findings of a tree, worst first, then by place.
+/// The findings of a tree or a site, worst first, then by place.
 struct Report<'t> {
-    tree: &'t Tree,
+    files: &'t [File],
+    site: Option<&'t Url>,
     findings: Vec<Finding>,
 }
 
@@ -81,7 +127,8 @@ impl<'t> Report<'t> {
         findings.extend(policy::check_clients(&tree.compiled.snapshot));
         findings.extend(policy::check_exemptions(&tree.compiled.snapshot));
         let mut report = Self {
-            tree,
+            files: &tree.objects.files,
+            site: None,
             findings: Vec::new(),
         };
         report.add(findings);
@@ -97,6 +144,14 @@ impl<'t> Report<'t> {
                 finding.code,
             )
         });
+    }
+
+    fn finish(&self, format: Format, out: &mut dyn Write) -> ExitCode {
+        match self.write(format, out) {
+            Ok(()) if self.count(Severity::Error) == 0 => ExitCode::SUCCESS,
+            // The reader went away, as `head` does, or there are errors.
+            Ok(()) | Err(_) => ExitCode::FAILURE,
+        }
     }
 
     fn count(&self, severity: Severity) -> usize {
@@ -116,7 +171,7 @@ impl<'t> Report<'t> {
                     "errors": self.count(Severity::Error),
                     "warnings": self.count(Severity::Warning),
                     "notes": self.count(Severity::Note),
-                    "files": self.tree.objects.files.len(),
+                    "files": self.files.len(),
                 });
                 writeln!(out, "{report:#}")
             }

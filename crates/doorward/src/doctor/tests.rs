@@ -151,6 +151,10 @@ fn exit_codes_tell_errors_from_trees_that_cannot_be_read() {
     let run_on = |path: PathBuf| {
         let args = DoctorArgs {
             paths: vec![path],
+            live: None,
+            plain_http: None,
+            ca: None,
+            closed: Vec::new(),
             format: Format::Text,
         };
         run(&args, &mut Vec::new())

@@ -30,8 +30,8 @@ const HUSHED: [&str; 5] = ["authorization:", "cookie", "password", "secret:", "t
 /// Writes with colours; the stream that the command line hands in leaves them out where nobody
 /// sees them.
 pub(super) fn write(report: &Report<'_>, out: &mut dyn Write) -> io::Result<()> {
-    let files = &report.tree.objects.files;
-    let texts = files
+    let texts = report
+        .files
         .iter()
         .map(|file| (&*file.name, file.text.as_str()))
         .collect();
@@ -128,11 +128,17 @@ fn summary(report: &Report<'_>) -> String {
         .into_iter()
         .filter_map(|severity| counted(report.count(severity), &severity.to_string()))
         .collect();
-    let files = counted(report.tree.objects.files.len(), "file").unwrap_or("no file".into());
+    let files = match report.site {
+        Some(site) => format!("at {site}"),
+        None => format!(
+            "in {}",
+            counted(report.files.len(), "file").unwrap_or("no file".into())
+        ),
+    };
     let counts = if counts.is_empty() {
         "nothing wrong".into()
     } else {
         counts.join(", ")
     };
-    format!("{counts} in {files}")
+    format!("{counts} {files}")
 }

@@ -1,5 +1,6 @@
 //! Every code, by what it is about: 01 reading, 02 gateways, 03 routes, 04 policies, 05 tokens,
-//! 06 login, 07 provider, 08 certificates, 09 Gateway API and Ingress, 10 Knative and KServe.
+//! 06 login, 07 provider, 08 certificates, 09 Gateway API and Ingress, 10 Knative and KServe,
+//! 12 a running site.
 //! `docs/findings.md` lists them for operators.
 
 use super::Code;
@@ -340,3 +341,24 @@ pub const MODEL_LOGIN: Code = Code(1012);
 pub const SERVING_INVALID: Code = Code(1013);
 /// An `InferenceService` runs in a way that is not served here.
 pub const SERVING_UNSUPPORTED: Code = Code(1014);
+
+// A running site, seen from outside.
+
+/// A site is served without TLS.
+pub const SITE_PLAIN: Code = Code(1201);
+/// Plain HTTP does not lead to HTTPS.
+pub const SITE_NO_REDIRECT: Code = Code(1202);
+/// The way to sign in leads over plain HTTP.
+pub const SITE_DOWNGRADE: Code = Code(1203);
+/// The certificate of a site is not one that browsers accept, or soon will not be.
+pub const SITE_CERTIFICATE: Code = Code(1204);
+/// A cookie lacks a flag.
+pub const SITE_COOKIE: Code = Code(1205);
+/// A path answers without sign-in.
+pub const SITE_OPEN: Code = Code(1206);
+/// A client is believed who it says it is.
+pub const SITE_FORGED: Code = Code(1207);
+/// A way out leads to any site.
+pub const SITE_OPEN_REDIRECT: Code = Code(1208);
+/// A site does not ask browsers to stay on HTTPS.
+pub const SITE_HSTS: Code = Code(1209);
