@@ -1,10 +1,10 @@
 // The commands that read manifests without serving them.
 
 import assert from 'node:assert/strict';
-import { writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { describe, it } from 'node:test';
-import { copyOf, discard, fixture, run } from './door.mjs';
+import { copyOf, discard, fixture, run, scratch } from './door.mjs';
 import { authorizationPolicy, manifest, tlsSecret, virtualService } from './objects.mjs';
 import { ofServer } from './tree.mjs';
 
@@ -136,6 +136,7 @@ describe('doorward doctor', () => {
     for (const trap of [
       'DW0305 07-virtualservice-oauth2-proxy.yaml:17', // the port of Dex in the route to the login proxy
       'DW0416 08-authorizationpolicy-external-auth.yaml:15', // only /dex/* is exempt
+      'DW0417 08-authorizationpolicy-external-auth.yaml:15', // and /dex is not
       'DW0302 20-virtualservice-centraldashboard.yaml:1', // a patch without hosts
       'DW0329 20-virtualservice-centraldashboard.yaml:9', // a sign-out that browsers keep
       'DW0112 istio-values.yaml:7', // a deprecated list of headers
@@ -162,6 +163,26 @@ describe('doorward doctor', () => {
     assert.deepEqual(JSON.parse(stdout).findings, []);
     assert.equal(code, 0);
     discard(tree);
+  });
+
+  it('mends into a copy what a remedy only has to type', async () => {
+    const aside = scratch();
+    const copy = join(aside, 'mended');
+    const { stdout } = await run('doctor', fixture('seeds/onprem'), '--fix', copy);
+    for (const fixed of [
+      /07-virtualservice-oauth2-proxy\.yaml:17: fixed DW0305/,
+      /08-authorizationpolicy-external-auth\.yaml:15: fixed DW0416/,
+      /20-virtualservice-centraldashboard\.yaml:9: fixed DW0329/,
+      /istio-values\.yaml:7: fixed DW0112/,
+    ]) assert.match(stdout, fixed);
+    const mended = (name) => readFileSync(join(copy, name), 'utf8');
+    const before = (name) => readFileSync(join(fixture('seeds/onprem'), name), 'utf8');
+    assert.equal(mended('07-virtualservice-oauth2-proxy.yaml'), before('07-virtualservice-oauth2-proxy.yaml').replace('5556', '80'));
+    assert.match(mended('08-authorizationpolicy-external-auth.yaml'), /notPaths: \["\/dex\/\*", "\/dex", "\/oauth2", "\/oauth2\/\*"\]|notPaths: \["\/dex\/\*", "\/oauth2", "\/oauth2\/\*", "\/dex"\]/);
+    assert.equal(mended('05-virtualservice-dex.yaml'), before('05-virtualservice-dex.yaml'), 'the rest is as it was');
+    assert.doesNotMatch((await run('doctor', copy)).stdout, /DW0305|DW0416|DW0329|DW0112/);
+    assert.equal((await run('doctor', fixture('seeds/onprem'), '--fix', copy)).code, 2, 'nothing is written over');
+    discard(aside);
   });
 
   it('cannot read what is not there', async () => {

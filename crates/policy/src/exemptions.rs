@@ -87,28 +87,27 @@ impl Asker<'_> {
         let mut found = Vec::new();
         match (&below, self.signs_in(route)) {
             (Some((policy, line)), Some(signs_in)) => {
-                found.push(behind_itself(
-                    &route.info,
-                    prefix,
-                    bare,
-                    policy,
-                    *line,
-                    &signs_in,
-                ));
+                let rule = (&**policy, *line, &*route.info);
+                found.push(behind_itself(rule, prefix, &signs_in));
             }
             // Exempt below; whether at the edge too only matters where the route goes that far.
-            (None, _) if is_open && !bare.is_empty() && self.asked(host, "/").is_some() => {
+            (None, _) if is_open && !bare.is_empty() => {
                 if let Some((policy, line)) = self.asked(host, bare) {
-                    found.push(said(
-                        codes::EXEMPTION_SHORT,
-                        &route.info,
-                        format!(
-                            "`{bare}/…` is exempt from sign-in and `{bare}` is not, which this route takes too"
-                        ),
-                        format!("add `{bare}` to `notPaths` of {}", named(&policy, line)),
+                    let fault = format!(
+                        "`{bare}/…` is exempt from sign-in and `{bare}` is not, which a route takes too"
+                    );
+                    let rule = (&*policy, line, &*route.info);
+                    let (code, warning) = (codes::EXEMPTION_SHORT, Severity::Warning);
+                    found.push(of_rule(
+                        rule,
+                        code,
+                        warning,
+                        &fault,
+                        format!("add `{bare}` to `notPaths`"),
                     ));
-                }
-                if self.asked(host, &format!("{bare}x")).is_none() {
+                } else if self.asked(host, &format!("{bare}x")).is_none()
+                    && self.asked(host, "/").is_some()
+                {
                     found.push(said(
                         codes::EXEMPTION_WIDE,
                         &route.info,
@@ -187,19 +186,10 @@ impl Record for Asking {
     }
 }
 
-fn named(policy: &PolicyInfo, line: u32) -> String {
-    let place = Place::new(Arc::clone(&policy.place.file), line);
-    format!("`{}` ({place})", policy.object)
-}
+/// A rule of a policy, and the route that it is about.
+type Rule<'r> = (&'r PolicyInfo, u32, &'r RouteInfo);
 
-fn behind_itself(
-    route: &RouteInfo,
-    prefix: &str,
-    bare: &str,
-    policy: &PolicyInfo,
-    line: u32,
-    signs_in: &SignsIn,
-) -> Finding {
+fn behind_itself(rule: Rule<'_>, prefix: &str, signs_in: &SignsIn) -> Finding {
     let (severity, fault) = match signs_in {
         SignsIn::Provider => (
             Severity::Error,
@@ -212,14 +202,30 @@ fn behind_itself(
             ),
         ),
     };
+    let bare = prefix.trim_end_matches('/');
+    let remedy = if prefix.ends_with('/') || bare.is_empty() {
+        format!("add `{bare}/*` to `notPaths`")
+    } else {
+        format!("add `{bare}` and `{bare}/*` to `notPaths`")
+    };
+    of_rule(rule, codes::SIGN_IN_BEHIND_ITSELF, severity, &fault, remedy)
+}
+
+fn of_rule(
+    (policy, line, route): Rule<'_>,
+    code: Code,
+    severity: Severity,
+    fault: &str,
+    remedy: String,
+) -> Finding {
     Finding {
-        code: codes::SIGN_IN_BEHIND_ITSELF,
+        code,
         severity,
         place: Some(Place::new(Arc::clone(&policy.place.file), line)),
         object: Some(policy.object.clone()),
         field: "spec.rules".to_owned(),
         fault: format!("{fault} (`{}` {})", route.object, route.place),
-        remedy: format!("add `{bare}/*` to `notPaths`"),
+        remedy,
     }
 }
 

@@ -1,5 +1,6 @@
 //! `doorward doctor`: everything that is wrong with the manifests.
 
+mod fix;
 mod live;
 mod parameters;
 mod sarif;
@@ -35,6 +36,15 @@ pub(crate) struct DoctorArgs {
         default_value = "."
     )]
     paths: Vec<PathBuf>,
+
+    /// Write a copy of the manifests to this new directory in which everything is mended whose remedy
+    /// is only to be typed.
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["fix_in_place", "live"])]
+    fix: Option<PathBuf>,
+
+    /// Mend the manifests themselves in the same way.
+    #[arg(long, conflicts_with = "live")]
+    fix_in_place: bool,
 
     /// Look at a running site from outside instead: its redirects, certificate and cookies, whether
     /// it believes headers that name a user, and what it answers without sign-in.
@@ -82,9 +92,37 @@ pub(crate) fn run(args: &DoctorArgs, out: &mut dyn Write) -> ExitCode {
             return ExitCode::from(USAGE);
         }
     };
-    let mut report = Report::of(&tree, SystemClock.now());
+    let now = SystemClock.now();
+    let (tree, fixed) = if args.fix.is_some() || args.fix_in_place {
+        match mended(args, tree, now) {
+            Ok(mended) => mended,
+            Err(unwritten) => {
+                anstream::eprintln!("doorward: {unwritten}");
+                return ExitCode::from(USAGE);
+            }
+        }
+    } else {
+        (tree, Vec::new())
+    };
+    let mut report = Report::of(&tree, now);
     report.add(parameters::check(paths, &tree.compiled.snapshot));
+    report.fixed = fixed;
     report.finish(*format, out)
+}
+
+/// Mends what can be mended and writes it where the flags say.
+fn mended(
+    args: &DoctorArgs,
+    tree: Tree,
+    now: Timestamp,
+) -> Result<(Tree, Vec<fix::Fixed>), fix::Unwritten> {
+    let before = tree.objects.clone();
+    let (tree, fixed) = fix::mend(tree, now);
+    match &args.fix {
+        Some(directory) => fix::copy(&args.paths, &tree, directory)?,
+        None => fix::in_place(&before, &tree)?,
+    }
+    Ok((tree, fixed))
 }
 
 /// Looks at a running site. The exit codes are the same.
@@ -101,6 +139,7 @@ fn live(args: &DoctorArgs, url: &Url, out: &mut dyn Write) -> ExitCode {
             let mut report = Report {
                 files: &[],
                 site: Some(url),
+                fixed: Vec::new(),
                 findings: Vec::new(),
             };
             report.add(findings);
@@ -117,6 +156,8 @@ fn live(args: &DoctorArgs, url: &Url, out: &mut dyn Write) -> ExitCode {
 struct Report<'t> {
     files: &'t [File],
     site: Option<&'t Url>,
+    /// What was mended before.
+    fixed: Vec<fix::Fixed>,
     findings: Vec<Finding>,
 }
 
@@ -129,6 +170,7 @@ impl<'t> Report<'t> {
         let mut report = Self {
             files: &tree.objects.files,
             site: None,
+            fixed: Vec::new(),
             findings: Vec::new(),
         };
         report.add(findings);
@@ -166,8 +208,17 @@ impl<'t> Report<'t> {
             Format::Text => text::write(self, out),
             Format::Json => {
                 let findings: Vec<_> = self.findings.iter().map(finding_as_json).collect();
+                let fixed = self.fixed.iter().map(|one| {
+                    json!({
+                        "code": one.code.to_string(),
+                        "file": &*one.place.file,
+                        "line": one.place.line,
+                        "fault": one.fault,
+                    })
+                });
                 let report = json!({
                     "findings": findings,
+                    "fixed": fixed.collect::<Vec<_>>(),
                     "errors": self.count(Severity::Error),
                     "warnings": self.count(Severity::Warning),
                     "notes": self.count(Severity::Note),

@@ -151,6 +151,8 @@ fn exit_codes_tell_errors_from_trees_that_cannot_be_read() {
     let run_on = |path: PathBuf| {
         let args = DoctorArgs {
             paths: vec![path],
+            fix: None,
+            fix_in_place: false,
             live: None,
             plain_http: None,
             ca: None,

@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 use model::{Finding, Severity};
 
-use super::Report;
+use super::{Report, fix};
 
 /// Kinds whose lines hold no secret. The rest is not shown: a line of a Secret, of a ConfigMap with
 /// a program's configuration in it, or of a document that cannot be read, may be one.
@@ -36,6 +36,9 @@ pub(super) fn write(report: &Report<'_>, out: &mut dyn Write) -> io::Result<()> 
         .map(|file| (&*file.name, file.text.as_str()))
         .collect();
     let renderer = Renderer::styled();
+    for fix::Fixed { code, place, fault } in &report.fixed {
+        writeln!(out, "{place}: fixed {code}: {fault}")?;
+    }
     for finding in &report.findings {
         writeln!(out, "{}\n", rendered(finding, &texts, &renderer))?;
     }

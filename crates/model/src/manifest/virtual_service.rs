@@ -8,7 +8,7 @@ use super::http_route::{self, EntryAction};
 use super::knative::Pods;
 use super::stream_route::{self, StreamEntry};
 use super::visibility::Visibility;
-use crate::finding::{Finding, codes};
+use crate::finding::{Finding, Severity, codes};
 use crate::names::HostPattern;
 use crate::objects::{Fault, Field, Node, Object};
 use crate::snapshot::{Closure, Cors, RouteInfo, RouteMatch, TextMatch};
@@ -90,6 +90,14 @@ impl VirtualService {
     fn fill(&mut self, object: &Arc<Object>, findings: &mut Vec<Finding>) -> Result<(), Fault> {
         let spec = object.top().required("spec")?;
         let namespace = object.namespace();
+        // The API server drops what it does not know, and so does this; but it was meant.
+        let unknown = spec.only(&["hosts", "gateways", "http", "tls", "tcp", "exportTo"]);
+        if let Err(mut fault) = unknown
+            && fault.code == codes::UNKNOWN_FIELD
+        {
+            fault.severity = Severity::Warning;
+            findings.push(*fault);
+        }
         // All hosts and gateways that are readable, before any fault: they say what to close.
         let hosts = self.read_hosts(&spec, namespace);
         let gateways = self.read_gateways(&spec, namespace);

@@ -146,6 +146,24 @@ fn values_of_istios_chart_tell_the_port_of_the_authorizer() {
 }
 
 #[test]
+fn a_field_that_a_virtual_service_does_not_have_is_told() {
+    let of = |field: &str| {
+        let service = virtual_service("v", "  - {route: [{destination: {host: web}}]}")
+            .replace("gateways:", field);
+        let told = found(&service, codes::UNKNOWN_FIELD);
+        told.into_iter()
+            .map(|one| (one.0, one.2))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(of("gateways:"), []);
+    let told = of("gatewayz:");
+    assert_eq!(
+        told,
+        [(Severity::Warning, "`spec.gatewayz` is no field".to_owned())]
+    );
+}
+
+#[test]
 fn a_workload_that_takes_only_tls_of_the_mesh_is_not_reached() {
     let peer = |namespace: &str, more: &str| {
         format!(
