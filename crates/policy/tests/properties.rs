@@ -1,5 +1,8 @@
 //! What holds for every request.
 
+#[path = "properties/algebra.rs"]
+mod algebra;
+
 use std::sync::{Arc, LazyLock};
 
 use doorward_policy::session::PersonParts;

@@ -9,8 +9,8 @@ use model::seams::Clock;
 use rcgen::{CertificateParams, KeyPair};
 use rustls::ClientConfig;
 use testkit::envoy::restraints;
+use testkit::generate::IDS;
 
-use super::generate::IDS;
 use super::peer::{Asks, CASE, Envoy, Pem, Ports, Setup};
 use super::wire::{Answer, At, Sent, ask};
 use crate::clients::{Authority, block};

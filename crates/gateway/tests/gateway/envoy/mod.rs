@@ -8,4 +8,3 @@ mod peer;
 mod policies;
 mod tokens;
 mod wire;
-mod words;

@@ -7,9 +7,10 @@ use oidc::jose::SigningKey;
 use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use serde_json::{Value, json};
+use testkit::generate::ISSUERS;
 
 use super::both::{Answers, Both, Documents, say};
-use super::generate::{About, Asked, Case, ISSUERS, case};
+use super::generate::{About, Asked, Case, case};
 use super::wire::Sent;
 
 /// Makes other cases than usual when `ENVOY_SEED` says so.
