@@ -216,6 +216,7 @@ async fn ask_store(worker: &Worker, view: &View, parts: &Parts, now: Timestamp) 
     asked.await.unwrap_or(Session {
         person: Err(NoSession::StoreUnavailable),
         bearer: Bearer::Invalid(TokenFault::KeysUnavailable),
+        elsewhere: Vec::new(),
     })
 }
 

@@ -155,6 +155,7 @@ pub fn compile_as(objects: &ObjectSet, role: &Role) -> Compiled {
     policies.check(&known, &mut findings);
     let (gateway_policies, gateway_authentication) =
         policies.of(&identity.namespace, &identity.labels);
+    let token_places = policies.token_places(&identity);
     let authorizers = authorizers::link(&mesh, &world, &policies, &played, &mut findings);
 
     let own: Vec<&Gateway> = gateways
@@ -266,6 +267,7 @@ pub fn compile_as(objects: &ObjectSet, role: &Role) -> Compiled {
         listeners,
         gateway_policies,
         gateway_authentication,
+        token_places,
         authorizers,
         logins,
         providers,

@@ -344,6 +344,7 @@ fn enter<'a>(
     let tokens = Tokens {
         injected,
         bearer: &session.bearer,
+        elsewhere: &session.elsewhere,
     };
     let authentication = snapshot.gateway_authentication();
     let token = token::judge(

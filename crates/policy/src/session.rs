@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use http::HeaderValue;
 use model::names::Timestamp;
+use model::snapshot::KeySource;
 use serde_json::{Map, Value};
 
 /// What a request brought to prove who sent it, already checked.
@@ -13,6 +14,21 @@ pub struct Session {
     pub person: Result<Arc<Person>, NoSession>,
     /// The token the client sent itself.
     pub bearer: Bearer,
+    /// Tokens where only rules of destinations look.
+    pub elsewhere: Vec<Proof>,
+}
+
+/// What came of proving a token with the keys that a rule of a destination names.
+#[derive(Clone, Debug)]
+pub struct Proof {
+    /// The token as it came.
+    pub compact: Box<str>,
+    /// The issuer that it claims to be from.
+    pub issuer: Arc<str>,
+    /// Where its keys were taken from.
+    pub keys: KeySource,
+    /// The token, or what is wrong with it.
+    pub token: Result<Arc<Token>, TokenFault>,
 }
 
 impl Session {
@@ -21,6 +37,7 @@ impl Session {
         Self {
             person: Err(NoSession::NoCookie),
             bearer: Bearer::None,
+            elsewhere: Vec::new(),
         }
     }
 }

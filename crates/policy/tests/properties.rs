@@ -218,7 +218,11 @@ fn session() -> impl Strategy<Value = Session> {
         Just(true).prop_map(|_| Bearer::Valid(Arc::new(token()))),
         Just(Bearer::Invalid(TokenFault::BadSignature)),
     ];
-    (person, bearer).prop_map(|(person, bearer)| Session { person, bearer })
+    (person, bearer).prop_map(|(person, bearer)| Session {
+        person,
+        bearer,
+        elsewhere: vec![],
+    })
 }
 
 fn token() -> Token {

@@ -10,7 +10,7 @@ use model::names::{Duration, Timestamp};
 use model::snapshot::{KeySource, Login};
 use oidc::jose::{KeySet, VerifyFault, peek, verify};
 use policy::session::PersonParts;
-use policy::{Bearer, NoSession, Person, Session, Token, TokenFault, texts_at};
+use policy::{Bearer, NoSession, Person, Proof, Session, Token, TokenFault, texts_at};
 use serde_json::{Map, Value, json};
 
 use super::{ExplainArgs, Fault};
@@ -51,6 +51,7 @@ pub(super) fn of(
     Ok(Told {
         session: Session {
             person,
+            elsewhere: elsewhere((headers, path), snapshot, &sent, &mut notes),
             bearer: sent,
         },
         notes,
@@ -152,43 +153,80 @@ fn unsigned(claims: &Map<String, Value>) -> String {
     )
 }
 
-/// The client's own token. Keys that stand in the manifests are used; others would have to be
-/// fetched, so the signature is then taken for good.
+/// The client's own token.
 fn bearer(compact: &str, snapshot: &Snapshot, notes: &mut Vec<String>) -> Bearer {
-    let claims = match peek(compact) {
-        Ok(claims) => claims,
-        Err(fault) => return Bearer::Invalid(token_fault(fault)),
-    };
-    let issuer = claims
-        .get("iss")
-        .and_then(Value::as_str)
-        .unwrap_or_default();
-    let rule = snapshot
-        .gateway_authentication()
-        .rules
-        .iter()
-        .find(|rule| *rule.issuer == *issuer);
-    let keys = match rule.map(|rule| &rule.keys) {
+    let issuer = issuer_of(compact);
+    let rules = &snapshot.gateway_authentication().rules;
+    let rule = rules.iter().find(|rule| *rule.issuer == *issuer);
+    match proven(compact, rule.map(|rule| &rule.keys), notes) {
+        Ok(token) => Bearer::Valid(token),
+        Err(fault) => Bearer::Invalid(fault),
+    }
+}
+
+/// Tokens where only destinations look, other than the `sent` one.
+fn elsewhere(
+    (headers, path): (&HeaderMap, &str),
+    snapshot: &Snapshot,
+    sent: &Bearer,
+    notes: &mut Vec<String>,
+) -> Vec<Proof> {
+    let query = path.split_once('?').map(|(_, query)| query);
+    let mut proofs = Vec::new();
+    for place in snapshot.token_places() {
+        texts_at(&place.location, headers, query, &mut |text| {
+            let compact = String::from_utf8_lossy(&text);
+            let is_sent = match sent {
+                Bearer::Valid(token) => *token.bearer() == format!("Bearer {compact}"),
+                Bearer::None | Bearer::Invalid(_) => false,
+            };
+            let issuer = place.issuers.get_key_value(&*issuer_of(&compact));
+            let Some((issuer, all)) = issuer.filter(|_| !is_sent) else {
+                return;
+            };
+            proofs.extend(all.iter().map(|keys| Proof {
+                compact: (*compact).into(),
+                issuer: Arc::clone(issuer),
+                keys: keys.clone(),
+                token: proven(&compact, Some(keys), notes),
+            }));
+        });
+    }
+    proofs
+}
+
+fn issuer_of(compact: &str) -> String {
+    let claims = peek(compact).unwrap_or_default();
+    let issuer = claims.get("iss").and_then(Value::as_str);
+    issuer.unwrap_or_default().to_owned()
+}
+
+/// Proves a token. Keys that stand in the manifests are used; others would have to be fetched, so
+/// the signature is then taken for good.
+fn proven(
+    compact: &str,
+    keys: Option<&KeySource>,
+    notes: &mut Vec<String>,
+) -> Result<Arc<Token>, TokenFault> {
+    let claims = peek(compact).map_err(token_fault)?;
+    let inline = match keys {
         Some(KeySource::Inline(keys)) => Some(keys),
         _ => None,
     };
-    let parsed = KeySet::from_json(keys.map_or(r#"{"keys":[]}"#, |keys| keys));
-    let Ok(key_set) = parsed else {
-        return Bearer::Invalid(TokenFault::KeysUnavailable);
-    };
+    let key_set = KeySet::from_json(inline.map_or(r#"{"keys":[]}"#, |keys| keys))
+        .map_err(|_| TokenFault::KeysUnavailable)?;
     match verify(compact, &key_set) {
         Ok(_) => {}
-        Err(VerifyFault::UnknownKey) if keys.is_none() => {
+        Err(VerifyFault::UnknownKey) if inline.is_none() => {
             notes.push(
                 "the token's signature was not checked: the keys of its issuer are not here".into(),
             );
         }
-        Err(fault) => return Bearer::Invalid(token_fault(fault)),
+        Err(fault) => return Err(token_fault(fault)),
     }
     Token::assert_verified(compact, claims)
-        .map_or(Bearer::Invalid(TokenFault::Malformed), |token| {
-            Bearer::Valid(Arc::new(token))
-        })
+        .map(Arc::new)
+        .ok_or(TokenFault::Malformed)
 }
 
 fn token_fault(fault: VerifyFault) -> TokenFault {

@@ -10,9 +10,9 @@ use std::sync::Arc;
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
 use model::names::{Duration, Timestamp};
-use model::snapshot::Login;
+use model::snapshot::{KeySource, Login};
 use oidc::jose;
-use policy::{Bearer, Token, TokenFault, texts_at};
+use policy::{Bearer, Proof, Token, TokenFault, texts_at};
 
 use super::{Doors, Sessions};
 use crate::flow::callback::LEEWAY_SECONDS;
@@ -85,6 +85,38 @@ impl Sessions {
         verdict.bearer()
     }
 
+    /// The tokens where destinations look; `None` when keys have to be waited for.
+    pub(super) fn elsewhere_now(
+        &self,
+        headers: &HeaderMap,
+        query: Option<&str>,
+        doors: Doors<'_>,
+        bearer: &Bearer,
+    ) -> Option<Vec<Proof>> {
+        let mut proofs = Vec::new();
+        for asked in asked_elsewhere(headers, query, doors, bearer) {
+            let proven = self.keys.prove_now(&asked.compact, &asked.source())?;
+            proofs.push(asked.proof(proven));
+        }
+        Some(proofs)
+    }
+
+    /// The tokens where destinations look.
+    pub(super) async fn elsewhere(
+        &self,
+        headers: &HeaderMap,
+        query: Option<&str>,
+        doors: Doors<'_>,
+        bearer: &Bearer,
+    ) -> Vec<Proof> {
+        let mut proofs = Vec::new();
+        for asked in asked_elsewhere(headers, query, doors, bearer) {
+            let proven = self.keys.prove(&asked.compact, &asked.source()).await;
+            proofs.push(asked.proof(proven));
+        }
+        proofs
+    }
+
     /// The token in `Authorization`, when `login` takes it for a session: proven, current, and for
     /// one of the login proxy's audiences.
     pub(crate) async fn bearer_for(
@@ -103,6 +135,75 @@ impl Sessions {
         let token = self.keys.prove(compact, &source).await.ok()?;
         taken_by(login, &token, now).then_some(token)
     }
+}
+
+/// A token to be proven for destinations.
+struct Elsewhere<'a> {
+    compact: Box<str>,
+    issuer: &'a Arc<str>,
+    keys: &'a KeySource,
+}
+
+impl Elsewhere<'_> {
+    fn source(&self) -> Source {
+        Source::of_rule(self.issuer, self.keys)
+    }
+
+    fn proof(self, token: Result<Arc<Token>, TokenFault>) -> Proof {
+        Proof {
+            compact: self.compact,
+            issuer: Arc::clone(self.issuer),
+            keys: self.keys.clone(),
+            token,
+        }
+    }
+}
+
+/// What has to be proven for destinations besides `bearer`. What no rule's issuer has made, what is
+/// no token, and more than anybody sends is not: a destination that looks there refuses it.
+fn asked_elsewhere<'a>(
+    headers: &HeaderMap,
+    query: Option<&str>,
+    doors: Doors<'a>,
+    bearer: &Bearer,
+) -> Vec<Elsewhere<'a>> {
+    let is_bearer = |text: &str| match bearer {
+        Bearer::Valid(token) => {
+            let sent = token.bearer().as_bytes().strip_prefix(BEARER.as_bytes());
+            sent == Some(text.as_bytes())
+        }
+        Bearer::None | Bearer::Invalid(_) => false,
+    };
+    let mut asked: Vec<Elsewhere<'a>> = Vec::new();
+    for place in doors.places {
+        texts_at(&place.location, headers, query, &mut |text| {
+            let Ok(compact) = std::str::from_utf8(&text) else {
+                return;
+            };
+            if asked.len() >= MOST_TOKENS || is_bearer(compact) {
+                return;
+            }
+            let claims = jose::peek(compact).unwrap_or_default();
+            let issuer = claims.get("iss").and_then(serde_json::Value::as_str);
+            let known = issuer.and_then(|issuer| place.issuers.get_key_value(issuer));
+            for (issuer, keys) in known
+                .into_iter()
+                .flat_map(|(issuer, all)| all.iter().map(move |keys| (issuer, keys)))
+            {
+                let is_asked = |one: &Elsewhere<'_>| {
+                    *one.compact == *compact && one.issuer == issuer && one.keys == keys
+                };
+                if !asked.iter().any(is_asked) {
+                    asked.push(Elsewhere {
+                        compact: compact.into(),
+                        issuer,
+                        keys,
+                    });
+                }
+            }
+        });
+    }
+    asked
 }
 
 /// What the tokens of one request come to.

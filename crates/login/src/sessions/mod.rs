@@ -21,7 +21,7 @@ use http::HeaderMap;
 use model::Snapshot;
 use model::names::Timestamp;
 use model::seams::{Clock, Randomness};
-use model::snapshot::{JwtRule, Login};
+use model::snapshot::{JwtRule, Login, TokenPlace};
 use policy::{NoSession, Person, Session};
 use quick_cache::DefaultHashBuilder;
 use quick_cache::sync::{Cache, DefaultLifecycle};
@@ -73,6 +73,8 @@ pub struct Sessions {
 struct Doors<'a> {
     logins: &'a [Arc<Login>],
     rules: &'a [JwtRule],
+    /// Where destinations look.
+    places: &'a [TokenPlace],
 }
 
 impl<'a> Doors<'a> {
@@ -80,6 +82,7 @@ impl<'a> Doors<'a> {
         Self {
             logins: snapshot.logins(),
             rules: &snapshot.gateway_authentication().rules,
+            places: snapshot.token_places(),
         }
     }
 }
@@ -169,6 +172,7 @@ impl Sessions {
         now: Timestamp,
     ) -> Option<Session> {
         let bearer = self.bearer_now(headers, query, doors, now)?;
+        let elsewhere = self.elsewhere_now(headers, query, doors, &bearer)?;
         let mut absence = NoSession::NoCookie;
         for login in doors.logins {
             for value in offered(headers, login) {
@@ -177,6 +181,7 @@ impl Sessions {
                         return Some(Session {
                             person: Ok(person),
                             bearer,
+                            elsewhere,
                         });
                     }
                     Known::Not(reason) => absence = stronger(absence, reason),
@@ -187,6 +192,7 @@ impl Sessions {
         Some(Session {
             person: Err(absence),
             bearer,
+            elsewhere,
         })
     }
 
@@ -209,6 +215,7 @@ impl Sessions {
         now: Timestamp,
     ) -> Session {
         let bearer = self.bearer(headers, query, doors, now).await;
+        let elsewhere = self.elsewhere(headers, query, doors, &bearer).await;
         let mut absence = NoSession::NoCookie;
         for login in doors.logins {
             match self.person(headers, login, now).await {
@@ -216,6 +223,7 @@ impl Sessions {
                     return Session {
                         person: Ok(person),
                         bearer,
+                        elsewhere,
                     };
                 }
                 Err(reason) => absence = stronger(absence, reason),
@@ -224,6 +232,7 @@ impl Sessions {
         Session {
             person: Err(absence),
             bearer,
+            elsewhere,
         }
     }
 

@@ -65,6 +65,7 @@ impl Bench {
         let doors = Doors {
             logins: &logins,
             rules: &[],
+            places: &[],
         };
         let session =
             self.sessions
@@ -86,6 +87,7 @@ impl Bench {
         let doors = Doors {
             logins: &logins,
             rules,
+            places: &[],
         };
         self.sessions
             .look(&map, query, doors, self.clock.now())
@@ -401,6 +403,7 @@ async fn each_login_proxy_has_its_own_cookie() {
     let doors = Doors {
         logins: &logins,
         rules: &[],
+        places: &[],
     };
     let value = browser.cookie(NAME).unwrap();
     let read = |text: String| {

@@ -12,7 +12,8 @@ use crate::manifest::virtual_service::VirtualService;
 use crate::names::{ObjectRef, Place};
 use crate::objects::Object;
 use crate::snapshot::{
-    Action, Authentication, Identity, Policy, PolicyInfo, PolicySet, TextPattern, Values,
+    Action, Authentication, Identity, Policy, PolicyInfo, PolicySet, TextPattern, TokenPlace,
+    Values,
 };
 use crate::world::World;
 
@@ -165,6 +166,40 @@ impl Policies {
     pub(super) fn issuers(&self) -> impl Iterator<Item = (&Arc<str>, &PolicyInfo)> {
         let rules = self.authentication.iter().flat_map(|entry| &entry.rules);
         rules.map(|rule| (&rule.issuer, &*rule.info))
+    }
+
+    /// Where the rules of other workloads than the gateway look for tokens.
+    pub(super) fn token_places(&self, identity: &Identity) -> Vec<TokenPlace> {
+        let mut places: Vec<TokenPlace> = Vec::new();
+        let is_of_gateway = |selection: &Selection| {
+            let Identity {
+                namespace, labels, ..
+            } = identity;
+            !selection.labels.is_empty()
+                && selection.covers(&self.root_namespace, namespace, labels)
+        };
+        let entries = self.authentication.iter();
+        let entries = entries.filter(|entry| !is_of_gateway(&entry.selection));
+        for rule in entries.flat_map(|entry| &entry.rules) {
+            for location in &rule.locations {
+                let at = places.iter().position(|place| place.location == *location);
+                let at = at.unwrap_or_else(|| {
+                    places.push(TokenPlace {
+                        location: location.clone(),
+                        issuers: HashMap::new(),
+                    });
+                    places.len() - 1
+                });
+                let keys = places[at]
+                    .issuers
+                    .entry(Arc::clone(&rule.issuer))
+                    .or_default();
+                if !keys.contains(&rule.keys) {
+                    keys.push(rule.keys.clone());
+                }
+            }
+        }
+        places
     }
 
     /// Every header that a token's claims become, wherever the rule applies.

@@ -57,7 +57,7 @@ pub use tls::{
     CipherSuite, ClientAuth, ClientTrust, ForwardClientCert, ServedCertificate, ServerTls,
     TlsVersion, WantedCertificate,
 };
-pub use token::{Authentication, ClaimHeader, JwtRule, KeySource, TokenLocation};
+pub use token::{Authentication, ClaimHeader, JwtRule, KeySource, TokenLocation, TokenPlace};
 pub use traffic::{Balance, HashKey, KeyPair, Outliers, Traffic, Trust, UpstreamTls};
 
 /// What the manifests say, linked and validated.
@@ -73,6 +73,7 @@ pub struct Snapshot {
     pub(crate) listeners: BTreeMap<u16, Listener>,
     pub(crate) gateway_policies: PolicySet,
     pub(crate) gateway_authentication: Authentication,
+    pub(crate) token_places: Vec<TokenPlace>,
     pub(crate) authorizers: HashMap<Arc<str>, Arc<Authorizer>>,
     pub(crate) logins: Vec<Arc<Login>>,
     pub(crate) providers: Vec<Arc<Provider>>,
@@ -151,6 +152,11 @@ impl Snapshot {
     /// `RequestAuthentication`s that select this gateway.
     pub fn gateway_authentication(&self) -> &Authentication {
         &self.gateway_authentication
+    }
+
+    /// Where `RequestAuthentication`s that select other workloads look for tokens.
+    pub fn token_places(&self) -> &[TokenPlace] {
+        &self.token_places
     }
 
     /// The external authorizer that CUSTOM policies name.

@@ -1,5 +1,6 @@
 //! `RequestAuthentication` after compilation.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::mesh::HeaderName;
@@ -34,6 +35,16 @@ pub struct JwtRule {
     /// `spaceDelimitedClaims`: claims that are a list of words written as one text, besides those
     /// that are so everywhere.
     pub space_delimited: Vec<Arc<str>>,
+}
+
+/// A place where the rules of some destinations look for tokens, and the issuers that they expect
+/// there. Tokens are proven before it is known which destination a request has.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TokenPlace {
+    /// The place.
+    pub location: TokenLocation,
+    /// Keys of each issuer; several where rules do not agree.
+    pub issuers: HashMap<Arc<str>, Vec<KeySource>>,
 }
 
 /// Where the keys of an issuer come from.

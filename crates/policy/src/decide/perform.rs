@@ -228,6 +228,7 @@ impl<'a> Arrival<'_, 'a> {
         let mut tokens = Tokens {
             injected: self.injected,
             bearer: &self.session.bearer,
+            elsewhere: &self.session.elsewhere,
         };
         if !policies.custom.is_empty() {
             let as_arrived = changes.clone();

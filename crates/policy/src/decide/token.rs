@@ -15,7 +15,7 @@ use crate::authorization::{Accepted, Headers};
 use crate::decision::{Stage, Step};
 use crate::recorder::Recorder;
 use crate::request::Request;
-use crate::session::{Bearer, Token, TokenFault, header_value};
+use crate::session::{Bearer, Proof, Token, TokenFault, header_value};
 use crate::token_place::texts_over;
 
 /// Difference of clocks that is forgiven, either way.
@@ -28,6 +28,8 @@ pub(super) struct Tokens<'a> {
     pub(super) injected: Option<&'a Arc<Token>>,
     /// The one that the client sent.
     pub(super) bearer: &'a Bearer,
+    /// Those where only destinations look.
+    pub(super) elsewhere: &'a [Proof],
 }
 
 /// Judges the tokens by the rules of a workload, and makes the changes that the accepted one
@@ -98,7 +100,11 @@ fn accept<'r, 'a>(
     (changes, edits): (&Changes, [Option<&HeaderEdits>; 2]),
     stage: Stage,
 ) -> Result<Option<Taken<'r, 'a>>, TokenFault> {
-    let Tokens { injected, bearer } = tokens;
+    let Tokens {
+        injected,
+        bearer,
+        elsewhere,
+    } = tokens;
     let head = request.head();
     let rest = changes.query(request.query());
     let found = Found {
@@ -114,6 +120,13 @@ fn accept<'r, 'a>(
     for token in [injected, valid].into_iter().flatten() {
         if let Some(one) = found.judge(rules, token, head.now)? {
             accepted.get_or_insert(one);
+        }
+    }
+    if stage == Stage::Destination && fault.is_none() {
+        let known = [injected, valid].map(|token| token.map(|token| token.compact()));
+        for text in found.others(rules, known) {
+            let one = found.judge_text(rules, &text, elsewhere, head.now)?;
+            accepted = accepted.or(Some(one));
         }
     }
     let Some(fault) = fault else {
@@ -176,6 +189,63 @@ impl Found<'_> {
             }
         }
         fault.map_or(Ok(None), Err)
+    }
+
+    /// Texts where `rules` look that are none of the `known` tokens.
+    fn others(self, rules: &[JwtRule], known: [Option<&[u8]>; 2]) -> Vec<Vec<u8>> {
+        let mut others: Vec<Vec<u8>> = Vec::new();
+        for location in rules.iter().flat_map(|rule| &rule.locations) {
+            texts_over(location, self.headers, self.query, &mut |text| {
+                let is_known = known.contains(&Some(&text));
+                if !is_known && !others.iter().any(|other| **other == *text) {
+                    others.push(text.into_owned());
+                }
+            });
+        }
+        others
+    }
+
+    /// Judges a token by the proof that each rule asks for. One that nobody has proven is none, or
+    /// of an issuer that no rule knows.
+    fn judge_text<'r, 'a>(
+        self,
+        rules: &'r [JwtRule],
+        text: &[u8],
+        proofs: &'a [Proof],
+        now: Timestamp,
+    ) -> Result<Taken<'r, 'a>, TokenFault> {
+        let is_token = text.iter().filter(|byte| **byte == b'.').count() == 2;
+        let mut fault = if is_token {
+            TokenFault::UnknownIssuer
+        } else {
+            TokenFault::Malformed
+        };
+        for rule in rules {
+            let lies = |location: &&TokenLocation| self.holds(location, |one| one == text);
+            let Some(location) = rule.locations.iter().find(lies) else {
+                continue;
+            };
+            let proof = proofs.iter().find(|proof| {
+                *proof.compact.as_bytes() == *text
+                    && proof.issuer == rule.issuer
+                    && proof.keys == rule.keys
+            });
+            let Some(Proof { token, .. }) = proof else {
+                continue;
+            };
+            let judged = token.as_ref().map_err(|fault| *fault);
+            match judged.and_then(|token| is_good(rule, token, now).map(|()| token)) {
+                Ok(token) => {
+                    return Ok(Taken {
+                        token,
+                        rule,
+                        location,
+                    });
+                }
+                Err(other) => fault = other,
+            }
+        }
+        Err(fault)
     }
 
     /// Whether a text that `is_meant` lies at `location`.

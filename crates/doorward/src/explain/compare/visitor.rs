@@ -91,6 +91,7 @@ impl Visitor {
         let anonymous = |absence| Session {
             person: Err(absence),
             bearer: Bearer::None,
+            elsewhere: Vec::new(),
         };
         match &self.who {
             Who::Nobody(Absence(word)) => {
@@ -102,6 +103,7 @@ impl Visitor {
                     let session = Session {
                         person: Ok(Arc::new(person)),
                         bearer: Bearer::None,
+                        elsewhere: Vec::new(),
                     };
                     (session, None)
                 }

@@ -149,6 +149,7 @@ async fn a_token_in_memory_needs_no_waiting_and_keys_that_are_not_there_do() {
     let doors = Doors {
         logins: &logins,
         rules: &rules,
+        places: &[],
     };
     assert!(
         bench

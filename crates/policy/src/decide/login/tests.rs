@@ -64,6 +64,7 @@ fn person(email: Option<&str>, groups: &[&str]) -> Session {
     Session {
         person: Ok(Arc::new(person)),
         bearer: Bearer::None,
+        elsewhere: vec![],
     }
 }
 

@@ -70,6 +70,7 @@ fn judged(rules: Vec<JwtRule>, target: &str, sent: &[(&str, &str)], bearer: &Bea
         Tokens {
             injected: None,
             bearer,
+            elsewhere: &[],
         },
         &request,
         (&mut changes, [None; 2]),
