@@ -99,6 +99,55 @@ pub fn notebooks(count: usize) -> ObjectSet {
     tree.finish()
 }
 
+/// The path of the notebook of the person with this number.
+pub fn profile_path(number: usize) -> String {
+    format!("/notebook/person-{number}/nb/")
+}
+
+/// Who owns the namespace with this number.
+pub fn owner(number: usize) -> String {
+    format!("person-{number}@example.com")
+}
+
+/// `count` namespaces of people, as Kubeflow's Profiles make them: a notebook in each, its owner's
+/// policy with all clauses, a contributor's, and one that denies.
+pub fn profiles(count: usize) -> ObjectSet {
+    let mut tree = Tree::default();
+    tree.push(&gateway("main", PLAIN));
+    for number in 0..count {
+        let namespace = format!("person-{number}");
+        tree.push(&format!(
+            "apiVersion: v1\nkind: Namespace\nmetadata:\n  name: {namespace}\n  labels:\n    istio-injection: enabled\n"
+        ));
+        tree.push(&service("nb", &namespace));
+        tree.push(&route("nb", &namespace, "main", "*", &profile_path(number)));
+        let policy = |name: &str, spec: &str| {
+            format!(
+                "apiVersion: security.istio.io/v1\nkind: AuthorizationPolicy\nmetadata:\n  name: {name}\n  namespace: {namespace}\nspec:\n{spec}"
+            )
+        };
+        let let_in = |who: &str| {
+            format!(
+                "  - from:\n    - source:\n        principals:\n        - cluster.local/ns/istio-system/sa/istio-ingressgateway-service-account\n        - cluster.local/ns/kubeflow/sa/ml-pipeline-ui\n    when:\n    - key: request.headers[kubeflow-userid]\n      values:\n      - {who}\n"
+            )
+        };
+        tree.push(&policy("ns-owner-access-istio", &format!(
+            "  rules:\n{}  - when:\n    - key: source.namespace\n      values:\n      - {namespace}\n  - to:\n    - operation:\n        paths:\n        - /healthz\n        - /metrics\n        - /wait-for-drain\n  - from:\n    - source:\n        principals:\n        - cluster.local/ns/kubeflow/sa/notebook-controller-service-account\n    to:\n    - operation:\n        methods:\n        - GET\n        paths:\n        - '*/api/kernels'\n",
+            let_in(&owner(number))
+        )));
+        let contributor = format!("guest-{number}@example.com");
+        tree.push(&policy(
+            "user-guest-clusterrole-edit",
+            &format!("  rules:\n{}", let_in(&contributor)),
+        ));
+        tree.push(&policy(
+            "no-terminals",
+            "  action: DENY\n  rules:\n  - to:\n    - operation:\n        paths:\n        - '*/terminals/*'\n",
+        ));
+    }
+    tree.finish()
+}
+
 /// As many Gateways as there are pairs, each with two hosts of its own and a Secret; every host has
 /// a VirtualService and a Service.
 pub fn certificates(pairs: &[PemPair]) -> ObjectSet {

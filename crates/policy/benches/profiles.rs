@@ -1,0 +1,94 @@
+//! What a decision costs among ten namespaces of people and among ten thousand, and how long such
+//! trees take to compile. `cargo bench -p doorward-policy --bench profiles`.
+#![expect(clippy::disallowed_methods, reason = "a bench measures time")]
+#![expect(clippy::print_stdout, reason = "its result is what it prints")]
+
+use std::hint::black_box;
+use std::time::Instant;
+
+use doorward_policy::{Outcome, Request, RequestHead, Session};
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use model::Snapshot;
+use model::names::Timestamp;
+use testkit::cases::NOW;
+use testkit::scale::{owner, profile_path, profiles};
+
+const FEW: usize = 10;
+const MANY: usize = 10_000;
+/// How many different ones are asked for, in turn.
+const ASKED: usize = 10;
+const ROUNDS: usize = 200_000;
+
+fn main() {
+    let few = compile(FEW);
+    let many = compile(MANY);
+    // What the machine does in the meantime falls on both.
+    let mut least = [u128::MAX; 2];
+    for _ in 0..5 {
+        for (least, (snapshot, count)) in least.iter_mut().zip([(&few, FEW), (&many, MANY)]) {
+            *least = (*least).min(measure(snapshot, count));
+        }
+    }
+    let [among_few, among_many] = least;
+    #[expect(clippy::cast_precision_loss, reason = "nanoseconds of a decision")]
+    let ratio = among_many as f64 / among_few as f64;
+    println!(
+        "a decision among {FEW}: {among_few} ns, among {MANY}: {among_many} ns ({ratio:.2} x)"
+    );
+}
+
+fn compile(count: usize) -> Snapshot {
+    let objects = profiles(count);
+    let start = Instant::now();
+    let snapshot = model::compile(&objects).snapshot;
+    println!(
+        "{count} profiles with three policies each compile in {:.0?}",
+        start.elapsed()
+    );
+    snapshot
+}
+
+fn measure(snapshot: &Snapshot, count: usize) -> u128 {
+    let user = HeaderName::from_static("kubeflow-userid");
+    let asked: Vec<(String, HeaderMap)> = (0..ASKED)
+        .map(|number| {
+            let number = number * (count / ASKED);
+            let mut headers = HeaderMap::new();
+            let value = HeaderValue::from_str(&owner(number)).expect("an e-mail is a header");
+            headers.insert(user.clone(), value);
+            (format!("{}lab", profile_path(number)), headers)
+        })
+        .collect();
+    let session = Session::anonymous();
+    let decide = |(target, headers): &(String, HeaderMap)| {
+        let head = RequestHead {
+            method: &Method::GET,
+            scheme: "https",
+            authority: "kubeflow.example.com",
+            target,
+            headers,
+            port: 80,
+            peer: [192, 0, 2, 7].into(),
+            client: [192, 0, 2, 7].into(),
+            principal: None,
+            sni: None,
+            now: Timestamp::from_seconds(NOW),
+            draw: 0,
+        };
+        let read = Request::read(black_box(head), snapshot.normalization());
+        let decision = doorward_policy::decide(&read.expect("it is one"), snapshot, &session);
+        assert!(
+            matches!(decision.outcome, Outcome::Forward(_)),
+            "{decision:?}"
+        );
+        black_box(decision);
+    };
+    for round in 0..ROUNDS / 10 {
+        decide(&asked[round % ASKED]);
+    }
+    let start = Instant::now();
+    for round in 0..ROUNDS {
+        decide(&asked[round % ASKED]);
+    }
+    start.elapsed().as_nanos() / ROUNDS as u128
+}
