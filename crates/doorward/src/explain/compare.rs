@@ -135,7 +135,7 @@ fn replay(
         line.clear();
         let mut limited = io::Read::take(&mut reader, LONGEST_LINE);
         if limited.read_until(b'\n', &mut line).map_err(trouble)? == 0 {
-            return Ok(replayed);
+            break;
         }
         let text = String::from_utf8_lossy(&line);
         if text.trim().is_empty() {
@@ -150,6 +150,11 @@ fn replay(
             Err(Unread::Foreign) => replayed.unread += 1,
         }
     }
+    // Whoever asks whether anything changes must not take this for a no.
+    if replayed.decisions == 0 && replayed.unread > 0 {
+        return Err(Fault::NoLog(path.to_owned()));
+    }
+    Ok(replayed)
 }
 
 fn held_against(recorded: &Recorded, was: &Side<'_>, is: Option<&Side<'_>>, changes: &mut Changes) {

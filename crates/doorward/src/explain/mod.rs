@@ -141,6 +141,8 @@ enum Fault {
     NoLogin,
     /// A log cannot be read.
     Log(PathBuf, io::Error),
+    /// No line of a log is one of ours.
+    NoLog(PathBuf),
 }
 
 impl fmt::Display for Fault {
@@ -150,6 +152,11 @@ impl fmt::Display for Fault {
             Self::Log(path, error) => write!(
                 f,
                 "`{}` cannot be read: {error}\nhelp: name an access log of `doorward up`, or `-`",
+                path.display()
+            ),
+            Self::NoLog(path) => write!(
+                f,
+                "no line of `{}` tells a decision\nhelp: name an access log of this version of `doorward up`",
                 path.display()
             ),
             Self::NoLogin => f.write_str(

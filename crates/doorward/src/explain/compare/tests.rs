@@ -118,6 +118,28 @@ fn what_cannot_be_compared_is_trouble() {
     }
 }
 
+#[test]
+fn a_file_that_is_no_log_is_trouble_and_an_empty_log_is_none() {
+    let was = Bench::new(TEAMS);
+    let aside = tempfile::TempDir::new().unwrap();
+    for (text, code) in [
+        ("hello\n", ExitCode::from(2)),
+        (
+            "{\"outcome\": \"forward\", \"policy\": \"x\"}\n",
+            ExitCode::from(2),
+        ),
+        ("", ExitCode::SUCCESS),
+    ] {
+        let log = aside.path().join("log");
+        std::fs::write(&log, text).unwrap();
+        assert_eq!(
+            was.ask(&["--replay", log.to_str().unwrap()]).0,
+            code,
+            "{text}"
+        );
+    }
+}
+
 fn line(more: Value) -> String {
     let mut line = json!({
         "time": "2026-11-18T11:06:40Z", "method": "GET", "host": "apps.example.com", "path": "/b/x",
