@@ -3,6 +3,7 @@
 mod authorizers;
 mod bindings;
 mod check;
+mod contributors;
 mod delegates;
 mod destination_rules;
 mod destinations;
@@ -16,6 +17,7 @@ mod listeners;
 mod policies;
 mod policy_traps;
 mod ports;
+mod profiles;
 mod route_traps;
 mod routes;
 mod secured;
@@ -52,6 +54,7 @@ use ingress::Ingresses;
 use listeners::{Builder, Seated};
 use policies::{Policies, Workloads};
 use ports::Ports;
+use profiles::{Profiles, Surroundings};
 use upstream_tls::Certificates;
 
 /// What came of an object set.
@@ -65,12 +68,15 @@ pub struct Compiled {
     pub statuses: Statuses,
 }
 
-/// Which part of the manifests this process stands for.
+/// Which part of the manifests this process stands for, and how strictly.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Role {
     /// Namespace and name of the `Gateway`s of the Gateway API that are served here; `None` serves
     /// every one of a class of ours, all on the same addresses.
     pub gateways: Option<Vec<(Arc<str>, Arc<str>)>>,
+    /// Whether contributors whose role is `view` may only look: Kubeflow's own policies let them do
+    /// everything over HTTP.
+    pub strict_viewers: bool,
 }
 
 impl Role {
@@ -140,11 +146,19 @@ pub fn compile_as(objects: &ObjectSet, role: &Role) -> Compiled {
 
     let root_namespace = &mesh.root_namespace;
     let doors = guards::unread(&world, mesh.closed.as_ref(), root_namespace, &mut findings);
+    let user_header = identity_headers::user_header(&world, &mut findings);
+    let around = Surroundings {
+        identity: &identity,
+        user_header: &user_header,
+        root_namespace,
+        trust_domains: &mesh.trust_domains,
+    };
+    let profiles = Profiles::read(&world, &around, role.strict_viewers, &mut findings);
     let policies = Policies::read(
         &world,
         root_namespace,
         &mesh.trust_domains,
-        doors,
+        (doors, &profiles),
         &mut findings,
     );
     let known = Workloads {
@@ -244,7 +258,6 @@ pub fn compile_as(objects: &ObjectSet, role: &Role) -> Compiled {
     sign_in::clients(&logins, &providers, &is_served, &mut findings);
     sign_in::issuers(policies.issuers(), &logins, &providers, &mut findings);
 
-    let user_header = identity_headers::user_header(&world, &mut findings);
     let seen = policy_traps::Seen {
         world: &world,
         listeners: &listeners,
@@ -276,6 +289,7 @@ pub fn compile_as(objects: &ObjectSet, role: &Role) -> Compiled {
         certificates,
         wanted_certificates,
         computed_hosts,
+        tenancy: profiles.tenancy,
         objects: world.counts,
     };
     Compiled {

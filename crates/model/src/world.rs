@@ -1,6 +1,6 @@
 //! Every object, by kind: what the conversions of linked kinds look things up in.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use crate::finding::{Finding, Severity, codes};
@@ -9,10 +9,12 @@ use crate::manifest::destination_rule::DestinationRule;
 use crate::manifest::endpoints::ServiceEndpoints;
 use crate::manifest::gateway_api;
 use crate::manifest::namespace::Namespace;
+use crate::manifest::profile;
 use crate::manifest::secret::SecretData;
 use crate::manifest::service::Service;
 use crate::manifest::service_entry::ServiceEntry;
 use crate::manifest::workload::Workload;
+use crate::names::ObjectRef;
 use crate::objects::{self, Broken, HELM, Object, ObjectSet, placeholders};
 use crate::snapshot::Closure;
 
@@ -27,6 +29,10 @@ pub(crate) struct World {
     pub(crate) counts: BTreeMap<Arc<str>, usize>,
     /// Documents that are no YAML.
     pub(crate) broken: Vec<Broken>,
+    /// One object of a kind that is not read, for each namespace that has one.
+    pub(crate) unread: BTreeMap<Arc<str>, ObjectRef>,
+    /// Names of the Namespaces that no file has: their Profiles stand for them.
+    pub(crate) made: HashSet<Arc<str>>,
     pub(crate) config_maps: BTreeMap<Key, ConfigMap>,
     pub(crate) secrets: BTreeMap<Key, SecretData>,
     pub(crate) services: BTreeMap<Key, Service>,
@@ -95,6 +101,11 @@ const READ: &[ReadKind] = &[
     ("ClusterRbacConfig", "rbac.istio.io", &["v1alpha1"]),
     ("RbacConfig", "rbac.istio.io", &["v1alpha1"]),
     ("Profile", "kubeflow.org", &["v1", "v1beta1", "v1alpha1"]),
+    (
+        "RoleBinding",
+        "rbac.authorization.k8s.io",
+        &["v1", "v1beta1"],
+    ),
     ("Certificate", "cert-manager.io", CERT_MANAGER),
     ("ClusterIssuer", "cert-manager.io", CERT_MANAGER),
     ("Issuer", "cert-manager.io", CERT_MANAGER),
@@ -129,6 +140,7 @@ impl World {
         let (read, broken) = objects::read(set, findings);
         let mut objects: BTreeMap<_, Vec<Arc<Object>>> = BTreeMap::new();
         let mut counts: BTreeMap<Arc<str>, usize> = BTreeMap::new();
+        let mut unread: BTreeMap<Arc<str>, ObjectRef> = BTreeMap::new();
         for mut object in read {
             *counts
                 .entry(Arc::clone(&object.reference.kind))
@@ -138,6 +150,11 @@ impl World {
                 .iter()
                 .find(|(name, group, _)| *name == kind && *group == &*object.group);
             let Some((kind, group, versions)) = known else {
+                if !profile::is_of_controller(&object.reference) {
+                    unread
+                        .entry(Arc::clone(object.namespace()))
+                        .or_insert_with(|| object.reference.clone());
+                }
                 continue;
             };
             if !versions.contains(&&*object.version) {
@@ -154,6 +171,8 @@ impl World {
             objects,
             counts,
             broken,
+            unread,
+            made: HashSet::new(),
             config_maps: BTreeMap::new(),
             secrets: BTreeMap::new(),
             services: BTreeMap::new(),
@@ -183,6 +202,7 @@ impl World {
             .iter()
             .map(|object| DestinationRule::read(object, findings))
             .collect();
+        self.add_namespaces();
         self.namespaces = self.injection();
         let workloads = ["Deployment", "StatefulSet"]
             .iter()
@@ -216,18 +236,25 @@ impl World {
     /// holds policies is one where somebody wants them enforced.
     fn injection(&self) -> BTreeMap<Arc<str>, Namespace> {
         let mut namespaces: BTreeMap<Arc<str>, Namespace> = BTreeMap::new();
+        let profiles: HashSet<&Arc<str>> = self
+            .of_kind("Profile")
+            .iter()
+            .map(|profile| profile.name())
+            .collect();
         for object in self.of_kind("Namespace") {
-            let injected = Namespace::read(object).injected || object.closed.is_some();
+            let mut namespace = Namespace::read(object);
+            // What isolates a profile is not left to a label that was forgotten.
+            let is_guarded = profiles.contains(object.name()) && !namespace.is_exempt;
+            namespace.injected |= is_guarded || object.closed.is_some();
             namespaces
                 .entry(Arc::clone(object.name()))
-                .or_insert(Namespace { injected });
+                .or_insert(namespace);
         }
         let broken = self
             .broken
             .iter()
-            .filter(|broken| &*broken.object.kind == "Namespace");
+            .filter(|broken| matches!(&*broken.object.kind, "Namespace" | "Profile"));
         let unread = broken.map(|broken| &broken.object.name);
-        let profiles = self.of_kind("Profile").iter().map(|profile| profile.name());
         let policies = ["AuthorizationPolicy", "RequestAuthentication"];
         let guarded = policies
             .iter()
@@ -236,9 +263,36 @@ impl World {
         for name in unread.chain(profiles).chain(guarded) {
             namespaces
                 .entry(Arc::clone(name))
-                .or_insert(Namespace { injected: true });
+                .or_insert(Namespace::GUARDED);
         }
         namespaces
+    }
+
+    /// Namespaces that the profile controller would make, each where its Profile stands.
+    fn add_namespaces(&mut self) {
+        let labels = profile::namespace_labels(&self.config_maps);
+        let there: HashSet<&Arc<str>> = self
+            .of_kind("Namespace")
+            .iter()
+            .map(|namespace| namespace.name())
+            .chain(
+                self.broken
+                    .iter()
+                    .filter(|broken| &*broken.object.kind == "Namespace")
+                    .map(|broken| &broken.object.name),
+            )
+            .collect();
+        let absent = self.of_kind("Profile").iter();
+        let made: Vec<_> = absent
+            .filter(|profile| !there.contains(profile.name()))
+            .map(|profile| Arc::new(profile::namespace(profile, &labels)))
+            .collect();
+        if !made.is_empty() {
+            let names = made.iter().map(|namespace| Arc::clone(namespace.name()));
+            self.made.extend(names);
+            let namespaces = self.objects.entry(("Namespace", "")).or_default();
+            namespaces.extend(made);
+        }
     }
 
     /// Of copies that differ, the first is kept; it knows that it is closed.
@@ -276,6 +330,11 @@ impl World {
         let known = READ.iter().find(|one| wanted(one));
         let found = known.and_then(|(kind, group, _)| self.objects.get(&(*kind, *group)));
         found.map_or(&[], Vec::as_slice)
+    }
+
+    /// Calls `visit` for every object of a kind that is read.
+    pub(crate) fn each_object(&self, visit: impl FnMut(&Arc<Object>)) {
+        self.objects.values().flatten().for_each(visit);
     }
 
     /// The ConfigMap of this name.
@@ -347,7 +406,8 @@ fn unfilled(kind: &str, object: &Object, findings: &mut Vec<Finding>) -> Option<
     let closure = findings
         .get(first)
         .map(|finding| Arc::new(Closure::of(finding)));
-    closure.filter(|_| matches!(kind, "AuthorizationPolicy" | "RequestAuthentication"))
+    let closes = ["AuthorizationPolicy", "RequestAuthentication", "Profile"];
+    closure.filter(|_| closes.contains(&kind))
 }
 
 fn unknown_version(object: &Object, group: &str, versions: &[&str]) -> Finding {

@@ -150,7 +150,8 @@ fn is_of_http(attribute: &Attribute) -> bool {
         | Attribute::Header(_)
         | Attribute::Audiences
         | Attribute::Presenter
-        | Attribute::Claim(_) => true,
+        | Attribute::Claim(_)
+        | Attribute::Group => true,
         Attribute::Principal
         | Attribute::Namespace
         | Attribute::ServiceAccount
@@ -296,6 +297,13 @@ fn ask_text(
         Attribute::Audiences => any(view.claim(&["aud"])),
         Attribute::Presenter => any(view.claim(&["azp"])),
         Attribute::Claim(path) => any(view.claim(path)),
+        Attribute::Group => match view.sender {
+            Some(sender) => {
+                let is_meant = |group: &str| is(group.as_bytes(), Reading::PLAIN);
+                Answer::Is(sender.any_group(is_meant))
+            }
+            None => Answer::Missing,
+        },
         Attribute::Sni => match view.connection {
             Some(connection) => maybe(connection.sni),
             None => Answer::Unusable,

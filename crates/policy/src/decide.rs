@@ -407,6 +407,8 @@ impl Entrance<'_> {
             authority: request.authority(),
             headers,
             token,
+            // Groups are asked of profiles' namespaces only.
+            sender: None,
             principal: head.principal,
             connection: Some(Connection {
                 peer: head.peer,

@@ -270,6 +270,17 @@ impl Identified {
         }
     }
 
+    /// Whether a group is `wanted`.
+    pub(crate) fn any_group(&self, mut wanted: impl FnMut(&str) -> bool) -> bool {
+        match self {
+            Self::Person(person) => person.groups().iter().any(|group| wanted(group)),
+            Self::Bearer(token) => match token.claims().get("groups") {
+                Some(Value::Array(groups)) => groups.iter().filter_map(Value::as_str).any(&mut wanted),
+                _ => false,
+            },
+        }
+    }
+
     /// Preferred user name.
     pub fn preferred_username(&self) -> Option<&str> {
         match self {

@@ -220,6 +220,7 @@ fn bytes<'a>(head: &ConnectionHead<'_>) -> View<'a> {
         authority: "",
         headers: Headers::of(&NO_HEADERS),
         token: None,
+        sender: None,
         principal: None,
         connection: None,
         remote_ip: head.peer,

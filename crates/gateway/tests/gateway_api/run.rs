@@ -106,7 +106,11 @@ fn compile(step: &Step, cluster: &Cluster) -> Compiled {
         let (namespace, name) = full(name);
         vec![(namespace.into(), name.into())]
     });
-    model::compile_as(&ObjectSet { files }, &Role { gateways })
+    let role = Role {
+        gateways,
+        ..Role::default()
+    };
+    model::compile_as(&ObjectSet { files }, &role)
 }
 
 fn accepted(route: &str, statuses: &Statuses) -> Option<String> {

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+use super::profiles::Profiles;
 use crate::finding::{Finding, Severity, codes};
 use crate::manifest::authorization_policy::AuthorizationPolicy;
 use crate::manifest::gateway_api::GROUP;
@@ -35,7 +36,7 @@ impl Policies {
         world: &World,
         root_namespace: &Arc<str>,
         trust_domains: &[Arc<str>],
-        doors: Vec<AuthorizationPolicy>,
+        (doors, profiles): (Vec<AuthorizationPolicy>, &Profiles),
         findings: &mut Vec<Finding>,
     ) -> Self {
         let authorization = world.of_kind("AuthorizationPolicy").iter();
@@ -43,6 +44,10 @@ impl Policies {
             .map(|object| AuthorizationPolicy::read(object, trust_domains, findings))
             .collect();
         authorization.extend(doors);
+        authorization.extend(profiles.policies.iter().cloned());
+        for entry in &mut authorization {
+            profiles.contributors.apply(entry);
+        }
         let authentication = world.of_kind("RequestAuthentication").iter();
         let mut authentication: Vec<_> = authentication
             .map(|object| RequestAuthentication::read(object, findings))

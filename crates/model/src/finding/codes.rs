@@ -1,6 +1,6 @@
 //! Every code, by what it is about: 01 reading, 02 gateways, 03 routes, 04 policies, 05 tokens,
 //! 06 login, 07 provider, 08 certificates, 09 Gateway API and Ingress, 10 Knative and KServe,
-//! 12 a running site.
+//! 11 profiles and contributors, 12 a running site.
 //! `docs/findings.md` lists them for operators.
 
 use super::Code;
@@ -341,6 +341,25 @@ pub const MODEL_LOGIN: Code = Code(1012);
 pub const SERVING_INVALID: Code = Code(1013);
 /// An `InferenceService` runs in a way that is not served here.
 pub const SERVING_UNSUPPORTED: Code = Code(1014);
+
+// Profiles and contributors.
+
+/// A `Profile` cannot be read; its namespace is closed.
+pub const PROFILE_INVALID: Code = Code(1101);
+/// The namespace of a `Profile` is not its owner's by its annotation; it is closed.
+pub const PROFILE_NAMESPACE: Code = Code(1102);
+/// A `Profile` claims a namespace of the mesh itself, so it has no effect.
+pub const PROFILE_RESERVED: Code = Code(1103);
+/// An object is not what the profile controller makes of the `Profile`; the object counts.
+pub const PROFILE_DIFFERS: Code = Code(1104);
+/// A plugin of a `Profile`.
+pub const PROFILE_PLUGIN: Code = Code(1105);
+/// The namespace of a `Profile` has no sidecars, so nothing enforces its policies.
+pub const PROFILE_UNGUARDED: Code = Code(1106);
+/// Components disagree about a setting of the profile controller.
+pub const PROFILE_SETTING: Code = Code(1107);
+/// A `RoleBinding` of a contributor does not tell who it is.
+pub const BINDING_INVALID: Code = Code(1108);
 
 // A running site, seen from outside.
 

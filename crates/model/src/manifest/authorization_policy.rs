@@ -55,6 +55,19 @@ impl AuthorizationPolicy {
         }
     }
 
+    /// Whether another one, wherever it stands, selects, asks and does the same.
+    pub(crate) fn says_the_same(&self, other: &Self) -> bool {
+        let rules = |entry: &Self| {
+            let mut rules = entry.policy.rules.clone();
+            rules.iter_mut().for_each(|rule| rule.line = 0);
+            rules
+        };
+        self.selection == other.selection
+            && self.policy.action == other.policy.action
+            && self.dry_run == other.dry_run
+            && rules(self) == rules(other)
+    }
+
     /// Stands in for a document that is no YAML. One whose namespace is unreadable might have been
     /// about everything.
     pub(crate) fn broken(broken: &Broken, root_namespace: &Arc<str>) -> Self {

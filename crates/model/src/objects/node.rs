@@ -26,6 +26,28 @@ pub(crate) enum Value {
 }
 
 impl Node {
+    /// A text on `line`.
+    pub(crate) fn of_text(line: u32, text: impl Into<Arc<str>>) -> Self {
+        let value = Value::Text(text.into());
+        Self { value, line }
+    }
+
+    /// A list on `line`.
+    pub(crate) fn of_items(line: u32, items: Vec<Self>) -> Self {
+        let value = Value::List(items);
+        Self { value, line }
+    }
+
+    /// A mapping on `line`.
+    pub(crate) fn of_entries<K: Into<Arc<str>>>(
+        line: u32,
+        entries: impl IntoIterator<Item = (K, Self)>,
+    ) -> Self {
+        let entries = entries.into_iter().map(|(key, node)| (key.into(), node));
+        let value = Value::Map(entries.collect());
+        Self { value, line }
+    }
+
     /// The entry with exactly this key; `null` counts as absent.
     pub(crate) fn entry(&self, key: &str) -> Option<&Self> {
         self.lookup(|spelled| spelled == key)

@@ -17,6 +17,7 @@ mod re2;
 mod route;
 mod stream;
 mod table;
+mod tenancy;
 #[cfg(feature = "testing")]
 mod testing;
 mod text;
@@ -52,6 +53,7 @@ pub use route::{
 };
 pub use stream::{StreamDestination, StreamRoute};
 pub use table::{Candidates, RouteTable};
+pub use tenancy::{Binding, Named, Profile, Role, Stands, Subject, SubjectKind, Tenancy};
 pub use text::{PathTemplate, Regex, TextMatch, TextPattern};
 pub use tls::{
     CipherSuite, ClientAuth, ClientTrust, ForwardClientCert, ServedCertificate, ServerTls,
@@ -82,6 +84,7 @@ pub struct Snapshot {
     pub(crate) certificates: Vec<ServedCertificate>,
     pub(crate) wanted_certificates: Vec<WantedCertificate>,
     pub(crate) computed_hosts: Vec<ComputedHost>,
+    pub(crate) tenancy: Tenancy,
     pub(crate) objects: BTreeMap<Arc<str>, usize>,
 }
 
@@ -198,6 +201,11 @@ impl Snapshot {
     /// Hosts that Knative and KServe make, and that are served here.
     pub fn computed_hosts(&self) -> &[ComputedHost] {
         &self.computed_hosts
+    }
+
+    /// Profiles and their contributors.
+    pub fn tenancy(&self) -> &Tenancy {
+        &self.tenancy
     }
 
     /// How many objects of each kind were seen, kinds that mean nothing here included.

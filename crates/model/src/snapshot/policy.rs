@@ -141,6 +141,9 @@ pub enum Attribute {
     Presenter,
     /// `request.auth.claims[a][b]`.
     Claim(Arc<[Arc<str>]>),
+    /// A group of whoever sent the request, as the session or the accepted token tells: what the
+    /// policies of a group in a profile's namespace mean by their user.
+    Group,
     /// `destination.ip`.
     DestinationIp,
     /// `connection.sni`.

@@ -15,6 +15,7 @@ fn view(headers: &HeaderMap) -> View<'_> {
         authority: "kf.example.com:8443",
         headers: Headers::of(headers),
         token: None,
+        sender: None,
         principal: None,
         connection: Some(Connection {
             peer: [10, 0, 0, 7].into(),

@@ -143,6 +143,17 @@ impl Teller<'_> {
                 let path: Vec<_> = path.iter().map(|name| &**name).collect();
                 claims(&path)
             }
+            Attribute::Group => match view.sender {
+                Some(sender) => {
+                    let mut groups: Vec<Box<str>> = Vec::new();
+                    sender.any_group(|group| {
+                        groups.push(group.into());
+                        false
+                    });
+                    Found::Values(groups)
+                }
+                None => Found::Missing,
+            },
             Attribute::Sni => match view.connection {
                 Some(connection) => maybe(connection.sni),
                 None => Found::Unknown,
@@ -209,6 +220,8 @@ fn name(attribute: &Attribute, part: Part, excludes: bool) -> String {
         Attribute::Audiences => "request.auth.audiences".into(),
         Attribute::Presenter => "request.auth.presenter".into(),
         Attribute::Claim(path) => format!("request.auth.claims[{}]", path.join("][")),
+        // KFAM writes a group where the header of the user stands.
+        Attribute::Group => "the sender's groups".into(),
         Attribute::DestinationIp => "destination.ip".into(),
         Attribute::Sni => "connection.sni".into(),
         Attribute::Missing => "experimental.envoy.filters".into(),

@@ -8,7 +8,7 @@ use http::header::{COOKIE, HOST};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use model::snapshot::HeaderEdits;
 
-use crate::session::Token;
+use crate::session::{Identified, Token};
 
 /// The attributes of a request at one stage.
 #[derive(Clone, Copy, Debug)]
@@ -23,6 +23,8 @@ pub(crate) struct View<'a> {
     pub(crate) headers: Headers<'a>,
     /// The token that this stage accepted.
     pub(crate) token: Option<Accepted<'a>>,
+    /// Whoever sent it, as far as somebody vouches for them.
+    pub(crate) sender: Option<&'a Identified>,
     /// SPIFFE id of the peer.
     pub(crate) principal: Option<&'a str>,
     /// The connection that the request came over; `None` at the destination, where it is our own

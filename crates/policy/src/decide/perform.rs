@@ -93,6 +93,13 @@ impl Forwarding<'_> {
             token,
         } = entered;
         let (user, identified) = known.map(|known| (known.label, known.identified)).unzip();
+        let bearer = |one: Accepted<'_>| Identified::Bearer(Arc::clone(one.token));
+        let sender = match &identified {
+            Some(_) => None,
+            None => token
+                .filter(|one| tells_groups(snapshot, one.token))
+                .map(bearer),
+        };
         let head = request.head();
         let chosen = route::pick(forward.destinations.iter().map(|one| one.weight), head.draw);
         let chosen = chosen.unwrap_or(0);
@@ -109,6 +116,7 @@ impl Forwarding<'_> {
             request,
             snapshot,
             session,
+            sender: identified.as_ref().or(sender.as_ref()),
             injected: tokens.injected,
             path: &path,
             authority: authority.as_deref().unwrap_or(request.authority()),
@@ -140,10 +148,7 @@ impl Forwarding<'_> {
             identity: changes.set,
             remove: changes.removed,
             user: user.or_else(|| token.or(own_token).map(|one| label(one.token))),
-            identified: identified.or_else(|| {
-                let accepted = token.or(own_token);
-                accepted.map(|one| Identified::Bearer(Arc::clone(one.token)))
-            }),
+            identified: identified.or_else(|| token.or(own_token).map(bearer)),
             cors,
             mirrors,
         };
@@ -197,6 +202,8 @@ struct Arrival<'w, 'a> {
     request: &'w Request<'w>,
     snapshot: &'w Snapshot,
     session: &'a Session,
+    /// Whoever sent it, if somebody vouches for their groups.
+    sender: Option<&'w Identified>,
     /// The token that a login check at the gateway put into `Authorization`.
     injected: Option<&'a Arc<Token>>,
     path: &'w str,
@@ -268,6 +275,7 @@ impl<'a> Arrival<'_, 'a> {
             authority: self.authority,
             headers,
             token,
+            sender: self.sender,
             principal: Some(&self.snapshot.identity().principal),
             connection: None,
             remote_ip: head.client,
@@ -291,6 +299,19 @@ impl<'a> Arrival<'_, 'a> {
             .map(|(number, _)| number)
             .collect()
     }
+}
+
+/// Whether the issuer of a token that the gateway accepted is trusted with groups: its rule makes
+/// the header of groups from them. Others may be trusted to say who somebody is, and no more.
+fn tells_groups(snapshot: &Snapshot, token: &Token) -> bool {
+    let names = &snapshot.user_header().groups;
+    let mut rules = snapshot.gateway_authentication().rules.iter();
+    rules.any(|rule| {
+        *rule.issuer == *token.issuer()
+            && rule.claim_headers.iter().any(|told| {
+                told.header == *names && matches!(&*told.claim, [claim] if &**claim == "groups")
+            })
+    })
 }
 
 /// Edits of the request in the order in which they run: those of the chosen destination, then the

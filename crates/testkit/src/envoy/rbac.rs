@@ -98,6 +98,7 @@ impl Side {
             | Attribute::Audiences
             | Attribute::Presenter
             | Attribute::Claim(_)
+            | Attribute::Group
             | Attribute::Missing => Self::Principal,
         }
     }

@@ -164,6 +164,7 @@ fn a_process_may_stand_for_one_gateway_of_several() {
     let all = format!("{DOOR}{other}---\n{}{there}", route("here", rules));
     let only = |name: &str| Role {
         gateways: Some(vec![("apps".into(), name.into())]),
+        ..Role::default()
     };
     let compiled = compile_as(&text(&all), &only("door"));
     assert_eq!(names(&routes(&compiled, 80, "h")), ["here rules[0]"]);

@@ -8,6 +8,7 @@ mod linking;
 mod policies;
 mod policy_targets;
 mod policy_traps;
+mod profiles;
 mod routes;
 mod server_traps;
 mod servers;
