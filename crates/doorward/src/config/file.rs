@@ -29,6 +29,26 @@ pub(crate) struct FileConfig {
     pub(crate) listen: BTreeMap<u16, Listen>,
     pub(crate) hsts: Option<Hsts>,
     pub(crate) take_over: Option<Switch>,
+    pub(crate) policy: PolicyConfig,
+}
+
+/// How strictly the manifests are read.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
+#[serde(deny_unknown_fields, rename_all = "camelCase", default)]
+pub(crate) struct PolicyConfig {
+    /// Whether contributors whose role is `view` may only look.
+    pub(crate) strict_viewers: bool,
+}
+
+impl PolicyConfig {
+    /// What the compiler is told.
+    pub(crate) fn role(self) -> model::Role {
+        let Self { strict_viewers } = self;
+        model::Role {
+            strict_viewers,
+            ..model::Role::default()
+        }
+    }
 }
 
 /// Where a `Gateway` port is bound: `9000: 0.0.0.0:9000`, or more about it,
@@ -201,6 +221,10 @@ mod tests {
         assert_eq!(config.take_over, Some(Switch::On));
         assert_eq!(config.resolve, ["*=127.0.0.1:1"]);
         assert!(parse("# nothing yet\n").unwrap().https.is_none());
+        assert!(!config.policy.role().strict_viewers);
+        let strict = parse("policy: {strictViewers: true}\n").unwrap();
+        assert!(strict.policy.role().strict_viewers);
+        assert!(parse("policy: {strictViewer: true}\n").is_err());
     }
 
     #[test]

@@ -122,6 +122,7 @@ pub(crate) struct Settings {
     pub(crate) hsts: Option<Duration>,
     pub(crate) take_over: bool,
     pub(crate) ready_file: Option<PathBuf>,
+    pub(crate) role: model::Role,
 }
 
 /// What Mozilla recommends: two years.
@@ -203,6 +204,7 @@ impl Settings {
             listen,
             hsts,
             take_over: file_take_over,
+            policy,
         } = file;
 
         let rules = if resolve.is_empty() {
@@ -253,6 +255,7 @@ impl Settings {
             },
             take_over: take_over.or(file_take_over) == Some(Switch::On),
             ready_file,
+            role: policy.role(),
         })
     }
 }

@@ -23,7 +23,7 @@ use url::Url;
 use crate::command::USAGE;
 use crate::up::{SystemClock, finding_as_json};
 
-pub(crate) use tree::Tree;
+pub(crate) use tree::{Tree, TreeFault};
 
 /// Arguments of `doorward doctor`.
 #[derive(Debug, Args)]
@@ -88,7 +88,7 @@ pub(crate) fn run(args: &DoctorArgs, out: &mut dyn Write) -> ExitCode {
     let tree = match Tree::read(paths) {
         Ok(tree) => tree,
         Err(fault) => {
-            anstream::eprintln!("doorward: {fault}\nhelp: {}", fault.remedy());
+            anstream::eprintln!("doorward: {fault}");
             return ExitCode::from(USAGE);
         }
     };

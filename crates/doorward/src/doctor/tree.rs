@@ -2,12 +2,14 @@
 
 use std::path::PathBuf;
 
+use std::fmt;
+
 use kubernetes::Directory;
 use kubernetes::directory::SourceFault;
 use model::Compiled;
 use model::objects::ObjectSet;
 
-use crate::config::beside;
+use crate::config::{FileConfig, FileFault, beside};
 
 /// A tree of manifests, read and compiled.
 pub(crate) struct Tree {
@@ -17,16 +19,38 @@ pub(crate) struct Tree {
     pub(crate) compiled: Compiled,
 }
 
+/// Why there is no tree. The user of the command is at fault, or the disk.
+#[derive(Debug)]
+pub(crate) enum TreeFault {
+    /// The manifests cannot be read.
+    Manifests(SourceFault),
+    /// The settings beside them cannot be read.
+    Settings(FileFault),
+}
+
+impl fmt::Display for TreeFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Manifests(fault) => write!(f, "{fault}\nhelp: {}", fault.remedy()),
+            Self::Settings(fault) => fault.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for TreeFault {}
+
 impl Tree {
-    /// Reads and compiles; the settings file that `up` would take from beside the manifests is
-    /// none of them.
-    pub(crate) fn read(paths: &[PathBuf]) -> Result<Self, SourceFault> {
+    /// Reads and compiles as `up` would, with the settings file that it would take from beside the
+    /// manifests, which is none of them.
+    pub(crate) fn read(paths: &[PathBuf]) -> Result<Self, TreeFault> {
         let mut directory = Directory::new(paths.to_vec());
+        let mut settings = FileConfig::default();
         if let Some(file) = beside(paths) {
+            settings = FileConfig::read(&file).map_err(TreeFault::Settings)?;
             directory = directory.without(file);
         }
-        let objects = directory.read()?;
-        let compiled = model::compile(&objects);
+        let objects = directory.read().map_err(TreeFault::Manifests)?;
+        let compiled = model::compile_as(&objects, &settings.policy.role());
         Ok(Self { objects, compiled })
     }
 }

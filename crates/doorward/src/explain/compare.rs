@@ -57,7 +57,7 @@ pub(super) fn run(
 ) -> Result<io::Result<u8>, Fault> {
     let other = match &*args.diff {
         [] => None,
-        paths => Some(Tree::read(paths).map_err(Fault::Manifests)?),
+        paths => Some(Tree::read(paths).map_err(Fault::Tree)?),
     };
     let was = Side::of(snapshot, now);
     let is = other

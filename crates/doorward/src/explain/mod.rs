@@ -20,7 +20,6 @@ use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
 use http::{HeaderName, HeaderValue, Method};
-use kubernetes::directory::SourceFault;
 use model::Snapshot;
 use model::names::Timestamp;
 use model::seams::Clock;
@@ -28,7 +27,7 @@ use policy::decision::Step;
 use policy::{Decision, Outcome, Record, Request, Unreadable, decide_recording};
 
 use crate::command::USAGE;
-use crate::doctor::Tree;
+use crate::doctor::{Tree, TreeFault};
 use crate::up::SystemClock;
 use asked::Asked;
 use probe::Probe;
@@ -136,7 +135,7 @@ enum Format {
 #[derive(Debug)]
 enum Fault {
     /// The manifests cannot be read.
-    Manifests(SourceFault),
+    Tree(TreeFault),
     /// Nobody can sign in: there is no login proxy.
     NoLogin,
     /// A log cannot be read.
@@ -148,7 +147,7 @@ enum Fault {
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Manifests(fault) => write!(f, "{fault}\nhelp: {}", fault.remedy()),
+            Self::Tree(fault) => fault.fmt(f),
             Self::Log(path, error) => write!(
                 f,
                 "`{}` cannot be read: {error}\nhelp: name an access log of `doorward up`, or `-`",
@@ -188,7 +187,7 @@ struct Explained {
 pub(crate) fn run(args: &ExplainArgs, out: &mut dyn Write) -> ExitCode {
     let tree = match Tree::read(&args.manifests) {
         Ok(tree) => tree,
-        Err(fault) => return usage(&Fault::Manifests(fault)),
+        Err(fault) => return usage(&Fault::Tree(fault)),
     };
     match answer(args, &tree.compiled.snapshot, SystemClock.now(), out) {
         Ok(Ok(code)) => ExitCode::from(code),

@@ -13,7 +13,7 @@ use login::{LoginProxy, Sessions};
 use model::finding::codes;
 use model::objects::ObjectSet;
 use model::seams::{Clock, Randomness};
-use model::{Compiled, Finding, Severity, Snapshot};
+use model::{Compiled, Finding, Role, Severity, Snapshot};
 use provider::{Provider, Store};
 use tokio::runtime::Handle;
 
@@ -26,6 +26,7 @@ const UPKEEP: Duration = Duration::from_secs(30);
 
 /// Makes a world of an object set.
 pub(crate) struct Maker {
+    pub(crate) role: Arc<Role>,
     pub(crate) names: Vec<String>,
     /// `Gateway` ports that have an address.
     pub(crate) bound: BTreeSet<u16>,
@@ -47,7 +48,7 @@ pub(crate) struct Made {
 impl Maker {
     /// Compiles and wires. Total: what cannot be read is a finding and a closed door.
     pub(crate) async fn make(&self, objects: ObjectSet) -> Result<Made, CompilerEnded> {
-        let compiled = compile(objects).await?;
+        let compiled = compile(objects, &self.role).await?;
         Ok(self.wire(compiled).await)
     }
 
@@ -163,7 +164,7 @@ impl Reload {
         &self,
         objects: ObjectSet,
     ) -> Result<Option<Vec<Arc<Provider>>>, CompilerEnded> {
-        let compiled = compile(objects).await?;
+        let compiled = compile(objects, &self.maker.role).await?;
         let now = self.world.load_full();
         if compiled.snapshot == *now.snapshot {
             // The same world: requests keep their warm tables; only what is told may differ.
@@ -258,8 +259,9 @@ impl fmt::Display for CompilerEnded {
 }
 
 /// Compiling a large tree takes a while: not on a thread that others wait for.
-async fn compile(objects: ObjectSet) -> Result<Compiled, CompilerEnded> {
-    let compiled = tokio::task::spawn_blocking(move || model::compile(&objects)).await;
+async fn compile(objects: ObjectSet, role: &Arc<Role>) -> Result<Compiled, CompilerEnded> {
+    let role = Arc::clone(role);
+    let compiled = tokio::task::spawn_blocking(move || model::compile_as(&objects, &role)).await;
     compiled.map_err(|_| CompilerEnded)
 }
 

@@ -103,6 +103,7 @@ pub(crate) async fn serve(mut settings: Settings) -> Result<(), Fault> {
         hsts,
         take_over,
         ready_file,
+        role,
     } = settings;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let randomness: Arc<dyn Randomness> = Arc::new(SystemRandomness);
@@ -142,6 +143,7 @@ pub(crate) async fn serve(mut settings: Settings) -> Result<(), Fault> {
     let held = Arc::new(Held::new(Arc::clone(&authority), Arc::clone(&clock)));
 
     let maker = Maker {
+        role: Arc::new(role),
         names,
         bound: [443, 80]
             .into_iter()
