@@ -203,9 +203,10 @@ const PAGES = {
   'a refused callback': async (page) => { await page.goto(`${stock.url}/oauth2/callback?code=x&state=y`); },
   'an issuer that does not know the client': async (page) => { await page.goto(`${stock.url}/dex/auth?client_id=nobody&redirect_uri=/x&response_type=code&scope=openid`); },
   'a refusal': async (page) => {
-    await page.goto(`${stock.url}/kfam/v1/bindings`);
+    await page.goto(`${stock.url}/`);
     await signIn(page);
-    await page.waitForURL(`${stock.url}/kfam/v1/bindings`);
+    await page.waitForURL(`${stock.url}/`);
+    await page.goto(`${stock.url}/ml_metadata/x`);
   },
   'an application that is not there': async (page) => {
     await page.goto(`${stock.url}/pipeline/hang-up`);

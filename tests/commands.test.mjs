@@ -28,9 +28,9 @@ describe('doorward explain', () => {
   });
 
   it('says which policy refuses', async () => {
-    const { code, stdout } = await explain('--path', '/kfam/v1/bindings', '--user', 'user@example.com');
+    const { code, stdout } = await explain('--path', '/ml_metadata/x', '--user', 'user@example.com');
     assert.equal(code, 3, stdout);
-    assert.match(stdout, /profiles-kfam/);
+    assert.match(stdout, /global-deny-all/);
   });
 
   it('says which clause of a policy does not hold, and where', async () => {

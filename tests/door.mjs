@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { chownSync, cpSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import http from 'node:http';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
@@ -60,16 +60,18 @@ export function run(...args) {
  * - `upstream`: a port on loopback where every Service is found; or `resolve`: a list of `HOST=ADDR`.
  * - `state`: the state directory; a new one if there is none.
  * - `https`: a port that must be this one.
+ * - `uid`: the user it runs as, if not this one.
  */
-export async function openDoor({ manifests, upstream, resolve: rules = [], state = scratch(), https = 0, args = [] } = {}) {
+export async function openDoor({ manifests, upstream, resolve: rules = [], state = scratch(), https = 0, uid, args = [] } = {}) {
   const aside = scratch();
+  if (uid !== undefined) for (const directory of [state, aside]) chownSync(directory, uid, uid);
   const readyFile = join(aside, 'ready.json');
   const command = ['up', '--state', state, '--https', `127.0.0.1:${https}`, '--http', '127.0.0.1:0', '--admin', '127.0.0.1:0', '--ready-file', readyFile];
   if (manifests) command.push('--manifests', manifests);
   if (upstream) command.push('--resolve', `*=127.0.0.1:${upstream}`);
   for (const rule of rules) command.push('--resolve', rule);
   const started = performance.now();
-  const child = spawn(BINARY, [...command, ...args], { env: { ...process.env, NO_COLOR: '1' }, stdio: ['ignore', 'pipe', 'pipe'] });
+  const child = spawn(BINARY, [...command, ...args], { env: { ...process.env, NO_COLOR: '1' }, stdio: ['ignore', 'pipe', 'pipe'], uid });
   const output = [];
   child.stdout.on('data', (chunk) => output.push(chunk));
   child.stderr.on('data', (chunk) => output.push(chunk));

@@ -289,6 +289,7 @@ fn outcome(expected: &ExpectedOutcome) -> (i32, Vec<(&'static str, Value)>) {
             let what = match service {
                 LocalService::Login => "login",
                 LocalService::Provider => "provider",
+                LocalService::Kfam => "kfam",
                 LocalService::Whoami => "whoami",
                 LocalService::Response => "response",
                 LocalService::Preflight => "preflight",

@@ -10,6 +10,7 @@ use hyper::body::{Body as _, Incoming};
 use model::snapshot::RouteAction;
 use policy::Permit;
 use policy::decision::{Serve, Served, SignIn};
+use policy::membership::Caller;
 
 use crate::admit::Unread;
 use crate::answer::{self, Asker, LocalFault};
@@ -67,7 +68,7 @@ pub(crate) async fn serve(
         Served::Fault(abort) => {
             return body.unwanted(answer::fault(*abort, &parts.headers, entry));
         }
-        Served::Login(_) | Served::Provider(_) | Served::Whoami => {}
+        Served::Login(_) | Served::Provider(_) | Served::Kfam | Served::Whoami => {}
     }
     let asker = Asker::new(&parts, &facts.request_id);
     // Only the login proxy's own pages need the session cookies.
@@ -82,8 +83,14 @@ pub(crate) async fn serve(
         Err(fault) => return body.unwanted(answer::local_fault(fault, &asker, entry)),
     };
     parts.extensions.clear();
-    // What came under this name from outside is gone. The application gets what any other gets.
-    if !matches!(what, Served::Whoami)
+    if what == Served::Kfam
+        && let Some(permit) = &permit
+        && let Some(caller) = Caller::of(permit, view.world.snapshot.user_header())
+    {
+        parts.extensions.insert(caller);
+    }
+    // What came under this name from outside is gone. Applications get what any other gets.
+    if matches!(what, Served::Login(_) | Served::Provider(_))
         && let Ok(client) = HeaderValue::try_from(facts.client.to_string())
     {
         parts.headers.insert(CLIENT, client);

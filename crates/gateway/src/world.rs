@@ -14,7 +14,8 @@ use policy::decision::{Served, SignIn};
 /// [`crate::Gateway::start`] was called on, never on a worker of the data plane.
 ///
 /// Requests carry the served host in `host`, the scheme that the browser used in
-/// `x-forwarded-proto`, and path and query as the route rewrote them.
+/// `x-forwarded-proto`, and path and query as the route rewrote them. One for KFAM carries the
+/// [`policy::membership::Caller`] among its extensions, if it is known.
 pub trait Local: Send + Sync {
     /// Answers a request for one of the local services.
     fn serve(

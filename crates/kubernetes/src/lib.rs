@@ -1,4 +1,4 @@
-//! Where manifests come from.
+//! Where manifests come from, and go to.
 //!
 //! **Does.** Reads files and directories of Kubernetes YAML and JSON into one
 //! [`model::objects::ObjectSet`] ([`directory`]) and tells when it changes ([`Watch`]). A source
@@ -13,7 +13,9 @@
 pub mod directory;
 mod fault;
 mod watch;
+mod write;
 
 pub use directory::Directory;
 pub use fault::SourceFault;
 pub use watch::Watch;
+pub use write::DirectoryWriter;

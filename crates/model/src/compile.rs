@@ -38,6 +38,7 @@ use crate::finding::Finding;
 use crate::manifest::certificate::{TlsServer, add_served, certificates};
 use crate::manifest::dex::find_providers;
 use crate::manifest::gateway::{Gateway, Inside, Speaks};
+use crate::manifest::kfam::find_services;
 use crate::manifest::mesh::mesh;
 use crate::manifest::oauth2_proxy::find_logins;
 use crate::manifest::service::is_subset;
@@ -111,6 +112,8 @@ pub fn compile_as(objects: &ObjectSet, role: &Role) -> Compiled {
         .into_iter()
         .map(|found| (found.login, found.services));
     let logins = play(logins, PlayedBy::Login, &mut played);
+    let kfam = find_services(&world).into_iter();
+    played.extend(kfam.map(|key| (key, PlayedBy::Kfam)));
 
     let gateways: Vec<Gateway> = world
         .of_kind("Gateway")
@@ -197,7 +200,7 @@ pub fn compile_as(objects: &ObjectSet, role: &Role) -> Compiled {
     };
     let mut destinations = Destinations::new(
         &world,
-        &policies,
+        (&policies, &identity),
         played,
         mesh.retries.clone(),
         (rules, upstream_certificates),

@@ -149,6 +149,8 @@ pub struct Permit {
     pub(crate) remove: Vec<HeaderName>,
     pub(crate) user: Option<Arc<str>>,
     pub(crate) identified: Option<Identified>,
+    /// Whether somebody vouches for the groups in there too.
+    pub(crate) groups_are_told: bool,
     /// What the answer tells a page of another origin.
     pub(crate) cors: Option<Box<HeaderEdits>>,
     /// Which of the route's mirrors get a copy.
@@ -259,6 +261,12 @@ impl Permit {
         self.identified.as_ref()
     }
 
+    /// Groups of whom it is for, where who vouches for them is trusted with groups.
+    pub fn groups(&self) -> Vec<&str> {
+        let sender = self.identified.as_ref().filter(|_| self.groups_are_told);
+        sender.map(Identified::groups).unwrap_or_default()
+    }
+
     /// Who it is for, for the log: e-mail, else subject.
     pub fn user(&self) -> Option<&str> {
         self.user.as_deref()
@@ -361,6 +369,8 @@ pub enum Served {
     Login(usize),
     /// An OpenID provider, by index.
     Provider(usize),
+    /// KFAM.
+    Kfam,
     /// The built-in `whoami` application.
     Whoami,
     /// The `directResponse` of this route.

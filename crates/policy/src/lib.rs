@@ -11,6 +11,7 @@
 //! destination's own policies with the gateway as source → [`Permit`].
 
 mod authorization;
+pub mod bindings;
 mod clients;
 mod decide;
 pub mod decision;
@@ -18,6 +19,7 @@ mod door;
 mod exemptions;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
+pub mod membership;
 mod recorder;
 pub mod request;
 mod route;

@@ -191,9 +191,11 @@ fn judge(
             reason,
         )),
         PlayedBy::Nobody(closure) => Err(closed(closure)),
-        PlayedBy::Login(_) | PlayedBy::Provider(_) | PlayedBy::Whoami | PlayedBy::Redirect(_) => {
-            Err(End(StreamRefusal::NotAStream, reason))
-        }
+        PlayedBy::Login(_)
+        | PlayedBy::Provider(_)
+        | PlayedBy::Kfam
+        | PlayedBy::Whoami
+        | PlayedBy::Redirect(_) => Err(End(StreamRefusal::NotAStream, reason)),
     }
 }
 

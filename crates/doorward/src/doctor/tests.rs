@@ -94,7 +94,7 @@ spec:
 
 #[test]
 fn every_format_tells_the_same_findings() {
-    let (_root, tree) = tree(&[("a.yaml", BROKEN), ("doorward.yaml", "not: {a manifest")]);
+    let (root, tree) = tree(&[("a.yaml", BROKEN), ("doorward.yaml", "hsts: off\n")]);
     let report = Report::of(&tree, Timestamp::from_seconds(1_800_000_000));
     assert!(report.count(Severity::Error) > 0);
     assert_eq!(
@@ -102,6 +102,9 @@ fn every_format_tells_the_same_findings() {
         1,
         "the settings file is no manifest"
     );
+    std::fs::write(root.path().join("doorward.yaml"), "hts: off\n").unwrap();
+    let fault = Tree::read(&[root.path().into()]).err().unwrap().to_string();
+    assert!(fault.contains("doorward.yaml:1: "), "{fault}");
     let count = report.findings.len();
 
     let text = printed(&report, Format::Text);

@@ -213,6 +213,7 @@ pub(super) fn served(what: &Served) -> &'static str {
     match what {
         Served::Login(_) => "login",
         Served::Provider(_) => "provider",
+        Served::Kfam => "kfam",
         Served::Whoami => "whoami",
         Served::Response(_) => "response",
         Served::Preflight => "preflight",

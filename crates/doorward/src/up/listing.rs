@@ -195,6 +195,7 @@ fn destination(destination: &Destination) -> Value {
             PlayedBy::Upstream => "upstream",
             PlayedBy::Login(_) => "login",
             PlayedBy::Provider(_) => "provider",
+            PlayedBy::Kfam => "kfam",
             PlayedBy::Whoami => "whoami",
             PlayedBy::Redirect(_) => "redirect",
             PlayedBy::Nobody(_) => "nobody",

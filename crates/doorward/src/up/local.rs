@@ -1,4 +1,4 @@
-//! The local pages behind the gateway's seam: login proxies, providers, `whoami`.
+//! The local pages behind the gateway's seam: login proxies, providers, KFAM, `whoami`.
 //!
 //! The data plane runs one single-threaded runtime a core. Pages wait for a database or hash a
 //! password, so each is handed to the control plane's runtime.
@@ -16,12 +16,14 @@ use policy::decision::{Served, SignIn};
 use provider::Provider;
 use tokio::runtime::Handle;
 
+use super::kfam::Contributors;
 use super::whoami;
 
 /// What answers in this process, in the order of one snapshot.
 pub(crate) struct Pages {
     logins: Vec<Arc<LoginProxy>>,
     providers: Vec<Arc<Provider>>,
+    contributors: Arc<Contributors>,
     control: Handle,
 }
 
@@ -31,11 +33,13 @@ impl Pages {
     pub(crate) fn new(
         logins: Vec<Arc<LoginProxy>>,
         providers: Vec<Arc<Provider>>,
+        contributors: Arc<Contributors>,
         control: Handle,
     ) -> Self {
         Self {
             logins,
             providers,
+            contributors,
             control,
         }
     }
@@ -63,6 +67,10 @@ impl Local for Pages {
                 Some(provider) => self.on_control(async move { provider.handle(request).await }),
                 None => at_once(status(StatusCode::SERVICE_UNAVAILABLE)),
             },
+            Served::Kfam => {
+                let contributors = Arc::clone(&self.contributors);
+                self.on_control(async move { contributors.handle(request).await })
+            }
             Served::Whoami => at_once(whoami::answer(&request)),
             // The gateway answers these by itself, from the route.
             Served::Response(_) | Served::Preflight | Served::Fault(_) => {

@@ -6,6 +6,7 @@ mod announce;
 mod demo;
 mod handover;
 mod heritage;
+mod kfam;
 mod listing;
 mod local;
 mod reload;

@@ -18,6 +18,7 @@ use provider::{Provider, Store};
 use tokio::runtime::Handle;
 
 use super::admin::Condition;
+use super::kfam::Contributors;
 use super::local::Pages;
 use super::transport::{IssuerTransport, LocalIssuer};
 
@@ -34,6 +35,7 @@ pub(crate) struct Maker {
     pub(crate) transport: Arc<IssuerTransport>,
     pub(crate) sessions: Arc<Sessions>,
     pub(crate) store: Arc<Store>,
+    pub(crate) contributors: Arc<Contributors>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) randomness: Arc<dyn Randomness>,
 }
@@ -82,7 +84,12 @@ impl Maker {
                 Arc::clone(&self.randomness),
             ))
         });
-        let pages = Pages::new(logins.collect(), providers.clone(), Handle::current());
+        let pages = Pages::new(
+            logins.collect(),
+            providers.clone(),
+            Arc::clone(&self.contributors),
+            Handle::current(),
+        );
         findings.extend(self.held.apply(&snapshot, &self.names));
         findings.extend(self.unbound(&snapshot));
         findings.extend(policy::check_clients(&snapshot));
@@ -188,7 +195,9 @@ impl Reload {
             condition,
             providers,
         } = self.maker.wire(compiled).await;
+        let snapshot = Arc::clone(&world.snapshot);
         self.world.store(Arc::new(world));
+        self.maker.contributors.follow(&snapshot);
         self.condition.store(Arc::new(condition));
         tracing::info!("the manifests changed; new requests follow them");
         Ok(Some(providers))

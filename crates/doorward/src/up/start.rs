@@ -11,6 +11,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use certificates::{Authority, AuthorityFault, Held};
 use gateway::{Gateway, LogSink, StartFault};
+use kubernetes::DirectoryWriter;
 use kubernetes::directory::{Directory, SourceFault};
 use login::{Keys, Sessions};
 use model::objects::ObjectSet;
@@ -24,6 +25,7 @@ use super::announce::{Addresses, ShownDemo, announce};
 use super::demo::{Demo, DemoFault};
 use super::handover::{Giver, HandOverFault, Held as Holding, Successor};
 use super::heritage::{Heritage, HeritageFault};
+use super::kfam::Contributors;
 use super::reload::{CompilerEnded, Maker, Reload};
 use super::seams::{SystemClock, SystemRandomness};
 use super::state::{Found, StateDirectory, StateFault};
@@ -142,7 +144,9 @@ pub(crate) async fn serve(mut settings: Settings) -> Result<(), Fault> {
     let store = Arc::new(store.map_err(Fault::Provider)?);
     let held = Arc::new(Held::new(Arc::clone(&authority), Arc::clone(&clock)));
 
+    let contributors = Arc::new(Contributors::new(DirectoryWriter::new(&manifests)));
     let maker = Maker {
+        contributors: Arc::clone(&contributors),
         role: Arc::new(role),
         names,
         bound: [443, 80]
@@ -157,6 +161,7 @@ pub(crate) async fn serve(mut settings: Settings) -> Result<(), Fault> {
         randomness: Arc::clone(&randomness),
     };
     let made = maker.make(source.first).await.map_err(Fault::Compiler)?;
+    contributors.follow(&made.world.snapshot);
     let world = Arc::new(ArcSwap::from_pointee(made.world));
     let condition = Arc::new(ArcSwap::from_pointee(made.condition));
 

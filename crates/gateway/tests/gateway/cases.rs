@@ -62,6 +62,7 @@ impl Local for Pages {
         let who = match what {
             Served::Login(_) => "login",
             Served::Provider(_) => "provider",
+            Served::Kfam => "kfam",
             Served::Whoami => "whoami",
             Served::Response(_) => "response",
             Served::Preflight => "preflight",
@@ -86,7 +87,7 @@ fn signed<B>(who: &str, body: B) -> Response<B> {
 }
 
 /// What [`Pages`] answer for.
-const LOCAL: [&str; 4] = ["login", "provider", "whoami", "response"];
+const LOCAL: [&str; 5] = ["login", "provider", "kfam", "whoami", "response"];
 
 /// Why a request of a case cannot be sent through a socket.
 fn beyond_sockets(request: &RequestCase, snapshot: &Snapshot) -> Option<&'static str> {
@@ -486,6 +487,7 @@ fn word(service: LocalService) -> &'static str {
     match service {
         LocalService::Login => "login",
         LocalService::Provider => "provider",
+        LocalService::Kfam => "kfam",
         LocalService::Whoami => "whoami",
         LocalService::Response => "response",
         LocalService::Preflight => "preflight",

@@ -21,8 +21,8 @@ use crate::manifest::traffic_policy::Shared;
 use crate::names::Place;
 use crate::objects::Object;
 use crate::snapshot::{
-    Authentication, Closure, Destination, Endpoints, PlayedBy, PolicySet, Retries, ServiceRef,
-    UpstreamProtocol,
+    Authentication, Closure, Destination, Endpoints, Identity, PlayedBy, PolicySet, Retries,
+    ServiceRef, UpstreamProtocol,
 };
 use crate::world::{Key, World};
 use spoken::Spoken;
@@ -43,6 +43,7 @@ type Asked = (Arc<str>, u16, Option<Arc<str>>, bool);
 pub(super) struct Destinations<'a> {
     pub(super) world: &'a World,
     pub(super) policies: &'a Policies,
+    identity: &'a Identity,
     /// Services that this process answers for.
     pub(super) played: HashMap<Key, PlayedBy>,
     /// Retries of a route that says nothing of them.
@@ -61,7 +62,7 @@ pub(super) struct Destinations<'a> {
 impl<'a> Destinations<'a> {
     pub(super) fn new(
         world: &'a World,
-        policies: &'a Policies,
+        (policies, identity): (&'a Policies, &'a Identity),
         mut played: HashMap<Key, PlayedBy>,
         retries: Option<Arc<Retries>>,
         (rules, certificates): (Rules<'a>, Certificates<'a>),
@@ -71,6 +72,7 @@ impl<'a> Destinations<'a> {
         Self {
             world,
             policies,
+            identity,
             played,
             retries,
             rules,
@@ -166,8 +168,13 @@ impl<'a> Destinations<'a> {
             self.upstream((object, entry), &host, (service, port))
         } else {
             // What is played here is asked without a connection.
-            let plain = bare(&host, key.clone(), number, played_by);
-            Ok(self.guarded(plain, entry, service, &port))
+            let plain = bare(&host, key.clone(), number, played_by.clone());
+            let mut guarded = self.guarded(plain, entry, service, &port);
+            if played_by == PlayedBy::Kfam {
+                let gateway = &self.identity.principal;
+                workload_guards::without_callers(&mut guarded.policies, gateway);
+            }
+            Ok(guarded)
         };
         let destination = match built {
             Ok(destination) => destination,

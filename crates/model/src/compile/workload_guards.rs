@@ -8,7 +8,9 @@ use crate::manifest::knative::Pods;
 use crate::manifest::selection::TargetKind;
 use crate::manifest::service::Service;
 use crate::manifest::service_entry::ServiceEntry;
-use crate::snapshot::{Authentication, Policy, PolicySet};
+use crate::snapshot::{
+    Attribute, Authentication, Policy, PolicyRule, PolicySet, Test, TextPattern, Values,
+};
 use crate::world::World;
 
 pub(super) type Labels = BTreeMap<Arc<str>, Arc<str>>;
@@ -80,6 +82,30 @@ pub(super) fn with_attached(
     own: (PolicySet, Authentication),
 ) -> (PolicySet, Authentication) {
     strictest(own, policies.attached(kind, namespace, name))
+}
+
+/// Leaves out the ALLOW policies that let only certain workloads of the mesh in, if `gateway` is
+/// none of them: KFAM does not check who may ask, so its policy lets the dashboard in and nobody
+/// else. Played here it checks by itself. Any other set of policies stays as it is.
+pub(super) fn without_callers(policies: &mut PolicySet, gateway: &str) {
+    let is_other = |pattern: &TextPattern| match pattern {
+        TextPattern::Exact(principal) => **principal != *gateway,
+        _ => false,
+    };
+    let names_others = |test: &Test| {
+        test.attribute == Attribute::Principal
+            && matches!(&test.any_of, Some(Values::Text(all)) if all.iter().all(is_other))
+    };
+    let is_for_others = |rule: &PolicyRule| {
+        let mut from = rule.from.iter();
+        !rule.from.is_empty() && from.all(|source| source.iter().any(names_others))
+    };
+    let mut allow = policies.allow.iter();
+    let only_others = allow.all(|policy| policy.rules.iter().all(is_for_others));
+    let somebody = policies.allow.iter().any(|policy| !policy.rules.is_empty());
+    if only_others && somebody {
+        policies.allow.clear();
+    }
 }
 
 /// What a request must pass that comes to several Gateways at once.

@@ -20,6 +20,7 @@ pub(crate) mod http_route;
 pub(crate) mod inference_service;
 pub(crate) mod ingress;
 pub(crate) mod ingress_class;
+pub(crate) mod kfam;
 pub(crate) mod knative;
 pub(crate) mod mesh;
 pub(crate) mod namespace;

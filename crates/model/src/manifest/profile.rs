@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::config_map::ConfigMap;
 use super::role_binding::OWNER_BINDING;
 use crate::finding::{Finding, Severity, codes};
-use crate::names::ObjectRef;
+use crate::names::{ObjectRef, is_label};
 use crate::objects::{Fault, Field, Node, Object, parse, string_map};
 use crate::snapshot::{Closure, Named, Subject, SubjectKind};
 use crate::world::Key;
@@ -34,7 +34,7 @@ pub(crate) fn owner(object: &Object, findings: &mut Vec<Finding>) -> Result<Subj
 
 fn convert(object: &Object, findings: &mut Vec<Finding>) -> Result<Subject, Fault> {
     let top = object.top();
-    if !is_namespace(object.name()) {
+    if !is_label(object.name()) {
         let fault = format!("`{}` cannot be the name of a namespace", object.name());
         return Err(top.fault(
             fault,
@@ -54,6 +54,11 @@ fn convert(object: &Object, findings: &mut Vec<Finding>) -> Result<Subject, Faul
     let text = name.text()?;
     if text.is_empty() {
         return Err(name.fault("the owner has no name", "write the e-mail of the owner"));
+    }
+    if text.starts_with('*') || text.ends_with('*') {
+        // In the policy that follows it would be a pattern.
+        let fault = format!("`{text}` is nobody's name");
+        return Err(name.fault(fault, "name one owner, without `*`"));
     }
     for plugin in spec.child_items("plugins")? {
         check_plugin(&plugin, findings)?;
@@ -91,16 +96,6 @@ fn check_plugin(plugin: &Field<'_>, findings: &mut Vec<Finding>) -> Result<(), F
     let object = plugin.object;
     findings.push(object.finding(code, severity, line, path, fault, remedy));
     Ok(())
-}
-
-/// Whether a namespace may be called so: a label of RFC 1123.
-pub(crate) fn is_namespace(name: &str) -> bool {
-    let is_plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
-    let at_end = |byte: Option<u8>| byte.is_some_and(is_plain);
-    name.len() <= 63
-        && name.bytes().all(|byte| is_plain(byte) || byte == b'-')
-        && at_end(name.bytes().next())
-        && at_end(name.bytes().next_back())
 }
 
 /// The policy that the controller makes for the owner.
@@ -228,20 +223,5 @@ pub(crate) fn owner_policy(profile: &Object, owner: &Subject, named: &Named) -> 
         place: profile.place.clone(),
         root: map(vec![("spec", spec)]),
         closed: None,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::is_namespace;
-
-    #[test]
-    fn namespaces_are_labels() {
-        for good in ["a", "team-1", "1a", &"x".repeat(63)] {
-            assert!(is_namespace(good), "{good}");
-        }
-        for bad in ["", "-a", "a-", "A", "a.b", "a_b", "ä", &"x".repeat(64)] {
-            assert!(!is_namespace(bad), "{bad}");
-        }
     }
 }

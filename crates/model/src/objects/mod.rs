@@ -1,6 +1,7 @@
 //! Raw objects with provenance: what a source of manifests hands to [`crate::compile()`].
 
 mod documents;
+mod edit;
 mod field;
 mod node;
 mod object;
@@ -11,6 +12,7 @@ mod yaml;
 
 use std::sync::Arc;
 
+pub use edit::{EditFault, without};
 pub(crate) use field::{Fault, Field, closest, duration, nearest};
 pub(crate) use node::{Node, Value};
 pub(crate) use object::{Object, string_map};

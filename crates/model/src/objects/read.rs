@@ -236,8 +236,7 @@ fn unpack(file: &File, root: Node, objects: &mut Vec<Object>, findings: &mut Vec
         }
         return;
     }
-    let metadata = |name| root.path(&["metadata", name]).and_then(Node::scalar);
-    let Some(name) = metadata("name").filter(|name| !name.is_empty()) else {
+    let Some(reference) = reference(&root) else {
         findings.push(note(
             Severity::Error,
             &format!("this `{kind}` has no `metadata.name`"),
@@ -246,13 +245,7 @@ fn unpack(file: &File, root: Node, objects: &mut Vec<Object>, findings: &mut Vec
         ));
         return;
     };
-    let namespace = match metadata("namespace") {
-        _ if CLUSTER_SCOPED.contains(&kind.as_str()) => "".into(),
-        Some(namespace) if !namespace.is_empty() => namespace,
-        _ => "default".into(),
-    };
     let (group, version) = version.split_once('/').unwrap_or(("", &version));
-    let reference = ObjectRef::new(kind, &*namespace, &*name);
     objects.push(Object {
         group: group.into(),
         version: version.into(),
@@ -276,6 +269,19 @@ fn mesh_values(place: Place, root: Node) -> Object {
         root,
         closed: None,
     }
+}
+
+/// Kind, namespace and name of an object that has a kind and a name.
+pub(super) fn reference(root: &Node) -> Option<ObjectRef> {
+    let kind = root.entry("kind")?.text()?;
+    let metadata = |name| root.path(&["metadata", name]).and_then(Node::scalar);
+    let name = metadata("name").filter(|name| !name.is_empty())?;
+    let namespace = match metadata("namespace") {
+        _ if CLUSTER_SCOPED.contains(&kind) => "".into(),
+        Some(namespace) if !namespace.is_empty() => namespace,
+        _ => "default".into(),
+    };
+    Some(ObjectRef::new(kind, &*namespace, &*name))
 }
 
 /// Drops equal copies; copies that differ are all kept and closed, for nobody can say which one

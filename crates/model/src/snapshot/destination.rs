@@ -97,6 +97,8 @@ pub enum PlayedBy {
     Login(usize),
     /// The OpenID provider with this index, in this process.
     Provider(usize),
+    /// KFAM, in this process.
+    Kfam,
     /// The built-in `whoami` application.
     Whoami,
     /// Nobody: the route sends this share elsewhere.

@@ -94,12 +94,14 @@ impl Forwarding<'_> {
         } = entered;
         let (user, identified) = known.map(|known| (known.label, known.identified)).unzip();
         let bearer = |one: Accepted<'_>| Identified::Bearer(Arc::clone(one.token));
-        let sender = match &identified {
+        let by_token = match &identified {
             Some(_) => None,
             None => token
                 .filter(|one| tells_groups(snapshot, one.token))
                 .map(bearer),
         };
+        let sender = identified.as_ref().or(by_token.as_ref());
+        let groups_are_told = sender.is_some();
         let head = request.head();
         let chosen = route::pick(forward.destinations.iter().map(|one| one.weight), head.draw);
         let chosen = chosen.unwrap_or(0);
@@ -116,7 +118,7 @@ impl Forwarding<'_> {
             request,
             snapshot,
             session,
-            sender: identified.as_ref().or(sender.as_ref()),
+            sender,
             injected: tokens.injected,
             path: &path,
             authority: authority.as_deref().unwrap_or(request.authority()),
@@ -149,6 +151,7 @@ impl Forwarding<'_> {
             remove: changes.removed,
             user: user.or_else(|| token.or(own_token).map(|one| label(one.token))),
             identified: identified.or_else(|| token.or(own_token).map(bearer)),
+            groups_are_told,
             cors,
             mirrors,
         };
@@ -156,6 +159,7 @@ impl Forwarding<'_> {
             PlayedBy::Upstream => return Ok((Outcome::Forward(permit), reason)),
             PlayedBy::Login(index) => Served::Login(*index),
             PlayedBy::Provider(index) => Served::Provider(*index),
+            PlayedBy::Kfam => Served::Kfam,
             PlayedBy::Whoami => Served::Whoami,
             PlayedBy::Redirect(redirect) => {
                 let location = route::location(redirect, matched, request).into();

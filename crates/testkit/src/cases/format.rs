@@ -301,6 +301,8 @@ pub enum LocalService {
     Login,
     /// An OpenID provider.
     Provider,
+    /// KFAM.
+    Kfam,
     /// The built-in application.
     Whoami,
     /// The route itself.

@@ -294,6 +294,7 @@ fn outcome(outcome: &Outcome) -> ExpectedOutcome {
         Outcome::Serve(serve) => ExpectedOutcome::Serve(match serve.what {
             Served::Login(_) => LocalService::Login,
             Served::Provider(_) => LocalService::Provider,
+            Served::Kfam => LocalService::Kfam,
             Served::Whoami => LocalService::Whoami,
             Served::Response(_) => LocalService::Response,
             Served::Preflight => LocalService::Preflight,

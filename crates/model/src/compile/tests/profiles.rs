@@ -141,6 +141,7 @@ fn a_profile_that_cannot_be_read_closes_its_namespace() {
         ("owner: {kind: User}", codes::PROFILE_INVALID),
         ("owner: {kind: User, name: ''}", codes::PROFILE_INVALID),
         ("owner: {kind: Robot, name: a}", codes::PROFILE_INVALID),
+        ("owner: {kind: Group, name: 'a*'}", codes::PROFILE_INVALID),
         ("owner: {kind: User, nam: a}", codes::UNKNOWN_FIELD),
         ("owners: {kind: User, name: a}", codes::UNKNOWN_FIELD),
         ("owner: {kind: User, name: '${OWNER}'}", codes::PLACEHOLDER),
