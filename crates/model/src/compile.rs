@@ -13,6 +13,7 @@ mod host_tables;
 mod identity;
 mod identity_headers;
 mod ingress;
+mod legacy;
 mod listeners;
 mod policies;
 mod policy_traps;
@@ -52,6 +53,7 @@ use destination_rules::Rules;
 use destinations::Destinations;
 use gateway_api::GatewayApi;
 use ingress::Ingresses;
+use legacy::Legacy;
 use listeners::{Builder, Seated};
 use policies::{Policies, Workloads};
 use ports::Ports;
@@ -147,8 +149,10 @@ pub fn compile_as(objects: &ObjectSet, role: &Role) -> Compiled {
     } = serving::make(&world, &routes, &gateways, &identity, &mut findings);
     routes.extend(services);
 
-    let root_namespace = &mesh.root_namespace;
-    let doors = guards::unread(&world, mesh.closed.as_ref(), root_namespace, &mut findings);
+    let root_namespace = &Arc::clone(&mesh.root_namespace);
+    let (mut doors, authorizers) =
+        guards::unread(&world, mesh.closed.as_ref(), root_namespace, &mut findings);
+    mesh.authorizers.extend(authorizers);
     let user_header = identity_headers::user_header(&world, &mut findings);
     let around = Surroundings {
         identity: &identity,
@@ -156,7 +160,10 @@ pub fn compile_as(objects: &ObjectSet, role: &Role) -> Compiled {
         root_namespace,
         trust_domains: &mesh.trust_domains,
     };
-    let profiles = Profiles::read(&world, &around, role.strict_viewers, &mut findings);
+    let legacy = Legacy::read(&world, root_namespace, &mesh.trust_domains, &mut findings);
+    doors.extend(legacy.policies);
+    let strict = role.strict_viewers;
+    let profiles = Profiles::read(&world, &around, &legacy.owned, strict, &mut findings);
     let policies = Policies::read(
         &world,
         root_namespace,
@@ -173,6 +180,7 @@ pub fn compile_as(objects: &ObjectSet, role: &Role) -> Compiled {
     let (gateway_policies, gateway_authentication) =
         policies.of(&identity.namespace, &identity.labels);
     let token_places = policies.token_places(&identity);
+    legacy::check_gateway(&gateway_policies, &mut findings);
     let authorizers = authorizers::link(&mesh, &world, &policies, &played, &mut findings);
 
     let own: Vec<&Gateway> = gateways

@@ -100,6 +100,8 @@ const READ: &[ReadKind] = &[
     ("EnvoyFilter", "networking.istio.io", &["v1alpha3"]),
     ("ClusterRbacConfig", "rbac.istio.io", &["v1alpha1"]),
     ("RbacConfig", "rbac.istio.io", &["v1alpha1"]),
+    ("ServiceRole", "rbac.istio.io", &["v1alpha1"]),
+    ("ServiceRoleBinding", "rbac.istio.io", &["v1alpha1"]),
     ("Profile", "kubeflow.org", &["v1", "v1beta1", "v1alpha1"]),
     (
         "RoleBinding",
@@ -255,7 +257,11 @@ impl World {
             .iter()
             .filter(|broken| matches!(&*broken.object.kind, "Namespace" | "Profile"));
         let unread = broken.map(|broken| &broken.object.name);
-        let policies = ["AuthorizationPolicy", "RequestAuthentication"];
+        let policies = [
+            "AuthorizationPolicy",
+            "RequestAuthentication",
+            "ServiceRole",
+        ];
         let guarded = policies
             .iter()
             .flat_map(|kind| self.of_kind(kind))

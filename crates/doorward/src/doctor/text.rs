@@ -10,17 +10,21 @@ use super::{Report, fix};
 
 /// Kinds whose lines hold no secret. The rest is not shown: a line of a Secret, of a ConfigMap with
 /// a program's configuration in it, or of a document that cannot be read, may be one.
-const SHOWN: [&str; 11] = [
+const SHOWN: [&str; 15] = [
     "AuthorizationPolicy",
     "Certificate",
     "ClusterIssuer",
+    "ClusterRbacConfig",
     "DestinationRule",
     "Gateway",
     "Issuer",
     "Namespace",
     "Profile",
     "RequestAuthentication",
+    "RoleBinding",
     "Service",
+    "ServiceRole",
+    "ServiceRoleBinding",
     "VirtualService",
 ];
 

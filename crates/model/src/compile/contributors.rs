@@ -101,6 +101,9 @@ impl Contributors {
             return;
         }
         let object = &info.object;
+        if &*object.kind != "AuthorizationPolicy" {
+            return;
+        }
         let key = (Arc::clone(&object.namespace), Arc::clone(&object.name));
         let group = self.groups.get(&key);
         let looks = self.viewers.contains(&key);

@@ -3,19 +3,19 @@
 
 use std::sync::Arc;
 
+use super::legacy::CONFIGS;
 use crate::finding::{Finding, Severity, codes};
 use crate::manifest::authorization_policy::{AuthorizationPolicy, object_info};
+use crate::manifest::envoy_filter;
+use crate::manifest::mesh::AuthorizerEntry;
 use crate::manifest::selection::Selection;
 use crate::names::Place;
-use crate::objects::{Object, string_map};
+use crate::objects::{Node, Object, string_map};
 use crate::snapshot::{Closure, PolicyInfo};
 use crate::world::World;
 
 /// Name of the ConfigMap with the mesh configuration.
 const MESH: &str = "istio";
-
-/// Kinds that turn on the access rules of early Istio versions.
-const RBAC: [&str; 2] = ["ClusterRbacConfig", "RbacConfig"];
 
 /// Words in an `EnvoyFilter` that decides who gets in.
 const GUARDING: [&str; 8] = [
@@ -35,8 +35,9 @@ pub(super) fn unread(
     mesh_closed: Option<&Arc<Closure>>,
     root_namespace: &Arc<str>,
     findings: &mut Vec<Finding>,
-) -> Vec<AuthorizationPolicy> {
+) -> (Vec<AuthorizationPolicy>, Vec<AuthorizerEntry>) {
     let mut doors = Vec::new();
+    let mut authorizers = Vec::new();
     let everything = Selection::whole(root_namespace);
     let mesh_objects = world
         .of_kind("ConfigMap")
@@ -75,7 +76,7 @@ pub(super) fn unread(
     for broken in &world.broken {
         let kind = &*broken.object.kind;
         let mesh = kind == "ConfigMap" && &*broken.object.name == MESH;
-        let wide = mesh || RBAC.contains(&kind);
+        let wide = mesh || CONFIGS.contains(&kind);
         if wide || kind == "EnvoyFilter" {
             let info = PolicyInfo {
                 object: broken.object.clone(),
@@ -90,28 +91,15 @@ pub(super) fn unread(
         }
     }
     for object in world.of_kind("EnvoyFilter") {
-        doors.extend(envoy_filter(object, findings));
-    }
-    for object in RBAC.iter().flat_map(|kind| world.of_kind(kind)) {
-        let mode = object
-            .root
-            .path(&["spec", "mode"])
-            .and_then(|mode| mode.text());
-        if mode != Some("OFF") {
-            let finding = object.finding(
-                codes::KIND_NOT_READ,
-                Severity::Error,
-                object.place.line,
-                "spec.mode",
-                "this turns on role-based access of an Istio before 1.6, which is not read here, so everything is closed",
-                "write `AuthorizationPolicy` objects instead, or set the mode to `OFF`",
-            );
-            let closure = Arc::new(Closure::of(&finding));
-            findings.push(finding);
-            doors.push(door(everything.clone(), object_info(object), &closure));
+        match ext_authz(object, findings) {
+            Some((policy, entry)) => {
+                doors.push(policy);
+                authorizers.push(entry);
+            }
+            None => doors.extend(envoy_filter(object, findings)),
         }
     }
-    doors
+    (doors, authorizers)
 }
 
 fn door(
@@ -120,6 +108,72 @@ fn door(
     closure: &Arc<Closure>,
 ) -> AuthorizationPolicy {
     AuthorizationPolicy::door(selection, info, Arc::clone(closure))
+}
+
+/// A filter that is an external authorizer and nothing else, as Kubeflow up to 1.8 had it: the
+/// CUSTOM policy that means the same, and whom it asks.
+fn ext_authz(
+    object: &Arc<Object>,
+    findings: &mut Vec<Finding>,
+) -> Option<(AuthorizationPolicy, AuthorizerEntry)> {
+    if object.closed.is_some() {
+        return None;
+    }
+    let entry = envoy_filter::authorizer(object).ok()?;
+    let line = object.place.line;
+    let labels = selected(object);
+    let mut spec = vec![
+        ("action", Node::of_text(line, "CUSTOM")),
+        (
+            "provider",
+            Node::of_entries(
+                line,
+                [("name", Node::of_text(line, Arc::clone(&entry.name)))],
+            ),
+        ),
+        (
+            "rules",
+            Node::of_items(line, vec![Node::of_entries::<&str>(line, [])]),
+        ),
+    ];
+    if let Some(labels) = labels {
+        let selector = Node::of_entries(line, [("matchLabels", labels.clone())]);
+        spec.push(("selector", selector));
+    }
+    let root = Node::of_entries(line, [("spec", Node::of_entries(line, spec))]);
+    let provider = envoy_filter::provider(&entry);
+    let remedy = format!(
+        "write `{provider}` into `extensionProviders` of the mesh configuration and the `AuthorizationPolicy` `{}` instead",
+        root.json()
+    );
+    let mut policy = AuthorizationPolicy::read(
+        &Object {
+            root,
+            ..(**object).clone()
+        },
+        &[],
+        findings,
+    );
+    // The filter is one of gateways, wherever a policy of the root namespace would be.
+    policy.selection.is_local = true;
+    let mut say = |code, fault: &str, remedy: String| {
+        let warning = Severity::Warning;
+        findings.push(object.finding(code, warning, line, "", fault, remedy));
+    };
+    let fault = "this `EnvoyFilter` is how Kubeflow up to 1.8 asked an external authorizer; it is enforced as the policy that means the same";
+    say(codes::LEGACY_EXT_AUTHZ, fault, remedy);
+    if entry.fail_open {
+        let fault = "requests pass when the authorizer cannot be reached";
+        let remedy = "remove `failureModeAllow`".to_owned();
+        say(codes::AUTHORIZER_SETTING, fault, remedy);
+    }
+    Some((policy, entry))
+}
+
+/// The labels of the workloads that a filter is put into.
+fn selected(object: &Object) -> Option<&Node> {
+    let labels = object.root.path(&["spec", "workloadSelector", "labels"]);
+    labels.or_else(|| object.root.path(&["spec", "workloadLabels"]))
 }
 
 /// A filter that decides who gets in closes the workloads it is put into; any other is left out.
@@ -155,10 +209,8 @@ fn envoy_filter(object: &Arc<Object>, findings: &mut Vec<Finding>) -> Option<Aut
     );
     let closure = Arc::new(Closure::of(&finding));
     findings.push(finding);
-    let labels = object.root.path(&["spec", "workloadSelector", "labels"]);
-    let labels = labels.or_else(|| object.root.path(&["spec", "workloadLabels"]));
     let selection = Selection {
-        labels: string_map(labels),
+        labels: string_map(selected(object)),
         ..Selection::whole(object.namespace())
     };
     Some(AuthorizationPolicy::door(

@@ -122,18 +122,23 @@ impl Policies {
         covers: impl Fn(&Selection) -> bool,
     ) -> (PolicySet, Authentication) {
         let mut set = PolicySet::default();
+        let mut legacy = Vec::new();
         for at in self.near(&self.authorization_in, namespace) {
             let entry = &self.authorization[at];
             if entry.dry_run || !covers(&entry.selection) {
                 continue;
             }
             let list = match entry.policy.action {
+                Action::Allow if entry.is_legacy => &mut legacy,
                 Action::Custom(_) => &mut set.custom,
                 Action::Audit => &mut set.audit,
                 Action::Deny => &mut set.deny,
                 Action::Allow => &mut set.allow,
             };
             list.push(Arc::clone(&entry.policy));
+        }
+        if set.allow.is_empty() {
+            set.allow = legacy;
         }
         let mut authentication = Authentication::default();
         for at in self.near(&self.authentication_in, namespace) {

@@ -1,7 +1,7 @@
 //! What follows from each `Profile`: the policy of its owner, unless the manifests have it, and who
 //! else was let in.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use super::contributors::{Contributors, role_of};
@@ -42,6 +42,7 @@ impl Profiles {
     pub(super) fn read(
         world: &World,
         around: &Surroundings<'_>,
+        owned: &HashSet<Arc<str>>,
         strict_viewers: bool,
         findings: &mut Vec<Finding>,
     ) -> Self {
@@ -52,6 +53,7 @@ impl Profiles {
             named: &named,
             namespaces: written_namespaces(world),
             written: written_policies(world),
+            owned,
             policies: Vec::new(),
             owners: BTreeMap::new(),
             findings,
@@ -150,6 +152,8 @@ struct Reader<'a, 'f> {
     namespaces: HashMap<&'a Arc<str>, &'a Arc<Object>>,
     /// Policies of owners of the manifests.
     written: HashMap<&'a Arc<str>, &'a Arc<Object>>,
+    /// Namespaces whose owner is let in by the older objects of the controller.
+    owned: &'a HashSet<Arc<str>>,
     policies: Vec<AuthorizationPolicy>,
     owners: BTreeMap<Arc<str>, (Subject, Arc<Object>)>,
     findings: &'f mut Vec<Finding>,
@@ -265,7 +269,9 @@ impl Reader<'_, '_> {
         let trust_domains = self.around.trust_domains;
         let read = AuthorizationPolicy::read(&derived, trust_domains, self.findings);
         let Some(written) = self.written.get(object.name()) else {
-            self.policies.push(read);
+            if !self.owned.contains(object.name()) {
+                self.policies.push(read);
+            }
             return;
         };
         // Its own findings come where it is read to be enforced.

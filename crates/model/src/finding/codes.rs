@@ -1,6 +1,6 @@
 //! Every code, by what it is about: 01 reading, 02 gateways, 03 routes, 04 policies, 05 tokens,
 //! 06 login, 07 provider, 08 certificates, 09 Gateway API and Ingress, 10 Knative and KServe,
-//! 11 profiles and contributors, 12 a running site.
+//! 11 profiles and contributors, 12 a running site, 13 objects of the past.
 //! `docs/findings.md` lists them for operators.
 
 use super::Code;
@@ -381,3 +381,16 @@ pub const SITE_FORGED: Code = Code(1207);
 pub const SITE_OPEN_REDIRECT: Code = Code(1208);
 /// A site does not ask browsers to stay on HTTPS.
 pub const SITE_HSTS: Code = Code(1209);
+
+// Objects of the past.
+
+/// An object of `rbac.istio.io`, enforced as the policy that means the same.
+pub const LEGACY_RBAC: Code = Code(1301);
+/// An object of `rbac.istio.io` cannot be read.
+pub const LEGACY_RBAC_INVALID: Code = Code(1302);
+/// Roles are asked for at the gateway, and none is bound there.
+pub const LEGACY_RBAC_GATEWAY: Code = Code(1303);
+/// An object of `rbac.istio.io` has no effect.
+pub const LEGACY_RBAC_UNUSED: Code = Code(1304);
+/// An `EnvoyFilter` that is an external authorizer, enforced as the policy that means the same.
+pub const LEGACY_EXT_AUTHZ: Code = Code(1305);

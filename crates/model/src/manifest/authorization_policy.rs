@@ -17,6 +17,8 @@ pub(crate) struct AuthorizationPolicy {
     pub(crate) dry_run: bool,
     /// Where the provider of a CUSTOM policy is named.
     pub(crate) provider_line: u32,
+    /// Whether it stands for older access rules, which are not asked where policies allow.
+    pub(crate) is_legacy: bool,
 }
 
 impl AuthorizationPolicy {
@@ -87,6 +89,7 @@ impl AuthorizationPolicy {
             policy,
             dry_run: false,
             provider_line: 0,
+            is_legacy: false,
         }
     }
 }
@@ -131,6 +134,7 @@ fn convert(
             policy,
             dry_run: false,
             provider_line: 0,
+            is_legacy: false,
         });
     };
     *selection = Selection::read(object, &spec)?;
@@ -209,6 +213,7 @@ fn convert(
         }),
         dry_run,
         provider_line: provider.map_or(0, |provider| provider.line()),
+        is_legacy: false,
     })
 }
 

@@ -16,6 +16,9 @@ pub(crate) struct Selection {
     pub(crate) labels: BTreeMap<Arc<str>, Arc<str>>,
     /// `targetRef` or `targetRefs`.
     pub(crate) targets: Targets,
+    /// Whether it is about its own namespace alone, even if that is the root namespace: access
+    /// rules of old know none.
+    pub(crate) is_local: bool,
 }
 
 /// What a policy attaches to by name.
@@ -105,6 +108,7 @@ impl Selection {
             namespace: Arc::clone(namespace),
             labels: BTreeMap::new(),
             targets: Targets::Absent,
+            is_local: false,
         }
     }
 
@@ -159,7 +163,8 @@ impl Selection {
         namespace: &str,
         labels: &BTreeMap<Arc<str>, Arc<str>>,
     ) -> bool {
-        let near = *self.namespace == *root_namespace || *self.namespace == *namespace;
+        let is_root = *self.namespace == *root_namespace && !self.is_local;
+        let near = is_root || *self.namespace == *namespace;
         match self.targets {
             Targets::Absent => near && is_subset(&self.labels, labels),
             Targets::Named(_) => false,

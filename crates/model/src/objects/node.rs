@@ -117,6 +117,26 @@ impl Node {
         }
     }
 
+    /// As JSON; numbers that JSON does not know become text.
+    pub(crate) fn json(&self) -> serde_json::Value {
+        use serde_json::Value as Json;
+        match &self.value {
+            Value::Null => Json::Null,
+            Value::Bool(value) => Json::Bool(*value),
+            Value::Number(text) => {
+                let number: Option<serde_json::Number> = text.parse().ok();
+                number.map_or_else(|| Json::String(text.to_string()), Json::Number)
+            }
+            Value::Text(text) => Json::String(text.to_string()),
+            Value::List(items) => items.iter().map(Self::json).collect(),
+            Value::Map(entries) => entries
+                .iter()
+                .map(|(key, node)| (key.to_string(), node.json()))
+                .collect::<serde_json::Map<_, _>>()
+                .into(),
+        }
+    }
+
     /// Calls `visit` for every text in here, keys included.
     pub(crate) fn each_text<'a>(&'a self, visit: &mut impl FnMut(&'a str, u32)) {
         match &self.value {

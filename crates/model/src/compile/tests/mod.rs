@@ -4,6 +4,7 @@ mod closing;
 mod delegates;
 mod gateway_api;
 mod ingress;
+mod legacy;
 mod linking;
 mod policies;
 mod policy_targets;
