@@ -100,6 +100,10 @@ describe('KFAM', () => {
     assert.deepEqual((await kfam('bob', 'GET', 'bindings')).json().bindings.length, 1);
     assert.deepEqual((await kfam('eve', 'GET', 'bindings?namespace=ann')).json().bindings, []);
 
+    const { profiles } = JSON.parse((await door.admin('/snapshot')).text);
+    const told = profiles.find((one) => one.name === 'ann');
+    assert.deepEqual([told.owner, told.contributors], [`User ${mail('ann')}`, [{ subject: `User ${mail('bob')}`, role: 'edit' }]]);
+
     const removed = await kfam('ann', 'DELETE', 'bindings', binding(mail('bob')));
     assert.equal(removed.status, 200, removed.text);
     assert.equal(await status('bob', NOTEBOOK), 403);

@@ -4,8 +4,8 @@
 use model::names::Place;
 use model::snapshot::{
     Abort, Balance, Chain, ClientAuth, Destination, Endpoints, Forward, Listener, ListenerProtocol,
-    OriginMatch, PathRewrite, PlayedBy, Policy, PolicySet, Route, RouteAction, Serves, StreamRoute,
-    TextMatch, Trust, UpstreamProtocol,
+    OriginMatch, PathRewrite, PlayedBy, Policy, PolicySet, Profile, Route, RouteAction, Serves,
+    StreamRoute, TextMatch, Trust, UpstreamProtocol,
 };
 use model::{Finding, Snapshot};
 use serde_json::{Value, json};
@@ -62,7 +62,23 @@ pub(crate) fn snapshot(snapshot: &Snapshot) -> Value {
         "listeners": snapshot.listeners().values().map(listener).collect::<Vec<_>>(),
         "logins": logins.collect::<Vec<_>>(),
         "providers": providers.collect::<Vec<_>>(),
+        "profiles": snapshot.tenancy().profiles.values().map(|profile| self::profile(profile)).collect::<Vec<_>>(),
         "objects": snapshot.objects().iter().map(|(kind, count)| (kind.to_string(), json!(count))).collect::<serde_json::Map<_, _>>(),
+    })
+}
+
+fn profile(profile: &Profile) -> Value {
+    let contributors = profile.bindings.iter().map(|binding| {
+        json!({
+            "subject": binding.subject.to_string(),
+            "role": binding.role.as_str(),
+        })
+    });
+    json!({
+        "name": &*profile.name,
+        "place": profile.place.to_string(),
+        "owner": profile.owner.to_string(),
+        "contributors": contributors.collect::<Vec<_>>(),
     })
 }
 

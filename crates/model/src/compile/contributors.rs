@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
-use crate::finding::Finding;
+use crate::finding::{Finding, Severity, codes};
 use crate::manifest::authorization_policy::AuthorizationPolicy;
 use crate::manifest::profile::OWNER_POLICY;
 use crate::manifest::role_binding::{self, OWNER_BINDING};
@@ -34,11 +34,13 @@ pub(super) fn role_of(object: &Object) -> Option<Role> {
 }
 
 impl Contributors {
-    /// Reads the RoleBindings in the namespaces of `owners`.
+    /// Reads the RoleBindings in the namespaces of `owners`; in `older` ones access rules of old
+    /// stand for policies.
     pub(super) fn read(
         world: &World,
         named: &Arc<Named>,
         owners: &BTreeMap<Arc<str>, (Subject, Arc<Object>)>,
+        older: &HashSet<Arc<str>>,
         strict_viewers: bool,
         findings: &mut Vec<Finding>,
     ) -> Self {
@@ -62,7 +64,7 @@ impl Contributors {
             let Some(binding) = role_binding::read(object, findings) else {
                 continue;
             };
-            let key = (Arc::clone(namespace), Arc::clone(object.name()));
+            let key = key_of(object);
             if binding.subject.kind == SubjectKind::Group {
                 let group = Arc::clone(&binding.subject.name);
                 all.groups.insert(key.clone(), group);
@@ -73,14 +75,43 @@ impl Contributors {
             let list = all.bindings.entry(Arc::clone(namespace)).or_default();
             list.push(binding);
         }
-        if strict_viewers {
-            for object in world.of_kind("AuthorizationPolicy") {
-                let namespace = object.namespace();
-                if role_of(object) == Some(Role::View) && owners.contains_key(namespace) {
-                    let key = (Arc::clone(namespace), Arc::clone(object.name()));
-                    all.viewers.insert(key);
-                }
+        let mut alone: HashMap<Key, &Arc<Object>> = HashMap::new();
+        for object in world.of_kind("RoleBinding") {
+            if role_of(object).is_some() && &**object.name() != OWNER_BINDING {
+                alone.insert(key_of(object), object);
             }
+        }
+        for object in world.of_kind("AuthorizationPolicy") {
+            let Some(role) = role_of(object) else {
+                continue;
+            };
+            if !owners.contains_key(object.namespace()) || &**object.name() == OWNER_POLICY {
+                continue;
+            }
+            if alone.remove(&key_of(object)).is_none() {
+                let fault = "no `RoleBinding` of this name stands beside it, so the contributor gets in over HTTP and has no right in the cluster";
+                let remedy = "add the `RoleBinding` that KFAM makes, or remove the policy";
+                findings.push(half(object, fault, remedy));
+            }
+            if role == Role::View && strict_viewers {
+                all.viewers.insert(key_of(object));
+            } else if role == Role::View {
+                let (line, warning) = (object.place.line, Severity::Warning);
+                let fault = "a viewer may do everything over HTTP: this is the policy of an editor";
+                let remedy = "write `policy: {strictViewers: true}` into `doorward.yaml`";
+                let code = codes::VIEWER_CHANGES;
+                findings.push(object.finding(code, warning, line, "spec", fault, remedy));
+            }
+        }
+        let asked = |key: &&Key| owners.contains_key(&key.0) && !older.contains(&key.0);
+        for object in alone
+            .iter()
+            .filter(|(key, _)| asked(key))
+            .map(|(_, object)| object)
+        {
+            let fault = "no `AuthorizationPolicy` of this name stands beside it, so the contributor is refused over HTTP";
+            let remedy = "add the policy that KFAM makes, or remove the `RoleBinding`";
+            findings.push(half(object, fault, remedy));
         }
         all
     }
@@ -134,6 +165,16 @@ impl Contributors {
             }
         }
     }
+}
+
+fn key_of(object: &Object) -> Key {
+    (Arc::clone(object.namespace()), Arc::clone(object.name()))
+}
+
+/// One of the two objects of a contributor without the other.
+fn half(object: &Object, fault: &str, remedy: &str) -> Finding {
+    let (line, warning) = (object.place.line, Severity::Warning);
+    object.finding(codes::CONTRIBUTOR_HALF, warning, line, "", fault, remedy)
 }
 
 /// A request that changes nothing: a method that only looks, and no connection that is more than

@@ -65,7 +65,8 @@ impl Profiles {
         let Reader {
             policies, owners, ..
         } = reader;
-        let contributors = Contributors::read(world, &named, &owners, strict_viewers, findings);
+        let contributors =
+            Contributors::read(world, &named, &owners, owned, strict_viewers, findings);
         let mut profiles: BTreeMap<_, _> = owners
             .into_iter()
             .map(|(name, (owner, object))| {

@@ -360,6 +360,10 @@ pub const PROFILE_UNGUARDED: Code = Code(1106);
 pub const PROFILE_SETTING: Code = Code(1107);
 /// A `RoleBinding` of a contributor does not tell who it is.
 pub const BINDING_INVALID: Code = Code(1108);
+/// One of the two objects of a contributor is missing.
+pub const CONTRIBUTOR_HALF: Code = Code(1109);
+/// A contributor whose role is `view` may change everything over HTTP.
+pub const VIEWER_CHANGES: Code = Code(1110);
 
 // A running site, seen from outside.
 

@@ -86,6 +86,22 @@ fn targets(field: &Field<'_>) -> Result<Targets, Fault> {
     })
 }
 
+/// Reads a role or a binding; one that cannot be read is a finding and gives nothing.
+pub(super) fn read_grant<T>(
+    object: &Object,
+    convert: impl FnOnce(&Object) -> Result<T, Fault>,
+    findings: &mut Vec<Finding>,
+) -> Option<T> {
+    if object.closed.is_some() {
+        return None;
+    }
+    let read = convert(object).map_err(|mut fault| {
+        fault.code = codes::LEGACY_RBAC_INVALID;
+        findings.push(*fault);
+    });
+    read.ok()
+}
+
 /// Whether a mode of enforcement means more than a line in the log.
 pub(super) fn is_enforced(field: &Field<'_>, name: &str) -> Result<bool, Fault> {
     let Some(mode) = field.child(name) else {

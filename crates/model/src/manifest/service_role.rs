@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use crate::finding::{Finding, codes};
+use super::rbac_config::read_grant;
+use crate::finding::Finding;
 use crate::objects::{Fault, Field, Node, Object, Value};
 
 /// One of its rules, in the words of an `AuthorizationPolicy`.
@@ -29,14 +30,7 @@ const PORTS: [&str; 2] = ["ports", "notPorts"];
 
 /// Reads the rules. A role that cannot be read allows nothing.
 pub(crate) fn read(object: &Object, findings: &mut Vec<Finding>) -> Option<Vec<AccessRule>> {
-    if object.closed.is_some() {
-        return None;
-    }
-    let read = convert(object).map_err(|mut fault| {
-        fault.code = codes::LEGACY_RBAC_INVALID;
-        findings.push(*fault);
-    });
-    read.ok()
+    read_grant(object, convert, findings)
 }
 
 fn convert(object: &Object) -> Result<Vec<AccessRule>, Fault> {

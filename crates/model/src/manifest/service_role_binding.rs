@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use super::rbac_config::is_enforced;
+use super::rbac_config::{is_enforced, read_grant};
 use super::service_role::{condition, one};
-use crate::finding::{Finding, codes};
+use crate::finding::Finding;
 use crate::objects::{Fault, Field, Node, Object};
 
 /// A binding.
@@ -43,14 +43,7 @@ const GROUPS: &str = "request.auth.claims[groups]";
 
 /// Reads a binding. One that cannot be read lets nobody in.
 pub(crate) fn read(object: &Object, findings: &mut Vec<Finding>) -> Option<ServiceRoleBinding> {
-    if object.closed.is_some() {
-        return None;
-    }
-    let read = convert(object).map_err(|mut fault| {
-        fault.code = codes::LEGACY_RBAC_INVALID;
-        findings.push(*fault);
-    });
-    read.ok()
+    read_grant(object, convert, findings)
 }
 
 fn convert(object: &Object) -> Result<ServiceRoleBinding, Fault> {

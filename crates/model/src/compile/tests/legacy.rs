@@ -33,7 +33,7 @@ fn codes_of(compiled: &Compiled) -> Vec<u16> {
         .findings
         .iter()
         .map(|one| one.code.0)
-        .filter(|code| *code >= 1201)
+        .filter(|code| *code >= 1301)
         .collect();
     all.sort_unstable();
     all.dedup();
@@ -56,7 +56,7 @@ fn a_mode_refuses_what_no_role_allows() {
     );
     let gateway = compiled.snapshot.gateway_policies();
     assert_eq!((gateway.allow.len(), rules(&gateway.allow)), (1, 0));
-    assert_eq!(codes_of(&compiled), [1201, 1203]);
+    assert_eq!(codes_of(&compiled), [1301, 1303]);
     assert!(says(
         &compiled,
         "write the `AuthorizationPolicy` instead: `istio-system/default`: `{\"spec\":{}}`"
@@ -66,7 +66,7 @@ fn a_mode_refuses_what_no_role_allows() {
     assert!(web.policies.allow.is_empty() && codes_of(&compiled).is_empty());
     let (compiled, web) = at(&config("mode: ON, enforcementMode: PERMISSIVE"));
     assert!(web.policies.allow.is_empty());
-    assert_eq!(codes_of(&compiled), [1204]);
+    assert_eq!(codes_of(&compiled), [1304]);
 }
 
 #[test]
@@ -206,7 +206,7 @@ fn what_cannot_be_read_lets_nobody_in() {
         assert_eq!(rules(&web.policies.allow), 0, "{spec}");
         assert!(!web.policies.allow.is_empty());
         assert!(
-            codes_of(&compiled).contains(&1202),
+            codes_of(&compiled).contains(&1302),
             "{spec}: {:?}",
             compiled.findings
         );
@@ -239,7 +239,7 @@ fn a_role_of_the_root_namespace_is_one_of_that_namespace() {
         (1, 0)
     );
     assert_eq!(rules(&compiled.snapshot.gateway_policies().allow), 1);
-    assert_eq!(codes_of(&compiled), [1201]);
+    assert_eq!(codes_of(&compiled), [1301]);
 }
 
 #[test]
@@ -248,10 +248,10 @@ fn what_has_no_effect_is_said() {
     let off = role.clone() + &rbac("ServiceRoleBinding", "b", EVERYBODY);
     let (compiled, web) = at(&off);
     assert!(web.policies.allow.is_empty());
-    assert_eq!(codes_of(&compiled), [1204]);
+    assert_eq!(codes_of(&compiled), [1304]);
     let (compiled, _) =
         at(&(config("mode: ON_WITH_INCLUSION, inclusion: {namespaces: [apps]}") + &role));
-    assert_eq!(codes_of(&compiled), [1201, 1204]);
+    assert_eq!(codes_of(&compiled), [1301, 1304]);
 }
 
 #[test]
@@ -391,7 +391,7 @@ fn an_external_authorizer_of_old_is_a_custom_policy() {
         );
         let own = http::HeaderName::from_static("x-own");
         assert!(compiled.snapshot.identity_headers().contains(&own));
-        assert_eq!(codes_of(&compiled), [1205]);
+        assert_eq!(codes_of(&compiled), [1305]);
         assert!(says(
             &compiled,
             r#""provider":{"name":"authn-filter.istio-system"}"#

@@ -40,7 +40,7 @@ fn codes_of(compiled: &Compiled) -> Vec<crate::finding::Code> {
         .findings
         .iter()
         .map(|finding| finding.code)
-        .filter(|code| code.0 >= 1101)
+        .filter(|code| (1101..1200).contains(&code.0))
         .collect()
 }
 
@@ -130,7 +130,7 @@ fn what_the_manifests_have_counts_and_what_differs_is_said() {
         compiled.snapshot.tenancy().profiles["kubeflow-user-example-com"]
             .own
             .len(),
-        3
+        4
     );
 }
 
@@ -340,4 +340,18 @@ fn what_a_profile_leaves_behind_is_known() {
         assert!(tenancy.namespaces.contains(namespace), "{namespace}");
     }
     assert!(!tenancy.self_service);
+}
+
+#[test]
+fn half_a_contributor_and_a_viewer_who_may_write_are_told() {
+    let both = contributor("User", "bob", "edit");
+    let (binding, policy) = both.split_once("---\n").unwrap();
+    for half in [binding, policy] {
+        let compiled = without_namespace(&(profile(OWNER) + half));
+        assert_eq!(codes_of(&compiled), [codes::CONTRIBUTOR_HALF]);
+    }
+    let viewer = without_namespace(&(profile(OWNER) + &contributor("User", "bob", "view")));
+    assert_eq!(codes_of(&viewer), [codes::VIEWER_CHANGES]);
+    let whole = without_namespace(&(profile(OWNER) + &both));
+    assert_eq!(codes_of(&whole), []);
 }
