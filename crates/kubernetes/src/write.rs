@@ -5,10 +5,11 @@ mod stage;
 mod tests;
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
+use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use model::names::ObjectRef;
 use model::objects::{self, EditFault};
@@ -48,7 +49,7 @@ impl ObjectWriter for DirectoryWriter {
         let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
         // Released when it is closed, at the end.
         let lock = File::open(root).map_err(not_writable)?;
-        lock.lock().map_err(not_writable)?;
+        take(&lock)?;
         let Change { create, remove } = change;
         let mut steps = Vec::new();
         for object in create {
@@ -65,6 +66,19 @@ impl ObjectWriter for DirectoryWriter {
                 _ => not_writable(fault),
             })
     }
+}
+
+/// Takes the lock of the directory, which another process holds for one change at a time.
+fn take(lock: &File) -> Result<(), WriteFault> {
+    const TRIES: u32 = 100;
+    for _ in 0..TRIES {
+        match lock.try_lock() {
+            Ok(()) => return Ok(()),
+            Err(TryLockError::WouldBlock) => std::thread::sleep(Duration::from_millis(20)),
+            Err(TryLockError::Error(error)) => return Err(not_writable(error)),
+        }
+    }
+    Err(WriteFault::NotWritable(io::ErrorKind::ResourceBusy))
 }
 
 fn not_writable(error: io::Error) -> WriteFault {

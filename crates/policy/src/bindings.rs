@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use model::names::{ObjectRef, is_label};
 use model::seams::{Change, NewObject};
-use model::snapshot::{Named, Profile, Role, Stands, Subject, SubjectKind, Tenancy};
+use model::snapshot::{Binding, Named, Profile, Role, Stands, Subject, SubjectKind, Tenancy};
 use serde_json::{Value, json};
 
 use crate::membership::{Caller, is_cluster_admin, may_manage};
@@ -91,18 +91,18 @@ pub fn add(tenancy: &Tenancy, caller: &Caller, wanted: &Wanted) -> Result<Change
 /// Why not.
 pub fn remove(tenancy: &Tenancy, caller: &Caller, wanted: &Wanted) -> Result<Change, Refused> {
     let profile = managed(tenancy, caller, &wanted.namespace)?;
+    let is_wanted = |one: &&Binding| one.subject == wanted.subject && one.role == wanted.role;
+    let bound = profile.bindings.iter().filter(is_wanted);
+    let mut names: Vec<&str> = bound.map(|binding| &*binding.name).collect();
+    let usual = binding_name(&wanted.subject, wanted.role);
     let mut bindings = profile.bindings.iter();
-    let bound = bindings.find(|one| one.subject == wanted.subject && one.role == wanted.role);
-    let name = match bound {
-        Some(binding) => binding.name.to_string(),
+    if names.is_empty() && !bindings.any(|one| *one.name == *usual) {
         // A policy whose RoleBinding is gone or wrong still lets in.
-        None => binding_name(&wanted.subject, wanted.role),
-    };
-    let mut bindings = profile.bindings.iter();
-    let is_others = bound.is_none() && bindings.any(|one| *one.name == *name);
+        names.push(&usual);
+    }
     let own = profile.own.iter();
     let mut remove: Vec<Stands> = own
-        .filter(|one| *one.object.name == *name && !is_others)
+        .filter(|one| names.contains(&&*one.object.name))
         .cloned()
         .collect();
     if remove.is_empty() {

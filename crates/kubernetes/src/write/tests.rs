@@ -188,6 +188,20 @@ fn a_place_that_cannot_be_written_to_is_left_as_it_is() {
 }
 
 #[test]
+fn a_writer_that_never_ends_does_not_hold_the_others_for_ever() {
+    let root = TempDir::new().unwrap();
+    let held = File::open(root.path()).unwrap();
+    held.lock().unwrap();
+    let fault = writer(&root).write(&creating(&["a"]));
+    assert_eq!(
+        fault,
+        Err(WriteFault::NotWritable(io::ErrorKind::ResourceBusy))
+    );
+    drop(held);
+    writer(&root).write(&creating(&["a"])).unwrap();
+}
+
+#[test]
 fn a_name_that_would_lead_elsewhere_is_refused() {
     let root = TempDir::new().unwrap();
     for name in ["../x", "a/b", "", ".a"] {

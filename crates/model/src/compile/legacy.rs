@@ -1,5 +1,7 @@
 //! Access rules of Istio before 1.6 (rbac.istio.io), compiled to the policies that mean the same.
 
+mod grants;
+
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
@@ -10,11 +12,12 @@ use crate::manifest::rbac_config::{self, Mode};
 use crate::manifest::selection::Selection;
 use crate::manifest::service::Service;
 use crate::manifest::service_role::{self, AccessRule};
-use crate::manifest::service_role_binding::{self, Caller, ServiceRoleBinding};
+use crate::manifest::service_role_binding::{self, ServiceRoleBinding};
 use crate::names::ObjectRef;
 use crate::objects::{Node, Object};
 use crate::snapshot::{Action, PolicyInfo, PolicySet};
 use crate::world::{Key, World};
+use grants::{is_everywhere, modern, names};
 
 /// Kinds that turn the rules on; the first that is there counts.
 pub(super) const CONFIGS: [&str; 2] = ["ClusterRbacConfig", "RbacConfig"];
@@ -26,7 +29,7 @@ const OWNER_BINDING: &str = "owner-binding-istio";
 #[derive(Default)]
 pub(super) struct Legacy {
     pub(super) policies: Vec<AuthorizationPolicy>,
-    /// Namespaces whose owner has a binding.
+    /// Namespaces whose owner has a binding, where roles are asked for.
     pub(super) owned: HashSet<Arc<str>>,
 }
 
@@ -42,6 +45,7 @@ impl Legacy {
             world,
             root_namespace,
             trust_domains,
+            modes: Vec::new(),
             legacy: Self::default(),
             findings,
         };
@@ -91,6 +95,8 @@ struct Reader<'a, 'f> {
     world: &'a World,
     root_namespace: &'a Arc<str>,
     trust_domains: &'a [Arc<str>],
+    /// Those that are enforced.
+    modes: Vec<Mode>,
     legacy: Legacy,
     findings: &'f mut Vec<Finding>,
 }
@@ -114,6 +120,7 @@ impl Reader<'_, '_> {
                 Ok(config) => {
                     is_on |= config.mode != Mode::Off;
                     self.mode(object, &config.mode);
+                    self.modes.push(config.mode);
                 }
                 Err(closure) => {
                     let everything = Selection::whole(self.root_namespace);
@@ -208,7 +215,7 @@ impl Reader<'_, '_> {
 
     fn binding(&mut self, object: &Object, binding: &ServiceRoleBinding, rules: &[AccessRule]) {
         let namespace = object.namespace();
-        if &**object.name() == OWNER_BINDING {
+        if &**object.name() == OWNER_BINDING && self.modes.iter().any(|mode| mode.asks(namespace)) {
             self.legacy.owned.insert(Arc::clone(namespace));
         }
         let everywhere: Vec<&AccessRule> =
@@ -349,52 +356,4 @@ fn service<'a>(world: &'a World, name: &str) -> Option<&'a Service> {
 
 fn key(object: &Object) -> Key {
     (Arc::clone(object.namespace()), Arc::clone(object.name()))
-}
-
-fn is_everywhere(rule: &AccessRule) -> bool {
-    rule.services.iter().any(|pattern| &**pattern == "*")
-}
-
-/// Whether a rule is about a Service: by its full name, its beginning or its end.
-fn names(rule: &AccessRule, service: &Service) -> bool {
-    let full = full_name(service);
-    rule.services.iter().any(|pattern| {
-        if let Some(suffix) = pattern.strip_prefix('*') {
-            full.ends_with(suffix)
-        } else if let Some(prefix) = pattern.strip_suffix('*') {
-            full.starts_with(prefix)
-        } else {
-            **pattern == *full
-        }
-    })
-}
-
-fn full_name(service: &Service) -> String {
-    format!("{}.{}.svc.cluster.local", service.name, service.namespace)
-}
-
-/// Rules that let any of the subjects do what any of the rules says.
-fn modern(subjects: &[Caller], rules: &[&AccessRule]) -> Vec<Node> {
-    let pairs = subjects
-        .iter()
-        .flat_map(|subject| rules.iter().map(move |rule| (subject, *rule)));
-    let one = |node: Node| Node::of_items(node.line, vec![node]);
-    pairs
-        .map(|(Caller { source, when, line }, rule)| {
-            let mut entries: Vec<(&str, Node)> = Vec::new();
-            if let Some(source) = source {
-                let from = Node::of_entries(*line, [("source", source.clone())]);
-                entries.push(("from", one(from)));
-            }
-            if let Some(operation) = &rule.operation {
-                let to = Node::of_entries(*line, [("operation", operation.clone())]);
-                entries.push(("to", one(to)));
-            }
-            let when: Vec<Node> = when.iter().chain(&rule.when).cloned().collect();
-            if !when.is_empty() {
-                entries.push(("when", Node::of_items(*line, when)));
-            }
-            Node::of_entries(*line, entries)
-        })
-        .collect()
 }

@@ -47,13 +47,24 @@ impl Profiles {
         findings: &mut Vec<Finding>,
     ) -> Self {
         let named = Arc::new(named(world, around, findings));
+        // Where policies allow, older rules are not asked, so the owner needs a policy too.
+        let guarded: HashSet<&Arc<str>> = world
+            .of_kind("AuthorizationPolicy")
+            .iter()
+            .map(|object| object.namespace())
+            .collect();
+        let older = owned
+            .iter()
+            .filter(|namespace| !guarded.contains(namespace))
+            .cloned();
+        let older: HashSet<Arc<str>> = older.collect();
         let mut reader = Reader {
             world,
             around,
             named: &named,
             namespaces: written_namespaces(world),
             written: written_policies(world),
-            owned,
+            older: &older,
             policies: Vec::new(),
             owners: BTreeMap::new(),
             findings,
@@ -66,7 +77,7 @@ impl Profiles {
             policies, owners, ..
         } = reader;
         let contributors =
-            Contributors::read(world, &named, &owners, owned, strict_viewers, findings);
+            Contributors::read(world, &named, &owners, &older, strict_viewers, findings);
         let mut profiles: BTreeMap<_, _> = owners
             .into_iter()
             .map(|(name, (owner, object))| {
@@ -154,7 +165,7 @@ struct Reader<'a, 'f> {
     /// Policies of owners of the manifests.
     written: HashMap<&'a Arc<str>, &'a Arc<Object>>,
     /// Namespaces whose owner is let in by the older objects of the controller.
-    owned: &'a HashSet<Arc<str>>,
+    older: &'a HashSet<Arc<str>>,
     policies: Vec<AuthorizationPolicy>,
     owners: BTreeMap<Arc<str>, (Subject, Arc<Object>)>,
     findings: &'f mut Vec<Finding>,
@@ -270,7 +281,7 @@ impl Reader<'_, '_> {
         let trust_domains = self.around.trust_domains;
         let read = AuthorizationPolicy::read(&derived, trust_domains, self.findings);
         let Some(written) = self.written.get(object.name()) else {
-            if !self.owned.contains(object.name()) {
+            if !self.older.contains(object.name()) {
                 self.policies.push(read);
             }
             return;

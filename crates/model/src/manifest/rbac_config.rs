@@ -35,6 +35,21 @@ pub(crate) struct Targets {
     pub(crate) services: Vec<Arc<str>>,
 }
 
+impl Mode {
+    /// Whether roles are asked for in all of a namespace.
+    pub(crate) fn asks(&self, namespace: &Arc<str>) -> bool {
+        match self {
+            Self::Off => false,
+            Self::On => true,
+            Self::Inclusion(targets) => targets.namespaces.contains(namespace),
+            Self::Exclusion(targets) => {
+                // One of its Services may be excluded, too.
+                !targets.namespaces.contains(namespace) && targets.services.is_empty()
+            }
+        }
+    }
+}
+
 /// The only name that counts.
 const NAME: &str = "default";
 

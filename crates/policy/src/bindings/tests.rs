@@ -123,6 +123,21 @@ fn an_owner_lets_somebody_in_and_out_again() {
 }
 
 #[test]
+fn everything_that_gives_somebody_a_role_goes() {
+    let ann = caller("ann@example.com", &[]);
+    let bob = wanted("ann", SubjectKind::User, "bob@example.com", Role::Edit);
+    let added = add(&tenancy(&[]), &ann, &bob).unwrap();
+    let mut by_hand = added.clone();
+    for new in &mut by_hand.create {
+        new.content["metadata"]["name"] = json!("by-hand");
+    }
+    let after = tenancy(&[&added, &by_hand]);
+    let removed = remove(&after, &ann, &bob).unwrap();
+    assert_eq!(removed.remove.len(), 4);
+    assert_eq!(&*removed.remove[1].object.kind, "AuthorizationPolicy");
+}
+
+#[test]
 fn the_same_name_for_another_user_is_in_the_way() {
     let ann = caller("ann@example.com", &[]);
     let bob = wanted("ann", SubjectKind::User, "bob@example.com", Role::Edit);

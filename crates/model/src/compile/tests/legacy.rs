@@ -289,8 +289,18 @@ fn the_older_objects_of_a_profile_stand_for_its_policy() {
         names(&config("mode: ON")),
         ["default", "owner-binding-istio"]
     );
-    // Nobody asks for roles: then the policy of today isolates.
+    // Nobody asks for roles here: then the policy of today isolates.
     assert_eq!(names(""), ["ns-owner-access-istio"]);
+    let elsewhere = "mode: ON_WITH_INCLUSION, inclusion: {namespaces: [others]}";
+    assert_eq!(names(&config(elsewhere)), ["ns-owner-access-istio"]);
+    let excluded = "mode: ON_WITH_EXCLUSION, exclusion: {namespaces: [apps]}";
+    assert_eq!(names(&config(excluded)), ["ns-owner-access-istio"]);
+    // Where a policy allows somebody, roles are not asked: the owner needs one, too.
+    let modern = "apiVersion: security.istio.io/v1\nkind: AuthorizationPolicy\nmetadata: {name: p, namespace: apps}\nspec: {rules: [{}]}\n---\n";
+    assert_eq!(
+        names(&(config("mode: ON") + modern)),
+        ["ns-owner-access-istio", "p"]
+    );
 }
 
 /// The filter of Kubeflow 1.3 to 1.8, with the login proxy of the tree as authorizer.
