@@ -1,22 +1,23 @@
 //! Which policies apply to which workload.
 
+mod workloads;
+
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use super::profiles::Profiles;
 use crate::finding::{Finding, Severity, codes};
 use crate::manifest::authorization_policy::AuthorizationPolicy;
-use crate::manifest::gateway_api::GROUP;
 use crate::manifest::request_authentication::RequestAuthentication;
-use crate::manifest::selection::{Selection, Target, TargetKind, Targets};
-use crate::manifest::virtual_service::VirtualService;
+use crate::manifest::selection::{Selection, TargetKind, Targets};
 use crate::names::{ObjectRef, Place};
-use crate::objects::Object;
 use crate::snapshot::{
     Action, Authentication, Identity, Policy, PolicyInfo, PolicySet, TextPattern, TokenPlace,
     Values,
 };
 use crate::world::World;
+
+pub(super) use workloads::Workloads;
 
 type Labels = BTreeMap<Arc<str>, Arc<str>>;
 
@@ -309,52 +310,6 @@ impl Policies {
             fault: "this selects no workload in the manifests, so it has no effect".to_owned(),
             remedy,
         });
-    }
-}
-
-/// Every workload that the manifests tell of.
-pub(super) struct Workloads<'a> {
-    pub(super) world: &'a World,
-    pub(super) identity: &'a Identity,
-    /// Pods that Knative and KServe make stand behind their routes.
-    pub(super) routes: &'a [VirtualService],
-}
-
-impl Workloads<'_> {
-    /// Whether what a policy attaches to is in the manifests.
-    fn has(&self, target: &Target, namespace: &Arc<str>) -> bool {
-        let named = |objects: &[Arc<Object>], in_namespace: bool| {
-            let mut objects = objects.iter();
-            objects.any(|object| {
-                *object.name() == target.name && (!in_namespace || object.namespace() == namespace)
-            })
-        };
-        let world = self.world;
-        match target.kind {
-            TargetKind::Gateway => named(world.of_group(GROUP, "Gateway"), true),
-            TargetKind::GatewayClass => named(world.of_group(GROUP, "GatewayClass"), false),
-            TargetKind::Service => world.service(namespace, &target.name).is_some(),
-            TargetKind::ServiceEntry => {
-                let mut entries = world.service_entries.iter();
-                entries.any(|entry| {
-                    *entry.object.name() == target.name && entry.object.namespace() == namespace
-                })
-            }
-        }
-    }
-
-    fn any(&self, covers: impl Fn(&str, &Labels) -> bool) -> bool {
-        let (world, identity) = (self.world, self.identity);
-        let mut workloads = world.workloads.iter();
-        let mut services = world.services.values();
-        covers(&identity.namespace, &identity.labels)
-            || workloads.any(|one| covers(&one.namespace, &one.labels))
-            || services.any(|one| covers(&one.namespace, &one.selector))
-            || self.routes.iter().any(|route| {
-                let namespace = route.object.namespace();
-                let mut backings = route.backings();
-                backings.any(|pods| covers(namespace, &pods.labels))
-            })
     }
 }
 
