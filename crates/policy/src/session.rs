@@ -18,11 +18,11 @@ pub struct Session {
     pub person: Result<Arc<Person>, NoSession>,
     /// The token the client sent itself.
     pub bearer: Bearer,
-    /// Tokens where only rules of destinations look.
+    /// Tokens where only rules of destinations look, and further ones where the gateway's do.
     pub elsewhere: Vec<Proof>,
 }
 
-/// What came of proving a token with the keys that a rule of a destination names.
+/// What came of proving a token with the keys that a rule names.
 #[derive(Clone, Debug)]
 pub struct Proof {
     /// The token as it came.

@@ -164,7 +164,7 @@ fn bearer(compact: &str, snapshot: &Snapshot, notes: &mut Vec<String>) -> Bearer
     }
 }
 
-/// Tokens where only destinations look, other than the `sent` one.
+/// Tokens other than the `sent` one.
 fn elsewhere(
     (headers, path): (&HeaderMap, &str),
     snapshot: &Snapshot,
@@ -173,15 +173,26 @@ fn elsewhere(
 ) -> Vec<Proof> {
     let query = path.split_once('?').map(|(_, query)| query);
     let mut proofs = Vec::new();
+    for rule in &snapshot.gateway_authentication().rules {
+        for location in &rule.locations {
+            texts_at(location, headers, query, &mut |text| {
+                let compact = String::from_utf8_lossy(&text);
+                if *rule.issuer == *issuer_of(&compact) && !is_sent(&compact, sent) {
+                    proofs.push(Proof {
+                        compact: (*compact).into(),
+                        issuer: Arc::clone(&rule.issuer),
+                        keys: rule.keys.clone(),
+                        token: proven(&compact, Some(&rule.keys), notes),
+                    });
+                }
+            });
+        }
+    }
     for place in snapshot.token_places() {
         texts_at(&place.location, headers, query, &mut |text| {
             let compact = String::from_utf8_lossy(&text);
-            let is_sent = match sent {
-                Bearer::Valid(token) => *token.bearer() == format!("Bearer {compact}"),
-                Bearer::None | Bearer::Invalid(_) => false,
-            };
             let issuer = place.issuers.get_key_value(&*issuer_of(&compact));
-            let Some((issuer, all)) = issuer.filter(|_| !is_sent) else {
+            let Some((issuer, all)) = issuer.filter(|_| !is_sent(&compact, sent)) else {
                 return;
             };
             proofs.extend(all.iter().map(|keys| Proof {
@@ -193,6 +204,13 @@ fn elsewhere(
         });
     }
     proofs
+}
+
+fn is_sent(compact: &str, sent: &Bearer) -> bool {
+    match sent {
+        Bearer::Valid(token) => *token.bearer() == format!("Bearer {compact}"),
+        Bearer::None | Bearer::Invalid(_) => false,
+    }
 }
 
 fn issuer_of(compact: &str) -> String {

@@ -159,6 +159,11 @@ impl Elsewhere<'_> {
     }
 }
 
+fn is_from(compact: &str, issuer: &str) -> bool {
+    let claims = jose::peek(compact).unwrap_or_default();
+    claims.get("iss").and_then(serde_json::Value::as_str) == Some(issuer)
+}
+
 /// What has to be proven for destinations besides `bearer`. What no rule's issuer has made, what is
 /// no token, and more than anybody sends is not: a destination that looks there refuses it.
 fn asked_elsewhere<'a>(
@@ -175,6 +180,23 @@ fn asked_elsewhere<'a>(
         Bearer::None | Bearer::Invalid(_) => false,
     };
     let mut asked: Vec<Elsewhere<'a>> = Vec::new();
+    // A second token is judged, too: one that is good does not make up for one that is not.
+    let rules = doors.rules.iter();
+    for rule in rules.filter(|_| matches!(bearer, Bearer::Valid(_))) {
+        for location in &rule.locations {
+            texts_at(location, headers, query, &mut |text| {
+                let compact = std::str::from_utf8(&text).unwrap_or_default();
+                let is_meant = !is_bearer(compact) && is_from(compact, &rule.issuer);
+                if is_meant && asked.len() < MOST_TOKENS {
+                    asked.push(Elsewhere {
+                        compact: compact.into(),
+                        issuer: &rule.issuer,
+                        keys: &rule.keys,
+                    });
+                }
+            });
+        }
+    }
     for place in doors.places {
         texts_at(&place.location, headers, query, &mut |text| {
             let Ok(compact) = std::str::from_utf8(&text) else {

@@ -294,6 +294,7 @@ fn claims_match_as_strings_lists_and_words() {
     let lists: [Arc<str>; 1] = ["roles".into()];
     view.token = Some(Accepted {
         token: &token,
+        names_user: true,
         space_delimited: &lists,
     });
     let claim =

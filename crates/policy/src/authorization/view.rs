@@ -40,6 +40,9 @@ pub(crate) struct View<'a> {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Accepted<'a> {
     pub(crate) token: &'a Arc<Token>,
+    /// Whether the gateway's own rules or logins know its keys. What only a destination's rules
+    /// know says who somebody is to that destination, and to nobody else.
+    pub(crate) names_user: bool,
     /// Claims that the rule takes for lists of words.
     pub(crate) space_delimited: &'a [Arc<str>],
 }

@@ -126,6 +126,7 @@ impl Forwarding<'_> {
         };
         let (own_token, verdict) = arrival.enter(destination, &mut changes, recorder)?;
         let reason = verdict.after(at_gateway);
+        let accepted = token.or(own_token.filter(|one| one.names_user));
         let mirrors = arrival.copies(forward, &changes);
         let query = changes.query(request.query());
         let is_verbatim = matches!(path, Cow::Borrowed(_))
@@ -149,8 +150,8 @@ impl Forwarding<'_> {
             authority,
             identity: changes.set,
             remove: changes.removed,
-            user: user.or_else(|| token.or(own_token).map(|one| label(one.token))),
-            identified: identified.or_else(|| token.or(own_token).map(bearer)),
+            user: user.or_else(|| accepted.map(|one| label(one.token))),
+            identified: identified.or_else(|| accepted.map(bearer)),
             groups_are_told,
             cors,
             mirrors,

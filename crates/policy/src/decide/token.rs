@@ -72,6 +72,7 @@ pub(super) fn judge<'a>(
         token,
         rule,
         location,
+        names_user,
     }) = judged?
     else {
         return Ok(None);
@@ -80,6 +81,7 @@ pub(super) fn judge<'a>(
     announce(rule, token, request, changes);
     Ok(Some(Accepted {
         token,
+        names_user,
         space_delimited: &rule.space_delimited,
     }))
 }
@@ -89,6 +91,8 @@ struct Taken<'r, 'a> {
     token: &'a Arc<Token>,
     rule: &'r JwtRule,
     location: &'r TokenLocation,
+    /// See [`Accepted::names_user`].
+    names_user: bool,
 }
 
 /// The first token that a rule accepts. Stricter than Istio: a bad token at any location of any
@@ -122,11 +126,14 @@ fn accept<'r, 'a>(
             accepted.get_or_insert(one);
         }
     }
-    if stage == Stage::Destination && fault.is_none() {
+    if fault.is_none() {
         let known = [injected, valid].map(|token| token.map(|token| token.compact()));
         for text in found.others(rules, known) {
             let one = found.judge_text(rules, &text, elsewhere, head.now)?;
-            accepted = accepted.or(Some(one));
+            accepted = accepted.or(Some(Taken {
+                names_user: stage == Stage::Gateway,
+                ..one
+            }));
         }
     }
     let Some(fault) = fault else {
@@ -179,6 +186,7 @@ impl Found<'_> {
                         token,
                         rule,
                         location,
+                        names_user: true,
                     }));
                 }
                 // A rule of the token's own issuer says more than one that does not know it.
@@ -240,6 +248,7 @@ impl Found<'_> {
                         token,
                         rule,
                         location,
+                        names_user: false,
                     });
                 }
                 Err(other) => fault = other,

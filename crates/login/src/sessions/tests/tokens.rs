@@ -164,3 +164,45 @@ async fn a_token_in_memory_needs_no_waiting_and_keys_that_are_not_there_do() {
         .unwrap();
     assert_eq!(subject(&session.bearer), "Cg1");
 }
+
+#[tokio::test]
+async fn tokens_are_proven_for_destinations_with_the_keys_that_they_name() {
+    let bench = Bench::new().await;
+    let token = bench.issuer.token(json!({}));
+    let mut headers = HeaderMap::new();
+    headers.insert("x-token", HeaderValue::from_str(&token).unwrap());
+    let published = KeySource::Uri(format!("{ISSUER}/keys").into());
+    let empty = KeySource::Inline(r#"{"keys":[]}"#.into());
+    let places = [TokenPlace {
+        location: header("x-token", ""),
+        issuers: [(ISSUER.into(), vec![published.clone(), empty.clone()])].into(),
+    }];
+    let doors = Doors {
+        logins: &[],
+        rules: &[],
+        places: &places,
+    };
+    let session = bench.sessions.look(&headers, None, doors, NOW).await;
+    assert_eq!(subject(&session.bearer), "none");
+    let proofs: Vec<_> = session
+        .elsewhere
+        .iter()
+        .map(|proof| {
+            (
+                &proof.keys,
+                proof.token.as_ref().map(|token| token.subject()),
+            )
+        })
+        .collect();
+    assert_eq!(
+        proofs,
+        [
+            (&published, Ok("Cg1")),
+            (&empty, Err(&TokenFault::UnknownKey))
+        ]
+    );
+    let now = bench
+        .sessions
+        .look_now(&headers, None, doors, &Memo::default(), NOW);
+    assert_eq!(now.unwrap().elsewhere.len(), 2);
+}

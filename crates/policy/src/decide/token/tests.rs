@@ -271,3 +271,83 @@ fn a_claim_reads_as_the_text_that_would_be_made_of_it() {
     // These are made anew: comparing them would cost as much.
     assert!(!reads_as(&json!(1), b"1") && !reads_as(&json!(["a", 1]), b"a,1"));
 }
+
+/// Judges at a destination, where nothing but `proofs` is known of tokens.
+fn at_destination(
+    rules: Vec<JwtRule>,
+    sent: &'static [(&'static str, &'static str)],
+    proofs: &[Proof],
+) -> Result<Option<(String, bool)>, TokenFault> {
+    let headers: HeaderMap = sent
+        .iter()
+        .map(|(name, value)| {
+            let name = HeaderName::from_static(name);
+            (name, HeaderValue::from_static(value))
+        })
+        .collect();
+    let head = RequestHead {
+        now: Timestamp::from_seconds(NOW),
+        ..RequestHead::sample("h", "/", &headers)
+    };
+    let request = Request::read(head, Normalization::Base).unwrap();
+    let authentication = Authentication { rules };
+    let accepted = judge(
+        &authentication,
+        Tokens {
+            injected: None,
+            bearer: &Bearer::None,
+            elsewhere: proofs,
+        },
+        &request,
+        (&mut Changes::default(), [None; 2]),
+        Stage::Destination,
+        &mut Recorder::nobody(),
+    )?;
+    Ok(accepted.map(|one| (one.token.subject().to_owned(), one.names_user)))
+}
+
+#[test]
+fn a_destination_takes_what_its_own_rules_prove() {
+    let Bearer::Valid(token) = token("i") else {
+        panic!("it is valid");
+    };
+    let inline = |keys: &str| KeySource::Inline(keys.into());
+    let proof = |keys: KeySource, token: Result<Arc<Token>, TokenFault>| Proof {
+        compact: "h.p.s".into(),
+        issuer: "i".into(),
+        keys,
+        token,
+    };
+    let rules = || {
+        vec![JwtRule {
+            keys: inline("own"),
+            ..rule("i", vec![bearer_header()])
+        }]
+    };
+    // It is nobody's user for the rest of the process.
+    let good = proof(inline("own"), Ok(Arc::clone(&token)));
+    assert_eq!(
+        at_destination(rules(), &SENT, &[good]),
+        Ok(Some(("me".into(), false)))
+    );
+    // Another namespace believes other keys of the same issuer.
+    let others = proof(inline("others"), Ok(token));
+    let forged = proof(inline("own"), Err(TokenFault::BadSignature));
+    assert_eq!(
+        at_destination(rules(), &SENT, &[others.clone(), forged]),
+        Err(TokenFault::BadSignature)
+    );
+    assert_eq!(
+        at_destination(rules(), &SENT, &[others]),
+        Err(TokenFault::UnknownIssuer)
+    );
+    assert_eq!(
+        at_destination(rules(), &SENT, &[]),
+        Err(TokenFault::UnknownIssuer)
+    );
+    assert_eq!(
+        at_destination(rules(), &[("authorization", "Bearer garbled")], &[]),
+        Err(TokenFault::Malformed)
+    );
+    assert_eq!(at_destination(rules(), &[], &[]), Ok(None));
+}
