@@ -1,12 +1,12 @@
 //! One address of a cluster: its connections, and the requests that use them.
 
+mod lease;
+
 use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
-use std::task::{Context, Poll};
 
-use hyper::body::{Bytes, Frame, Incoming};
 use model::names::Duration;
 use model::snapshot::{Traffic, UpstreamProtocol};
 use tokio::net::TcpStream;
@@ -18,7 +18,8 @@ use super::connection::{self, Connection, Made, Shared, Single, Speech};
 use super::health::Health;
 use super::stream::Openings;
 use super::{Setup, Sign};
-use crate::body::Upload;
+
+pub(crate) use lease::{InFlight, Lease};
 
 /// Between two looks at a place that took no connection.
 const PAUSE: Duration = Duration::from_secs(2);
@@ -346,85 +347,5 @@ impl Drop for Connecting<'_> {
     fn drop(&mut self) {
         self.0.connecting.set(false);
         self.0.openings.freed.notify_waiters();
-    }
-}
-
-/// A request in flight at a place.
-pub(crate) struct InFlight(Rc<Place>);
-
-impl InFlight {
-    /// One more; none when the cluster has as many as it may.
-    pub(crate) fn begin(place: Rc<Place>) -> Result<Self, UpstreamFault> {
-        let requests = &place.load.requests;
-        let limit = place.traffic.max_requests;
-        if limit.is_some_and(|limit| requests.get() >= limit) {
-            return Err(UpstreamFault::Overflow);
-        }
-        requests.set(requests.get() + 1);
-        place.in_flight.set(place.in_flight.get() + 1);
-        Ok(Self(place))
-    }
-
-    /// Where.
-    pub(crate) fn place(&self) -> &Rc<Place> {
-        &self.0
-    }
-}
-
-impl Drop for InFlight {
-    fn drop(&mut self) {
-        let Place {
-            in_flight, load, ..
-        } = &*self.0;
-        in_flight.set(in_flight.get() - 1);
-        self.0.tell_next();
-        load.requests.set(load.requests.get() - 1);
-    }
-}
-
-/// A connection that an answer still comes over.
-pub(crate) struct Lease {
-    connection: Connection,
-    in_flight: InFlight,
-    upload: Option<Rc<Cell<Upload>>>,
-}
-
-impl Lease {
-    /// `upload` tells whether the request's body is through; `None` when it had none.
-    pub(crate) fn new(
-        connection: Connection,
-        in_flight: InFlight,
-        upload: Option<Rc<Cell<Upload>>>,
-    ) -> Self {
-        Self {
-            connection,
-            in_flight,
-            upload,
-        }
-    }
-
-    /// The answer was read to its end: the connection may serve the next request, unless this one
-    /// is still being sent.
-    pub(crate) fn give_back(self) {
-        let Self {
-            connection,
-            in_flight,
-            upload,
-        } = self;
-        let is_through = upload.is_none_or(|upload| upload.get() == Upload::Done);
-        if is_through || matches!(connection, Connection::Many(_)) {
-            in_flight.place().keep(connection);
-        } else {
-            connection.let_go();
-        }
-    }
-
-    /// Reads the answer's body.
-    pub(crate) fn poll_frame(
-        &mut self,
-        incoming: &mut Incoming,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        self.connection.poll_frame(incoming, cx)
     }
 }
