@@ -111,6 +111,8 @@ fn weight(findings: &[Finding]) -> (usize, usize) {
 pub(super) enum Unwritten {
     /// The directory is there and not empty.
     Occupied(PathBuf),
+    /// The directory lies among the manifests, which would then hold everything twice.
+    Inside(PathBuf),
     /// A file cannot be written.
     File(PathBuf, io::Error),
 }
@@ -121,6 +123,11 @@ impl std::fmt::Display for Unwritten {
             Self::Occupied(path) => write!(
                 f,
                 "`{}` is there and not empty\nhelp: name a new directory, or `--fix-in-place`",
+                path.display()
+            ),
+            Self::Inside(path) => write!(
+                f,
+                "`{}` is among the manifests, which would hold everything twice\nhelp: name a directory beside them, or `--fix-in-place`",
                 path.display()
             ),
             Self::File(path, error) => write!(
@@ -140,6 +147,9 @@ pub(super) fn copy(paths: &[PathBuf], tree: &Tree, directory: &Path) -> Result<(
     if occupied {
         return Err(Unwritten::Occupied(directory.to_owned()));
     }
+    if is_inside(paths, directory) {
+        return Err(Unwritten::Inside(directory.to_owned()));
+    }
     let mut targets: BTreeMap<PathBuf, &str> = BTreeMap::new();
     for file in &tree.objects.files {
         let target = directory.join(below(paths, Path::new(&*file.name)));
@@ -153,6 +163,17 @@ pub(super) fn copy(paths: &[PathBuf], tree: &Tree, directory: &Path) -> Result<(
         written.map_err(|error| Unwritten::File(target, error))?;
     }
     Ok(())
+}
+
+/// Whether a directory, which need not be there yet, lies in one of these.
+fn is_inside(paths: &[PathBuf], directory: &Path) -> bool {
+    let roots: Vec<PathBuf> = paths
+        .iter()
+        .filter_map(|it| it.canonicalize().ok())
+        .collect();
+    let directory = std::path::absolute(directory).unwrap_or_else(|_| directory.to_owned());
+    let there = directory.ancestors().find_map(|it| it.canonicalize().ok());
+    there.is_some_and(|there| roots.iter().any(|root| there.starts_with(root)))
 }
 
 /// Where a file stands in the copy. Of several trees each has a directory of its own.

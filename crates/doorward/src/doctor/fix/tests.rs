@@ -122,8 +122,11 @@ fn a_copy_is_written_and_the_original_stays() {
         std::fs::read_to_string(root.path().join("in/door.yaml")).unwrap(),
         slip
     );
-    // What is there is not written over.
+    // What is there is not written over, and a copy among the manifests would be read with them.
     assert_eq!(told(&args).0, ExitCode::from(2));
+    args.fix = Some(root.path().join("in/new/out"));
+    assert_eq!(told(&args).0, ExitCode::from(2));
+    assert!(!root.path().join("in/new").exists());
 }
 
 #[test]
