@@ -113,7 +113,8 @@ pub(super) async fn serve(
             };
             let switch = Switch::new(Arc::clone(&pulse), false);
             worker.watch(&switch);
-            let mut wire = Wire::new(MaybeTls::Plain(line), pulse, true, slot);
+            let closer = worker.closer.clone();
+            let mut wire = Wire::new(MaybeTls::Plain(line), pulse, true, slot, closer);
             if let Some(is_http2) = begins_http2(&mut wire, &switch).await {
                 drive(worker, wire, peer, switch, is_http2);
             }
@@ -293,7 +294,8 @@ async fn secure(
     peer.tls = tls;
     let switch = Switch::new(Arc::clone(&pulse), http2);
     worker.watch(&switch);
-    let wire = Wire::new(MaybeTls::Tls(Box::new(stream)), pulse, !http2, slot);
+    let closer = worker.closer.clone();
+    let wire = Wire::new(MaybeTls::Tls(Box::new(stream)), pulse, !http2, slot, closer);
     drive(worker, wire, peer, switch, http2);
 }
 
@@ -380,7 +382,10 @@ fn obey<C: Future>(
         match switch.take(cx) {
             Order::None => {}
             Order::Drain => drain(connection.as_mut()),
-            Order::Abort => return Poll::Ready(()),
+            Order::Abort => {
+                switch.pulse.cut_off();
+                return Poll::Ready(());
+            }
         }
         connection.as_mut().poll(cx).map(|_| ())
     })

@@ -24,12 +24,23 @@ pub(crate) struct Pulse {
     in_flight: AtomicU32,
     requests: AtomicU32,
     retired: AtomicBool,
+    cut_off: AtomicBool,
 }
 
 impl Pulse {
     /// Whether the next answer is to be the last.
     pub(crate) fn is_retired(&self) -> bool {
         self.retired.load(Relaxed)
+    }
+
+    /// The connection ends here and now: there are no last words.
+    pub(super) fn cut_off(&self) {
+        self.cut_off.store(true, Relaxed);
+    }
+
+    /// Whether it was cut off.
+    pub(super) fn is_cut_off(&self) -> bool {
+        self.cut_off.load(Relaxed)
     }
 
     /// Bytes of a head came in.

@@ -11,6 +11,7 @@ use std::task::{Context, Poll, ready};
 use model::names::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::sync::mpsc::UnboundedSender;
 use tokio::time::Sleep;
 use tokio_rustls::server::TlsStream;
 
@@ -118,13 +119,23 @@ const LINGER_BYTES: usize = 8 * 1024 * 1024;
 /// For how long they are read.
 const LINGER: Duration = Duration::from_secs(5);
 
-/// A client's stream, as HTTP reads it. It holds a place among the open connections.
+/// A client's stream, as HTTP reads it.
 pub(super) struct Wire {
-    stream: MaybeTls<Line, TlsStream<Line>>,
+    // None once it is dropped.
+    open: Option<Closing>,
     pulse: Arc<Pulse>,
     preface: Preface,
     guard: Guard,
     written: u64,
+    closer: Closer,
+}
+
+/// Where streams go that were dropped before anything was said of their end.
+pub(super) type Closer = UnboundedSender<Closing>;
+
+/// A stream to its end. It holds a place among the open connections.
+pub(super) struct Closing {
+    stream: MaybeTls<Line, TlsStream<Line>>,
     farewell: Farewell,
     _slot: Slot,
 }
@@ -155,9 +166,14 @@ impl Wire {
         pulse: Arc<Pulse>,
         heads: bool,
         slot: Slot,
+        closer: Closer,
     ) -> Self {
         Self {
-            stream,
+            open: Some(Closing {
+                stream,
+                farewell: Farewell::No,
+                _slot: slot,
+            }),
             pulse,
             preface: Preface::default(),
             guard: if heads {
@@ -166,8 +182,17 @@ impl Wire {
                 Guard::Frames(Box::default())
             },
             written: 0,
-            farewell: Farewell::No,
-            _slot: slot,
+            closer,
+        }
+    }
+
+    fn poll_open<T>(
+        &mut self,
+        poll: impl FnOnce(Pin<&mut MaybeTls<Line, TlsStream<Line>>>) -> Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
+        match &mut self.open {
+            Some(open) => poll(Pin::new(&mut open.stream)),
+            None => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
         }
     }
 
@@ -182,8 +207,11 @@ impl Wire {
                 }
                 Some(false) => return Poll::Ready(Ok(false)),
             }
+            let Some(open) = &mut self.open else {
+                return Poll::Ready(Ok(false));
+            };
             let mut buffer = ReadBuf::new(self.preface.room());
-            ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buffer))?;
+            ready!(Pin::new(&mut open.stream).poll_read(cx, &mut buffer))?;
             let read = buffer.filled().len();
             if read == 0 {
                 return Poll::Ready(Ok(false));
@@ -198,6 +226,40 @@ impl Wire {
             self.written += *written as u64;
         }
         result
+    }
+}
+
+impl Drop for Wire {
+    fn drop(&mut self) {
+        // hyper drops a connection without a word when a request for an upgrade was refused on it.
+        if let Some(open) = self.open.take()
+            && matches!(open.farewell, Farewell::No)
+            && !self.pulse.is_cut_off()
+        {
+            // Where nobody takes it any more, the worker is gone, and so is the connection.
+            let _ = self.closer.send(open);
+        }
+    }
+}
+
+impl Closing {
+    /// Brings it to its end.
+    pub(super) async fn run(mut self) {
+        let end = std::future::poll_fn(|cx| self.poll_close(cx));
+        // However it goes, this was the last of it.
+        let _ = tokio::time::timeout(LINGER, end).await;
+    }
+
+    fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if matches!(self.farewell, Farewell::No) {
+            ready!(Pin::new(&mut self.stream).poll_shutdown(cx))?;
+            self.farewell = Farewell::Said {
+                left: LINGER_BYTES,
+                patience: Box::pin(tokio::time::sleep(LINGER)),
+            };
+        }
+        ready!(self.poll_linger(cx));
+        Poll::Ready(Ok(()))
     }
 
     /// Reads what the client still sends, until it hangs up too. A socket that is closed with
@@ -234,7 +296,7 @@ impl AsyncRead for Wire {
         let this = &mut *self;
         let before = buffer.filled().len();
         if !this.preface.give(buffer) {
-            ready!(Pin::new(&mut this.stream).poll_read(cx, buffer))?;
+            ready!(this.poll_open(|stream| stream.poll_read(cx, buffer)))?;
         }
         let fresh = &mut buffer.filled_mut()[before..];
         match &mut this.guard {
@@ -244,9 +306,14 @@ impl AsyncRead for Wire {
                     guard.inspect(fresh, this.pulse.requests());
                 }
             }
-            Guard::Frames(guard) => match guard.inspect(fresh, this.written)? {
-                Head::Open => this.pulse.reads_head(),
-                Head::Whole => this.pulse.has_head(),
+            Guard::Frames(guard) => match guard.inspect(fresh, this.written) {
+                Ok(Head::Open) => this.pulse.reads_head(),
+                Ok(Head::Whole) => this.pulse.has_head(),
+                Err(flood) => {
+                    // Not one byte more of it.
+                    this.pulse.cut_off();
+                    return Poll::Ready(Err(flood));
+                }
             },
         }
         Poll::Ready(Ok(()))
@@ -259,7 +326,7 @@ impl AsyncWrite for Wire {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let result = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        let result = self.poll_open(|stream| stream.poll_write(cx, bytes));
         self.count(result)
     }
 
@@ -268,27 +335,23 @@ impl AsyncWrite for Wire {
         cx: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let result = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
+        let result = self.poll_open(|stream| stream.poll_write_vectored(cx, slices));
         self.count(result)
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
+        let open = self.open.as_ref();
+        open.is_some_and(|open| open.stream.is_write_vectored())
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
+        self.poll_open(|stream| stream.poll_flush(cx))
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if matches!(self.farewell, Farewell::No) {
-            ready!(Pin::new(&mut self.stream).poll_shutdown(cx))?;
-            self.farewell = Farewell::Said {
-                left: LINGER_BYTES,
-                patience: Box::pin(tokio::time::sleep(LINGER)),
-            };
+        match &mut self.open {
+            Some(open) => open.poll_close(cx),
+            None => Poll::Ready(Ok(())),
         }
-        ready!(self.poll_linger(cx));
-        Poll::Ready(Ok(()))
     }
 }

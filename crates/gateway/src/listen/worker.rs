@@ -18,11 +18,12 @@ use model::snapshot::ListenerProtocol;
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::{Builder, Handle, LocalOptions};
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::task::JoinHandle;
 
 use super::connection;
 use super::pulse::{Order, Switch, Ticks};
-use super::wire::Slot;
+use super::wire::{Closer, Closing, Slot};
 use super::{HTTP, HTTPS, Shared, Stage};
 use crate::assertions::Assertions;
 use crate::facts::{Identifiers, View};
@@ -66,6 +67,8 @@ pub(crate) struct Worker {
     pub(crate) identifiers: RefCell<Identifiers>,
     /// Statements of who sent a request.
     pub(crate) assertions: Assertions,
+    /// Takes connections that end without a word.
+    pub(super) closer: Closer,
     hsts: Option<HeaderValue>,
     connections: RefCell<Vec<Weak<Switch>>>,
     number: usize,
@@ -179,9 +182,10 @@ pub(super) fn run(seat: Seat, ready: mpsc::Sender<io::Result<()>>) {
     };
     runtime.block_on(async move {
         match begin(seat) {
-            Ok((worker, listeners)) => {
+            Ok((worker, listeners, closings)) => {
                 let _ = ready.send(Ok(()));
                 drop(ready);
+                tokio::task::spawn_local(close(closings));
                 serve(worker, listeners).await;
             }
             Err(error) => {
@@ -193,7 +197,9 @@ pub(super) fn run(seat: Seat, ready: mpsc::Sender<io::Result<()>>) {
 
 type Listeners = Vec<(TcpListener, u16)>;
 
-fn begin(seat: Seat) -> io::Result<(Rc<Worker>, Listeners)> {
+type Closings = UnboundedReceiver<Closing>;
+
+fn begin(seat: Seat) -> io::Result<(Rc<Worker>, Listeners, Closings)> {
     let Seat {
         shared,
         number,
@@ -210,6 +216,7 @@ fn begin(seat: Seat) -> io::Result<(Rc<Worker>, Listeners)> {
     let mut cache = Cache::new(Arc::clone(&shared.world));
     let view = View::new(Arc::clone(cache.load()), shared.settings.https_upgrade);
     let settings = &shared.settings;
+    let (closer, closings) = unbounded_channel();
     let worker = Worker {
         seen: RefCell::new(Seen {
             cache,
@@ -224,6 +231,7 @@ fn begin(seat: Seat) -> io::Result<(Rc<Worker>, Listeners)> {
         recorder: Rc::new(Recorder::new(shard, writer)),
         identifiers: RefCell::new(Identifiers::new(Arc::clone(&shared.randomness))),
         assertions: Assertions::default(),
+        closer,
         hsts: settings
             .hsts
             .and_then(|span| HeaderValue::try_from(format!("max-age={}", span.as_secs())).ok()),
@@ -234,7 +242,14 @@ fn begin(seat: Seat) -> io::Result<(Rc<Worker>, Listeners)> {
     };
     let worker = Rc::new(worker);
     open_further(&worker);
-    Ok((worker, listeners))
+    Ok((worker, listeners, closings))
+}
+
+/// Says the last words of connections.
+async fn close(mut closings: Closings) {
+    while let Some(closing) = closings.recv().await {
+        tokio::task::spawn_local(closing.run());
+    }
 }
 
 /// Opens what a Gateway has and closes what none has any more; connections go on.

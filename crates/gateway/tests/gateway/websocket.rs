@@ -2,7 +2,7 @@
 
 use futures_util::{SinkExt, StreamExt};
 use http::HeaderValue;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
@@ -134,4 +134,28 @@ async fn no_other_tunnel_is_opened_and_a_200_opens_none() {
     let refused = client.send_request(extended("websocket")).await.unwrap();
     assert_eq!(refused.status(), 403);
     assert_eq!(crate::door::whole(refused).await.body(), "no");
+}
+
+#[tokio::test]
+async fn whoever_goes_on_after_a_refused_upgrade_is_not_reset() {
+    let door = Door::to(saying("HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\n\r\n").await).await;
+    let mut stream = door.tls(b"http/1.1").await;
+    let ask = "GET /app/ HTTP/1.1\r\nhost: kubeflow.example\r\nupgrade: websocket\r\n\
+        connection: upgrade\r\nsec-websocket-version: 13\r\n\
+        sec-websocket-key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n";
+    stream.write_all(ask.as_bytes()).await.unwrap();
+    let mut heard = vec![0; 4096];
+    let read = stream.read(&mut heard).await.unwrap();
+    assert!(heard[..read].starts_with(b"HTTP/1.1 403 "));
+    // A closing frame: no head of a request, so the connection ends.
+    stream.write_all(&[0x88, 0x80, 1, 2, 3, 4]).await.unwrap();
+    let mut heard = Vec::new();
+    stream.read_to_end(&mut heard).await.unwrap();
+    assert!(heard.starts_with(b"HTTP/1.1 400 "));
+    for _ in 0..20 {
+        stream.write_all(b"more").await.unwrap();
+        stream.flush().await.unwrap();
+        tokio::time::sleep(std::time::Duration::from_millis(2)).await;
+    }
+    stream.shutdown().await.unwrap();
 }
