@@ -34,15 +34,19 @@ describe('doorward explain', () => {
   });
 
   it('says which clause of a policy does not hold, and where', async () => {
-    const asked = ['--path', '/kfam/v1/bindings', '--user', 'user@example.com'];
-    const { stdout } = await explain(...asked);
-    assert.match(stdout, /rules\[0\]\.from\[0\]\.source\.principals: is ".*gateway.*", wants ".*centraldashboard"  .*30-istio-security\.yaml:\d+/);
-    const told = JSON.parse((await explain(...asked, '--format', 'json')).stdout);
-    const policy = told.steps.find((step) => step.policy === 'AuthorizationPolicy kubeflow/profiles-kfam');
+    const tree = copyOf(STOCK);
+    const dashboard = 'cluster.local/ns/kubeflow/sa/centraldashboard';
+    writeFileSync(join(tree, '95-narrow.yaml'), manifest(authorizationPolicy('kubeflow', 'narrow', { action: 'DENY', rules: [{ from: [{ source: { principals: [dashboard] } }] }] })));
+    const asked = ['explain', '--manifests', tree, '--host', 'x', '--path', '/volumes/x', '--user', 'user@example.com'];
+    const { stdout } = await run(...asked);
+    assert.match(stdout, /rules\[0\]\.from\[0\]\.source\.principals: is ".*gateway.*", wants ".*centraldashboard"  .*95-narrow\.yaml:\d+/);
+    const told = JSON.parse((await run(...asked, '--format', 'json')).stdout);
+    const policy = told.steps.find((step) => step.policy === 'AuthorizationPolicy kubeflow/narrow');
     assert.equal(policy.matched, null);
     assert.equal(policy.unmet[0].clause, 'rules[0].from[0].source.principals');
-    assert.deepEqual(policy.unmet[0].names, ['cluster.local/ns/kubeflow/sa/centraldashboard']);
+    assert.deepEqual(policy.unmet[0].names, [dashboard]);
     assert.equal(policy.unmet[0].found.kind, 'values');
+    discard(tree);
   });
 
   it('says what a person can reach, and what not, and why', async () => {
@@ -50,7 +54,8 @@ describe('doorward explain', () => {
     const { code, stdout } = await ask('--user', 'user@example.com');
     assert.equal(code, 0, stdout);
     assert.match(stdout, /\/pipeline\* +kubeflow +ml-pipeline-ui\.kubeflow:80 +allowed .*kubeflow\/ml-pipeline-ui .*30-istio-security\.yaml:\d+/);
-    assert.match(stdout, /\/kfam\/\* +kubeflow +profiles-kfam\.kubeflow:8081 +refused .*kubeflow\/profiles-kfam .*30-istio-security\.yaml:\d+/);
+    assert.match(stdout, /\/kfam\/\* +kubeflow +profiles-kfam\.kubeflow:8081 +allowed +by doorward, kfam/);
+    assert.match(stdout, /\/ml_metadata\* +kubeflow +metadata-envoy-service\.kubeflow:9090 +refused .*istio-system\/global-deny-all .*30-istio-security\.yaml:\d+/);
     assert.match(stdout, /namespace kubeflow: \d+ allowed, \d+ refused/);
     const { reach } = JSON.parse((await ask('--anonymous', '--format', 'json')).stdout);
     const pipelines = reach.find((row) => row.path === '/pipeline*');

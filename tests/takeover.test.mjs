@@ -156,7 +156,9 @@ describe('a take-over', () => {
     const member = new Visitor(door);
     await member.signIn();
     const cookie = member.cookieHeader();
-    const keys = (await member.visit('/dex/keys')).text;
+    const publishedKeys = async () => (await member.visit('/dex/keys')).text;
+    await until('the next key to be published', async () => JSON.parse(await publishedKeys()).keys.length === 2);
+    const keys = await publishedKeys();
     const statements = (await member.visit('/doorward/.well-known/jwks.json')).text;
     const ports = [door.https, door.http, door.adminPort];
     const client = load(door, cookie);
