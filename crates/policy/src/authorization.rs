@@ -131,38 +131,13 @@ pub(crate) fn consult(
 /// Line of the rule of a CUSTOM `policy` that matches a connection whose bytes are passed on. Rules
 /// that look at anything of HTTP are about requests, and this is none.
 pub(crate) fn consult_stream(policy: &Policy, view: &View<'_>) -> Option<u32> {
-    let of_http = |tests: &Vec<Test>| tests.iter().any(|test| is_of_http(&test.attribute));
+    let of_http = |tests: &Vec<Test>| tests.iter().any(|test| test.attribute.is_of_requests());
     let mut rules = policy.rules.iter().filter(|rule| {
         !of_http(&rule.when) && !rule.from.iter().any(of_http) && !rule.to.iter().any(of_http)
     });
     rules
         .find(|rule| applies(rule, view, Effect::Restrains))
         .map(|rule| rule.line)
-}
-
-/// Whether only requests have it.
-fn is_of_http(attribute: &Attribute) -> bool {
-    match attribute {
-        Attribute::RequestPrincipal
-        | Attribute::Host
-        | Attribute::Method
-        | Attribute::Path
-        | Attribute::Header(_)
-        | Attribute::Audiences
-        | Attribute::Presenter
-        | Attribute::Claim(_)
-        | Attribute::Group => true,
-        Attribute::Principal
-        | Attribute::Namespace
-        | Attribute::ServiceAccount
-        | Attribute::TrustDomain
-        | Attribute::SourceIp
-        | Attribute::RemoteIp
-        | Attribute::Port
-        | Attribute::DestinationIp
-        | Attribute::Sni
-        | Attribute::Missing => false,
-    }
 }
 
 /// The reason that a rule of `policy` is.
@@ -223,7 +198,7 @@ fn holds(test: &Test, view: &View<'_>, effect: Effect) -> bool {
 }
 
 fn ask(attribute: &Attribute, values: &Values, view: &View<'_>, quantifier: Quantifier) -> Answer {
-    if view.is_bytes() && is_of_http(attribute) {
+    if view.is_bytes() && attribute.is_of_requests() {
         return Answer::Unusable;
     }
     match (attribute, values) {

@@ -273,19 +273,7 @@ fn closes_streams(
         chains.any(|chain| matches!(chain.serves, Serves::Stream(_)))
     });
     let Some(listener) = of_bytes else { return };
-    let of_request = tests(policy).find(|(_, test)| {
-        matches!(
-            test.attribute,
-            Attribute::RequestPrincipal
-                | Attribute::Host
-                | Attribute::Method
-                | Attribute::Path
-                | Attribute::Header(_)
-                | Attribute::Audiences
-                | Attribute::Presenter
-                | Attribute::Claim(_)
-        )
-    });
+    let of_request = tests(policy).find(|(_, test)| test.attribute.is_of_requests());
     if let Some((rule, _)) = of_request {
         let port = listener.port;
         findings.push(said(

@@ -152,6 +152,33 @@ pub enum Attribute {
     Missing,
 }
 
+impl Attribute {
+    /// Whether only a request has it: nobody can ask a connection whose bytes are passed on.
+    pub fn is_of_requests(&self) -> bool {
+        match self {
+            Self::RequestPrincipal
+            | Self::Host
+            | Self::Method
+            | Self::Path
+            | Self::Header(_)
+            | Self::Audiences
+            | Self::Presenter
+            | Self::Claim(_)
+            | Self::Group => true,
+            Self::Principal
+            | Self::Namespace
+            | Self::ServiceAccount
+            | Self::TrustDomain
+            | Self::SourceIp
+            | Self::RemoteIp
+            | Self::Port
+            | Self::DestinationIp
+            | Self::Sni
+            | Self::Missing => false,
+        }
+    }
+}
+
 /// The policies of one workload, split by action. Order inside a list is the object order of
 /// Istio: name, then namespace.
 #[derive(Clone, Debug, Default, PartialEq)]

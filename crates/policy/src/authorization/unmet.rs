@@ -3,7 +3,7 @@
 use model::snapshot::{Attribute, HeaderName, Policy, PolicyRule, Test, TextPattern, Values};
 
 use super::view::{Accepted, HeaderText};
-use super::{Effect, View, holds, is_of_http};
+use super::{Effect, View, holds};
 use crate::decision::{Found, Unmet};
 use crate::request::is_secret;
 
@@ -102,7 +102,7 @@ impl Teller<'_> {
     /// What the request has.
     fn found(&self, attribute: &Attribute) -> Found {
         let view = self.view;
-        if view.is_bytes() && is_of_http(attribute) {
+        if view.is_bytes() && attribute.is_of_requests() {
             return Found::Unknown;
         }
         let maybe = |text: Option<&str>| match text {
