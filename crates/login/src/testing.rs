@@ -44,6 +44,8 @@ pub async fn begin(sessions: &Sessions, person: SignedIn) -> Result<String, Stor
     } = person;
     let session = NewSession {
         login,
+        issuer: String::new(),
+        sid: None,
         identity: Identity {
             user,
             email,

@@ -264,6 +264,8 @@ impl Redeemed<'_> {
         }
         let session = NewSession {
             login: login.key(),
+            issuer: login.issuer.to_string(),
+            sid: claims.get("sid").and_then(Value::as_str).map(str::to_owned),
             identity,
             id_token,
             access_token: Some(tokens.access_token).filter(|token| !token.is_empty()),

@@ -8,7 +8,7 @@ use policy::decision::{SignIn, SignInAnswer};
 use serde_json::{Value, json};
 
 use super::*;
-use crate::fixture::{Bench, Browser, NOW, body, location};
+use crate::fixture::{Bench, Browser, ISSUER, NOW, body, location};
 use crate::sessions::NewSession;
 
 const COOKIE: &str = "oauth2_proxy_kubeflow";
@@ -250,6 +250,8 @@ async fn a_session_of_another_login_proxy_is_none_here() {
     foreign.object.name = "another".into();
     let session = NewSession {
         login: foreign.key(),
+        issuer: ISSUER.into(),
+        sid: None,
         identity: crate::flow::identity::Identity {
             user: "u".to_owned(),
             email: "e@example.com".to_owned(),

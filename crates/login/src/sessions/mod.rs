@@ -6,8 +6,14 @@
 //! remembered as such.
 
 mod bearer;
+mod ending;
 mod person;
-mod store;
+mod renewal;
+#[cfg_attr(
+    not(test),
+    expect(dead_code, reason = "further engines are built on this")
+)]
+pub(crate) mod store;
 mod value;
 
 #[cfg(test)]
@@ -65,6 +71,7 @@ pub struct Sessions {
     seal: Seal,
     keys: Arc<Keys>,
     asserter: Asserter,
+    clock: Arc<dyn Clock>,
     randomness: Arc<dyn Randomness>,
 }
 
@@ -91,6 +98,10 @@ impl<'a> Doors<'a> {
 pub(crate) struct NewSession {
     /// [`Login::key`].
     pub(crate) login: String,
+    /// `iss` of the ID token.
+    pub(crate) issuer: String,
+    /// `sid` of the ID token.
+    pub(crate) sid: Option<String>,
     /// Who.
     pub(crate) identity: Identity,
     /// Proven just now.
@@ -146,6 +157,7 @@ impl Sessions {
             seal,
             keys,
             asserter,
+            clock,
             randomness,
         })
     }
@@ -344,7 +356,7 @@ impl Sessions {
 
     async fn find(&self, name: &Name) -> Result<Arc<Person>, NoSession> {
         match self.store.find(name).await {
-            Ok(Some(record)) => Ok(Arc::new(vouched(record))),
+            Ok(Some(stored)) => Ok(Arc::new(vouched(stored.record))),
             Ok(None) => {
                 self.ended.insert(*name, ());
                 Err(NoSession::Unknown)
@@ -362,6 +374,8 @@ impl Sessions {
         let value = self.stamp.draw(&*self.randomness);
         let NewSession {
             login,
+            issuer,
+            sid,
             identity,
             id_token,
             access_token,
@@ -377,7 +391,9 @@ impl Sessions {
         } = identity;
         let record = Record {
             login,
+            issuer,
             user,
+            sid,
             email,
             groups,
             preferred_username,
@@ -388,31 +404,15 @@ impl Sessions {
             expires,
         };
         let name = value.name();
-        self.store.insert(&name, &record).await?;
-        if !self.is_shared() {
-            self.live.insert(name, Arc::new(vouched(record)));
+        // The place to remember it: ended before it is remembered, it is not.
+        let place = self.live.get_value_or_guard_async(&name).await.err();
+        self.store
+            .insert(&name, &record, expires, &*self.randomness)
+            .await?;
+        if let Some(place) = place.filter(|_| !self.is_shared()) {
+            let _ = place.insert(Arc::new(vouched(record)));
         }
         Ok(value)
-    }
-
-    /// Ends every session that the request brought for `login`. From now on nobody has it, here and
-    /// after a restart; should the store fail, at least not here.
-    pub(crate) async fn end(&self, headers: &HeaderMap, login: &Login) -> Result<(), StoreError> {
-        for value in offered(headers, login) {
-            let Some(value) = CookieValue::read(value) else {
-                continue;
-            };
-            if !self.stamp.is_mine(&value) {
-                continue;
-            }
-            let name = value.name();
-            // In this order: who loads it from now on sees that it ended, and who began to before
-            // loses the place to put it.
-            self.ended.insert(name, ());
-            self.live.remove(&name);
-            self.store.delete(&name).await?;
-        }
-        Ok(())
     }
 
     /// What issuers publish.

@@ -1,3 +1,4 @@
+mod records;
 mod tokens;
 
 use http::HeaderValue;

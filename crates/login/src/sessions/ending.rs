@@ -1,0 +1,72 @@
+//! Ending sessions: of a request, of a person, all of them.
+
+use http::HeaderMap;
+use model::names::Timestamp;
+use model::snapshot::Login;
+
+use super::store::{StoreError, Whose};
+use super::value::Name;
+use super::{Sessions, offered};
+use crate::sessions::CookieValue;
+
+impl Sessions {
+    /// Ends every session that the request brought for `login`. From now on nobody has it, here and
+    /// after a restart; should the store fail, at least not here.
+    pub(crate) async fn end(&self, headers: &HeaderMap, login: &Login) -> Result<(), StoreError> {
+        for value in offered(headers, login) {
+            let Some(value) = CookieValue::read(value) else {
+                continue;
+            };
+            if self.stamp.is_mine(&value) {
+                self.end_by_name(&value.name()).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends one session; says whether there was one.
+    pub(crate) async fn end_by_name(&self, name: &Name) -> Result<bool, StoreError> {
+        self.forget(name);
+        self.store.delete(name, self.now()).await
+    }
+
+    /// Ends the sessions of `whose`; says how many.
+    #[cfg_attr(
+        not(test),
+        expect(
+            dead_code,
+            reason = "what issuers and administrators end is built on this"
+        )
+    )]
+    pub(crate) async fn end_whose(&self, whose: &Whose) -> Result<usize, StoreError> {
+        let names = self.store.delete_by(whose, self.now()).await?;
+        // Whoever found one before it was deleted, and remembers it only now, loses the place to
+        // put it.
+        for name in &names {
+            self.forget(name);
+        }
+        Ok(names.len())
+    }
+
+    /// Ends every session; says how many.
+    #[cfg_attr(
+        not(test),
+        expect(dead_code, reason = "what administrators end is built on this")
+    )]
+    pub(crate) async fn end_all(&self) -> Result<u64, StoreError> {
+        let ended = self.store.delete_all(self.now()).await;
+        self.live.clear();
+        ended
+    }
+
+    /// In this order: who loads it from now on sees that it ended, and who began to before loses the
+    /// place to put it.
+    fn forget(&self, name: &Name) {
+        self.ended.insert(*name, ());
+        self.live.remove(name);
+    }
+
+    fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+}
