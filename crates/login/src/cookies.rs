@@ -62,6 +62,7 @@ pub(crate) fn belonging(
 /// Where a cookie of one login proxy, set on one request, is sent.
 #[derive(Clone, Debug)]
 pub(crate) struct Attributes<'a> {
+    path: &'a str,
     domain: Option<&'a str>,
     secure: bool,
     same_site: SameSite,
@@ -79,13 +80,9 @@ impl<'a> Attributes<'a> {
     /// For session cookies.
     pub(crate) fn session(login: &'a Login, site: &Site) -> Self {
         let secure = site.secure || login.cookie_secure;
-        let same_site = match &*login.cookie_samesite {
-            text if text.eq_ignore_ascii_case("strict") => SameSite::Strict,
-            // Without `Secure` browsers drop `SameSite=None` altogether.
-            text if text.eq_ignore_ascii_case("none") && secure => SameSite::None,
-            _ => SameSite::Lax,
-        };
+        let same_site = same_site(&login.cookie_samesite, secure);
         Self {
+            path: &login.cookie_path,
             domain: domain(login, &site.authority),
             secure,
             same_site,
@@ -96,7 +93,11 @@ impl<'a> Attributes<'a> {
     /// issuer's site leads to, so it is weakened to `Lax`.
     pub(crate) fn attempt(login: &'a Login, site: &Site) -> Self {
         let session = Self::session(login, site);
-        let same_site = match session.same_site {
+        let wanted = match &login.attempt_samesite {
+            Some(text) => same_site(text, session.secure),
+            None => session.same_site,
+        };
+        let same_site = match wanted {
             SameSite::Strict => SameSite::Lax,
             other => other,
         };
@@ -122,6 +123,7 @@ impl<'a> Attributes<'a> {
             .domain
             .map(|domain| format!("; Domain={domain}"))
             .unwrap_or_default();
+        let path = self.path;
         let secure = if self.secure { "; Secure" } else { "" };
         let same_site = match self.same_site {
             SameSite::Lax => "Lax",
@@ -129,9 +131,18 @@ impl<'a> Attributes<'a> {
             SameSite::None => "None",
         };
         let text = format!(
-            "{name}={value}; Path=/{domain}; Max-Age={max_age}; HttpOnly{secure}; SameSite={same_site}"
+            "{name}={value}; Path={path}{domain}; Max-Age={max_age}; HttpOnly{secure}; SameSite={same_site}"
         );
         HeaderValue::from_str(&text).ok()
+    }
+}
+
+fn same_site(text: &str, secure: bool) -> SameSite {
+    match text {
+        text if text.eq_ignore_ascii_case("strict") => SameSite::Strict,
+        // Without `Secure` browsers drop `SameSite=None` altogether.
+        text if text.eq_ignore_ascii_case("none") && secure => SameSite::None,
+        _ => SameSite::Lax,
     }
 }
 
@@ -218,6 +229,15 @@ mod tests {
         login.cookie_samesite = "none".into();
         assert!(text(Attributes::session(&login, &https)).ends_with("SameSite=None"));
         assert!(text(Attributes::session(&login, &fixture::site())).ends_with("SameSite=Lax"));
+        login.cookie_samesite = "lax".into();
+        login.cookie_path = "/kubeflow".into();
+        login.attempt_samesite = Some("none".into());
+        let attempt = text(Attributes::attempt(&login, &https));
+        assert_eq!(
+            attempt,
+            "n=v; Path=/kubeflow; Max-Age=9; HttpOnly; Secure; SameSite=None"
+        );
+        assert!(text(Attributes::session(&login, &https)).ends_with("SameSite=Lax"));
     }
 
     #[test]

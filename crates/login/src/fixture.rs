@@ -64,19 +64,9 @@ pub(crate) fn site() -> Site {
 
 /// As `common/oauth2-proxy` of Kubeflow 26.03 configures it.
 pub(crate) fn login() -> Login {
+    let object = ObjectRef::new("ConfigMap", "oauth2-proxy", "oauth2-proxy");
+    let place = Place::new("15-config.yaml", 807);
     Login {
-        object: ObjectRef {
-            kind: "ConfigMap".into(),
-            namespace: "oauth2-proxy".into(),
-            name: "oauth2-proxy".into(),
-        },
-        place: Place {
-            file: "15-config.yaml".into(),
-            line: 807,
-        },
-        prefix: "/oauth2".into(),
-        issuer: ISSUER.into(),
-        client_id: "kubeflow-oidc-authservice".into(),
         client_secret: Secret::new("pUBnBOY80SnXgjibTYM9ZWNzY2xreNGQok"),
         scopes: ["profile", "email", "groups", "openid"]
             .map(Arc::from)
@@ -87,29 +77,21 @@ pub(crate) fn login() -> Login {
         redirect_url: Some("/oauth2/callback".into()),
         relative_redirect_url: true,
         prompt: Some("none".into()),
-        pkce: true,
         cookie_name: "oauth2_proxy_kubeflow".into(),
         cookie_expire: Duration::from_secs(24 * 3600),
         cookie_secure: false,
         cookie_samesite: "lax".into(),
-        cookie_domains: Vec::new(),
-        skip_provider_button: false,
         display_name: "Dex".into(),
-        skip_routes: Vec::new(),
-        skip_preflight: false,
-        api_routes: Vec::new(),
-        force_json_errors: false,
         email_domains: vec!["*".into()],
-        allowed_groups: Vec::new(),
-        whitelist_domains: Vec::new(),
         set_authorization_header: true,
         set_xauthrequest: true,
-        pass_access_token: false,
         skip_jwt_bearer_tokens: true,
-        extra_issuers: Vec::new(),
-        allow_unverified_email: false,
-        email_claim: "email".into(),
-        groups_claim: "groups".into(),
+        ..Login::with_defaults(
+            object,
+            place,
+            ISSUER.into(),
+            "kubeflow-oidc-authservice".into(),
+        )
     }
 }
 
@@ -131,6 +113,10 @@ pub(crate) struct Quirks {
     pub(crate) claims: Map<String, Value>,
     /// Signed by somebody else under the same key id.
     pub(crate) stranger: bool,
+    /// What becomes of an ID token on its way.
+    pub(crate) bend: Option<fn(&str) -> String>,
+    /// Whether the discovery document says that every answer names the issuer.
+    pub(crate) names_itself: bool,
 }
 
 /// An OpenID provider, as small as it goes.
@@ -259,6 +245,7 @@ impl TinyIssuer {
             .unwrap()
             .extend(quirks.claims.clone());
         let id_token = self.token(claims);
+        let id_token = quirks.bend.map_or(id_token.clone(), |bend| bend(&id_token));
         let body = json!({"access_token": "at", "token_type": "bearer", "id_token": id_token});
         answer(200, body.to_string())
     }
@@ -290,6 +277,8 @@ impl Transport for TinyIssuer {
                     let document = json!({
                         "issuer": ISSUER, "authorization_endpoint": at("/auth"),
                         "token_endpoint": at("/token"), "jwks_uri": at("/keys"),
+                        "authorization_response_iss_parameter_supported":
+                            self.quirks.lock().unwrap().names_itself,
                     });
                     answer(200, document.to_string())
                 }

@@ -36,7 +36,15 @@ struct SignInPage<'a> {
     prefix: &'a str,
     host: &'a str,
     target: &'a str,
-    display_name: &'a str,
+    choices: Vec<Choice<'a>>,
+}
+
+/// An issuer that people may sign in with.
+pub(crate) struct Choice<'a> {
+    /// What tells it from the others; `None` where there are none.
+    pub(crate) name: Option<&'a str>,
+    /// What the button says.
+    pub(crate) label: &'a str,
 }
 
 #[derive(Template)]
@@ -49,20 +57,20 @@ struct ErrorPage<'a> {
     request_id: Option<&'a str>,
 }
 
-/// The page with the one button.
+/// The page with a button for each issuer.
 pub(crate) fn sign_in(
     status: StatusCode,
     prefix: &str,
     host: &str,
     target: &str,
-    display_name: &str,
+    choices: Vec<Choice<'_>>,
     issuer_elsewhere: bool,
 ) -> Answer {
     let page = SignInPage {
         prefix,
         host,
         target,
-        display_name,
+        choices,
     };
     // Browsers apply `form-action` to every redirect that follows the form, and an issuer elsewhere
     // may send people on to hosts that nobody here can name.
@@ -315,6 +323,7 @@ impl Trouble {
             CallbackFault::AnswerUnreadable
             | CallbackFault::Unproven(_)
             | CallbackFault::IdToken(_)
+            | CallbackFault::AlgorithmRefused
             | CallbackFault::AnotherAccessToken => {
                 failed("The sign-in service's answer cannot be trusted", OPERATOR)
             }

@@ -3,7 +3,7 @@
 mod changes;
 mod cors;
 mod custom;
-mod login;
+pub(crate) mod login;
 mod perform;
 mod token;
 

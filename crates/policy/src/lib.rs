@@ -29,6 +29,7 @@ mod tested;
 mod token_place;
 
 pub use clients::check_clients;
+pub use decide::login::admission::admits;
 pub use decide::{decide, decide_recording};
 pub use decision::{Decision, Outcome, Permit, Reason, Record, Refusal};
 pub use exemptions::check_exemptions;

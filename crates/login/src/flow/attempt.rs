@@ -14,14 +14,14 @@ use subtle::ConstantTimeEq;
 
 use super::target::Target;
 use crate::cookies;
+use crate::keys::sha256;
 
-/// How long a person may take at the issuer.
-pub(crate) const LIFETIME: Duration = Duration::from_secs(15 * 60);
-
-/// How many attempts one browser keeps open, and how many bytes of cookie they may take together:
-/// header limits of what stands behind us are not far above.
-const MOST: usize = 10;
+/// How many bytes of cookie the attempts of one browser may take together: header limits of what
+/// stands behind us are not far above.
 const MOST_BYTES: usize = 4096;
+
+/// The most attempt cookies that are looked at in one request.
+const MOST_READ: usize = 64;
 
 /// Length of `state`: 32 bytes as base64url.
 pub(crate) const STATE_LENGTH: usize = 43;
@@ -31,19 +31,42 @@ pub(crate) const STATE_LENGTH: usize = 43;
 pub(crate) struct Attempt {
     seed: [u8; 32],
     begun: Timestamp,
+    issuer: IssuerTag,
     target: Target,
 }
 
+/// Tells the issuer and client of one attempt from all others: an answer is never taken to another
+/// issuer than the one that was asked (RFC 9700 §4.4).
+type IssuerTag = [u8; 8];
+
+fn tag(choice: &Login) -> IssuerTag {
+    let digest = sha256(&[choice.issuer.as_bytes(), b"\0", choice.client_id.as_bytes()]);
+    let mut tag = IssuerTag::default();
+    tag.copy_from_slice(&digest[..8]);
+    tag
+}
+
 impl Attempt {
-    /// A fresh attempt.
-    pub(crate) fn new(randomness: &dyn Randomness, begun: Timestamp, target: Target) -> Self {
+    /// A fresh attempt at the issuer of `choice`.
+    pub(crate) fn new(
+        choice: &Login,
+        randomness: &dyn Randomness,
+        begun: Timestamp,
+        target: Target,
+    ) -> Self {
         let mut seed = [0; 32];
         randomness.fill(&mut seed);
         Self {
             seed,
             begun,
+            issuer: tag(choice),
             target,
         }
+    }
+
+    /// The one of the choices of `login` that was made; `None` when it is offered no more.
+    pub(crate) fn choice<'a>(&self, login: &'a Login) -> Option<&'a Login> {
+        login.choices().find(|choice| tag(choice) == self.issuer)
     }
 
     fn derive(&self, purpose: &str) -> [u8; 32] {
@@ -109,6 +132,7 @@ impl Seal {
         let mut sealed = Vec::with_capacity(128 + attempt.target.as_str().len());
         sealed.extend_from_slice(&attempt.seed);
         sealed.extend_from_slice(&attempt.begun.seconds().to_be_bytes());
+        sealed.extend_from_slice(&attempt.issuer);
         sealed.extend_from_slice(attempt.target.as_str().as_bytes());
         let context = Aad::from(context(login));
         let unique = Nonce::assume_unique_for_key(nonce);
@@ -129,10 +153,12 @@ impl Seal {
             .open_in_place(nonce, Aad::from(context(login)), rest)
             .ok()?;
         let (seed, rest) = plain.split_first_chunk::<32>()?;
-        let (begun, target) = rest.split_first_chunk::<8>()?;
+        let (begun, rest) = rest.split_first_chunk::<8>()?;
+        let (issuer, target) = rest.split_first_chunk::<8>()?;
         Some(Attempt {
             seed: *seed,
             begun: Timestamp::from_seconds(i64::from_be_bytes(*begun)),
+            issuer: *issuer,
             // The settings may have changed since it was sealed.
             target: Target::first(
                 [std::str::from_utf8(target).ok()?],
@@ -159,11 +185,26 @@ impl Seal {
                 {
                     AttemptFault::Forged
                 }
-                Some(attempt) if !attempt.is_current(now) => AttemptFault::TooOld,
+                Some(attempt) if !attempt.is_current(login, now) => AttemptFault::TooOld,
                 Some(attempt) => return Ok(attempt),
             };
         }
         Err(fault)
+    }
+
+    /// Where the attempt that `state` belongs to was to lead, however old it is: somebody who is
+    /// signed in by now goes on there.
+    pub(crate) fn find_target(
+        &self,
+        login: &Login,
+        headers: &HeaderMap,
+        state: &str,
+    ) -> Option<Target> {
+        let name = cookie_name(login, state);
+        let attempt = cookies::named(headers, &name)
+            .filter_map(|value| self.open(login, value))
+            .find(|attempt| bool::from(attempt.state().as_bytes().ct_eq(state.as_bytes())))?;
+        Some(attempt.target)
     }
 
     /// Names of the attempt cookies that must go before one of `length` bytes is added: spoiled
@@ -180,7 +221,7 @@ impl Seal {
         for name in cookies::belonging(headers, login, false, true) {
             let value = cookies::named(headers, &name).next().unwrap_or_default();
             match self.open(login, value) {
-                Some(attempt) if attempt.is_current(now) && kept.len() < 4 * MOST => {
+                Some(attempt) if attempt.is_current(login, now) && kept.len() < MOST_READ => {
                     kept.push((attempt.begun, name.len() + value.len(), name));
                 }
                 _ => surplus.push(name),
@@ -190,7 +231,7 @@ impl Seal {
         let mut bytes = length;
         for (index, (_, size, name)) in kept.into_iter().enumerate() {
             bytes += size;
-            if index + 1 >= MOST || bytes > MOST_BYTES {
+            if index + 1 >= login.attempt_limit || bytes > MOST_BYTES {
                 surplus.push(name);
             }
         }
@@ -199,16 +240,16 @@ impl Seal {
 }
 
 impl Attempt {
-    fn is_current(&self, now: Timestamp) -> bool {
+    fn is_current(&self, login: &Login, now: Timestamp) -> bool {
         // A minute ahead is another replica's clock.
         let ahead = self.begun > now.plus(Duration::from_secs(60));
-        !ahead && now < self.begun.plus(LIFETIME)
+        !ahead && now < self.begun.plus(login.attempt_lifetime)
     }
 }
 
 /// Binds a sealed attempt to its purpose and its login proxy.
 fn context(login: &Login) -> Vec<u8> {
-    format!("sign-in attempt 1\0{}\0{}", login.key(), login.cookie_name).into_bytes()
+    format!("sign-in attempt 2\0{}\0{}", login.key(), login.cookie_name).into_bytes()
 }
 
 /// Why an attempt cannot go on. The visitor's browser, or somebody who lured it here.
@@ -231,6 +272,7 @@ mod tests {
     use crate::fixture::{self, SeededRandomness};
 
     const NOW: Timestamp = Timestamp::from_seconds(1_700_000_000);
+    const LIFETIME: Duration = Duration::from_secs(15 * 60);
 
     fn seal() -> Seal {
         Seal::new(&[7; 32]).unwrap()
@@ -250,7 +292,7 @@ mod tests {
     }
 
     fn sealed(randomness: &SeededRandomness, begun: Timestamp, path: &str) -> (Attempt, String) {
-        let attempt = Attempt::new(randomness, begun, target(path));
+        let attempt = Attempt::new(&fixture::login(), randomness, begun, target(path));
         let value = seal()
             .seal(&fixture::login(), &attempt, randomness)
             .unwrap();
@@ -305,6 +347,12 @@ mod tests {
         assert_eq!(find(&mine, &other.state(), NOW), AttemptFault::Missing);
         let same_beginning = format!("{}{}", &state[..8], &other.state()[8..]);
         assert_eq!(find(&mine, &same_beginning, NOW), AttemptFault::Forged);
+        assert_eq!(
+            seal().find_target(&login, &mine, &state),
+            Some(target("/a")),
+            "however old"
+        );
+        assert_eq!(seal().find_target(&login, &mine, &same_beginning), None);
         let mut bent = value.clone();
         bent.replace_range(20..21, if &value[20..21] == "A" { "B" } else { "A" });
         for bad in ["", "x", "AAAA", &bent] {
@@ -350,6 +398,26 @@ mod tests {
         assert_eq!(surplus.len(), 10);
         let late = NOW.plus(LIFETIME).plus(Duration::from_secs(4));
         assert_eq!(seal().surplus(&login, &headers(&held), 200, late).len(), 5);
+    }
+
+    #[test]
+    fn an_attempt_belongs_to_the_issuer_and_client_that_it_was_begun_at() {
+        let randomness = SeededRandomness::default();
+        let mut login = fixture::login();
+        let mut other = login.clone();
+        other.issuer = "https://other.example".into();
+        login.others = vec![other.clone().into()];
+        let attempt = Attempt::new(&other, &randomness, NOW, target("/a"));
+        let value = seal().seal(&login, &attempt, &randomness).unwrap();
+        let mine = headers(&[(attempt.cookie_name(&login), value)]);
+        let found = seal().find(&login, &mine, &attempt.state(), NOW).unwrap();
+        let chosen = found.choice(&login).unwrap();
+        assert_eq!(&*chosen.issuer, "https://other.example");
+        login.others.clear();
+        assert!(found.choice(&login).is_none());
+        other.client_id = "another".into();
+        login.others = vec![other.into()];
+        assert!(found.choice(&login).is_none());
     }
 
     #[test]

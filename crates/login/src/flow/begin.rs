@@ -35,6 +35,9 @@ pub(crate) fn authorization_url(
     if let Some(prompt) = &login.prompt {
         query.append_pair("prompt", prompt);
     }
+    for (name, value) in &login.login_parameters {
+        query.append_pair(name, value);
+    }
     query.finish()
 }
 
@@ -74,7 +77,12 @@ mod tests {
 
     fn attempt() -> Attempt {
         let now = Timestamp::from_seconds(0);
-        Attempt::new(&SeededRandomness::default(), now, Target::home())
+        Attempt::new(
+            &fixture::login(),
+            &SeededRandomness::default(),
+            now,
+            Target::home(),
+        )
     }
 
     #[test]
@@ -134,6 +142,14 @@ mod tests {
         );
         login.redirect_url = Some("https://other/cb".into());
         assert_eq!(redirect_uri(&login, &site), "https://other/cb");
+    }
+
+    #[test]
+    fn further_parameters_are_sent_as_they_are_set() {
+        let mut login = fixture::login();
+        login.login_parameters = vec![("acr_values".into(), "mfa phr".into())];
+        let url = authorization_url(&login, "/a", &fixture::site(), &attempt());
+        assert!(url.ends_with("&acr_values=mfa+phr"), "{url}");
     }
 
     #[test]

@@ -6,6 +6,7 @@ use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use model::names::Timestamp;
 use model::snapshot::Login;
+use oidc::discovery::ProviderMetadata;
 use oidc::id_token::{Expected, IdTokenFault};
 use oidc::jose;
 use oidc::wire::{ErrorCode, ErrorResponse, TokenResponse};
@@ -14,24 +15,21 @@ use serde_json::{Map, Value};
 use subtle::ConstantTimeEq;
 use url::form_urlencoded::{Serializer, byte_serialize};
 
-use super::admission;
 use super::attempt::{Attempt, AttemptFault, STATE_LENGTH, Seal};
 use super::begin::redirect_uri;
 use super::identity::{Identity, IdentityFault};
-use super::target::{Target, parameter};
+use super::target::{Target, parameter, parameter_count};
 use crate::issuer::IssuerFault;
 use crate::sessions::NewSession;
 use crate::site::Site;
-
-/// How far an issuer's clock may be off. Istio grants its tokens as much.
-pub(crate) const LEEWAY_SECONDS: i64 = 60;
 
 /// Why nobody was signed in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum CallbackFault {
     /// The issuer sent an error instead of a code; `None` when it is not a registered one.
     IssuerRefused(Option<ErrorCode>),
-    /// The answer says that it comes from another issuer (RFC 9207 §2.4).
+    /// The answer says that it comes from another issuer, or does not say where from although the
+    /// issuer always does (RFC 9207 §2.4), or came to the address of another issuer.
     AnotherIssuer,
     /// `state` has not the form that is sent out.
     StateMalformed,
@@ -49,6 +47,8 @@ pub(crate) enum CallbackFault {
     Unproven(TokenFault),
     /// The ID token is not for us, now.
     IdToken(IdTokenFault),
+    /// The ID token is signed with an algorithm that the settings do not take.
+    AlgorithmRefused,
     /// `at_hash` names another access token.
     AnotherAccessToken,
     /// The claims describe nobody who can be let in.
@@ -123,10 +123,16 @@ impl<'a> Returned<'a> {
         login: &'a Login,
         seal: &Seal,
         site: &Site,
-        headers: &HeaderMap,
+        (path, headers): (&str, &HeaderMap),
         parameters: &str,
         now: Timestamp,
     ) -> Result<Self, CallbackFault> {
+        // RFC 6749 §3.1: none may be there twice; two readers would take different ones.
+        for name in ["error", "state", "code", "iss"] {
+            if parameter_count(parameters, name) > 1 {
+                return Err(CallbackFault::StateMalformed);
+            }
+        }
         if let Some(error) = parameter(parameters, "error") {
             return Err(CallbackFault::IssuerRefused(error.parse().ok()));
         }
@@ -138,7 +144,13 @@ impl<'a> Returned<'a> {
         let attempt = seal
             .find(login, headers, &state, now)
             .map_err(CallbackFault::Attempt)?;
-        if parameter(parameters, "iss").is_some_and(|issuer| issuer != *login.issuer) {
+        // What was begun at an issuer that is offered no more.
+        let login = attempt
+            .choice(login)
+            .ok_or(CallbackFault::Attempt(AttemptFault::Forged))?;
+        if parameter(parameters, "iss").is_some_and(|issuer| issuer != *login.issuer)
+            || !is_callback_of(login, path)
+        {
             return Err(CallbackFault::AnotherIssuer);
         }
         let code = parameter(parameters, "code")
@@ -151,6 +163,27 @@ impl<'a> Returned<'a> {
             code,
             redirect_uri,
         })
+    }
+
+    /// The issuer that was asked, with its options.
+    pub(crate) fn choice(&self) -> &'a Login {
+        self.login
+    }
+
+    /// Takes into account what the issuer says of itself: one that names itself in every answer did
+    /// not send one without its name (RFC 9207 §2.4).
+    pub(crate) fn named_by(
+        self,
+        parameters: &str,
+        metadata: Option<&ProviderMetadata>,
+    ) -> Result<Self, CallbackFault> {
+        let always = metadata.is_some_and(|metadata| {
+            metadata.authorization_response_iss_parameter_supported == Some(true)
+        });
+        match always && parameter(parameters, "iss").is_none() {
+            true => Err(CallbackFault::AnotherIssuer),
+            false => Ok(self),
+        }
     }
 
     /// The access token request (RFC 6749 §4.1.3, RFC 7636 §4.5).
@@ -229,6 +262,11 @@ impl<'a> Returned<'a> {
 }
 
 impl Redeemed<'_> {
+    /// The issuer that was asked, with its options.
+    pub(crate) fn choice(&self) -> &Login {
+        self.login
+    }
+
     /// The ID token, whose signature has to be proven with the issuer's keys.
     pub(crate) fn id_token(&self) -> &str {
         &self.id_token
@@ -247,19 +285,24 @@ impl Redeemed<'_> {
             id_token,
         } = self;
         let nonce = attempt.nonce();
-        let extra: Vec<&str> = Vec::new();
+        let extra: Vec<&str> = login.extra_audiences.iter().map(|one| &**one).collect();
         let expected = Expected {
             issuer: &login.issuer,
             client_id: &login.client_id,
             extra_audiences: &extra,
             nonce: Some(&nonce),
             now: now.seconds(),
-            leeway_seconds: LEEWAY_SECONDS,
+            leeway_seconds: leeway_seconds(login),
         };
+        let algorithm = algorithm(&id_token);
+        let mut taken = login.signing_algorithms.iter();
+        if !login.signing_algorithms.is_empty() && !taken.any(|one| **one == *algorithm) {
+            return Err(CallbackFault::AlgorithmRefused);
+        }
         oidc::id_token::check(claims, &expected).map_err(CallbackFault::IdToken)?;
-        check_access_token(&id_token, claims, &tokens.access_token)?;
+        check_access_token(&algorithm, claims, &tokens.access_token)?;
         let identity = Identity::read(login, claims).map_err(CallbackFault::Identity)?;
-        if !admission::may_enter(login, &identity.email, &identity.groups) {
+        if !policy::admits(login, Some(&identity.email), &identity.groups) {
             return Err(CallbackFault::NotAllowedIn);
         }
         let session = NewSession {
@@ -280,25 +323,44 @@ impl Redeemed<'_> {
     }
 }
 
-/// `at_hash`, when there is one and its digest is SHA-256 (OpenID Connect Core §3.1.3.8).
-fn check_access_token(
-    id_token: &str,
-    claims: &Map<String, Value>,
-    access_token: &str,
-) -> Result<(), CallbackFault> {
-    let Some(stated) = claims.get("at_hash") else {
-        return Ok(());
+/// How far the clock of the issuer may be off.
+pub(crate) fn leeway_seconds(login: &Login) -> i64 {
+    i64::try_from(login.clock_skew.as_secs()).unwrap_or(i64::MAX)
+}
+
+/// Whether `path` is where answers of `login`'s issuer come to: each issuer of several has a callback
+/// of its own, so that the answer of one is not taken for that of another (RFC 9700 §4.4.2.2).
+fn is_callback_of(login: &Login, path: &str) -> bool {
+    let own = format!("/callback/{}", login.choice);
+    let sent = login.redirect_url.as_deref().unwrap_or_default();
+    let wanted = match !login.choice.is_empty() && sent.ends_with(&own) {
+        true => &own,
+        false => "/callback",
     };
+    path.strip_prefix(&*login.prefix) == Some(wanted)
+}
+
+/// `alg` of a token's header.
+fn algorithm(id_token: &str) -> String {
     let header = id_token.split('.').next().unwrap_or_default();
     let header: Map<String, Value> = BASE64URL_NOPAD
         .decode(header.as_bytes())
         .ok()
         .and_then(|header| serde_json::from_slice(&header).ok())
         .unwrap_or_default();
-    let algorithm = header
-        .get("alg")
-        .and_then(Value::as_str)
-        .unwrap_or_default();
+    let algorithm = header.get("alg").and_then(Value::as_str);
+    algorithm.unwrap_or_default().to_owned()
+}
+
+/// `at_hash`, when there is one and its digest is SHA-256 (OpenID Connect Core §3.1.3.8).
+fn check_access_token(
+    algorithm: &str,
+    claims: &Map<String, Value>,
+    access_token: &str,
+) -> Result<(), CallbackFault> {
+    let Some(stated) = claims.get("at_hash") else {
+        return Ok(());
+    };
     if !algorithm.ends_with("256") {
         return Ok(());
     }

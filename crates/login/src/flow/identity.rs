@@ -1,25 +1,25 @@
 //! Claims of an ID token as the person they describe.
 
-use model::snapshot::Login;
+use model::snapshot::{EmailVerified, Login};
 use serde_json::{Map, Value};
 
 /// Who an ID token describes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Identity {
-    /// `sub`.
+    /// The configured user claim; `sub`.
     pub(crate) user: String,
     /// The configured e-mail claim.
     pub(crate) email: String,
     /// The configured groups claim.
     pub(crate) groups: Vec<String>,
-    /// `preferred_username`.
+    /// The configured claim; `preferred_username`.
     pub(crate) preferred_username: Option<String>,
 }
 
 /// Why claims describe nobody who can be let in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum IdentityFault {
-    /// No `sub`.
+    /// No user under the configured name.
     NoSubject,
     /// No e-mail under the configured name.
     NoEmail,
@@ -34,15 +34,22 @@ impl Identity {
             Some(Value::String(text)) if !text.is_empty() => Some(text.clone()),
             _ => None,
         };
-        let user = text("sub").ok_or(IdentityFault::NoSubject)?;
+        let user = text(&login.user_claim).ok_or(IdentityFault::NoSubject)?;
         let email = text(&login.email_claim).ok_or(IdentityFault::NoEmail)?;
         // Some issuers write the boolean as text.
-        let unverified = match claims.get("email_verified") {
-            Some(Value::Bool(verified)) => !verified,
-            Some(Value::String(verified)) => verified.eq_ignore_ascii_case("false"),
-            _ => false,
+        let verified = match claims.get("email_verified") {
+            Some(Value::Bool(verified)) => Some(*verified),
+            Some(Value::String(verified)) if verified.eq_ignore_ascii_case("true") => Some(true),
+            Some(Value::String(verified)) if verified.eq_ignore_ascii_case("false") => Some(false),
+            _ => None,
         };
-        if unverified && &*login.email_claim == "email" && !login.allow_unverified_email {
+        let counts = match login.email_verified {
+            EmailVerified::Any => true,
+            EmailVerified::NotDenied => verified != Some(false),
+            EmailVerified::Required => verified == Some(true),
+        };
+        // Another claim is not what `email_verified` speaks of.
+        if !counts && &*login.email_claim == "email" {
             return Err(IdentityFault::EmailNotVerified);
         }
         let groups = groups(find(claims, &login.groups_claim));
@@ -50,7 +57,7 @@ impl Identity {
             user,
             email,
             groups,
-            preferred_username: text("preferred_username"),
+            preferred_username: text(&login.preferred_username_claim),
         })
     }
 }
@@ -127,7 +134,18 @@ mod tests {
             ("w@b.c", &["one".to_owned()][..])
         );
         login.email_claim = "mail.home".into();
-        assert_eq!(read(&login, claims).unwrap().email, "h@b.c");
+        login.user_claim = "mail.work".into();
+        login.preferred_username_claim = "role".into();
+        let identity = read(&login, claims).unwrap();
+        assert_eq!(identity.email, "h@b.c");
+        assert_eq!(identity.user, "w@b.c");
+        assert_eq!(identity.preferred_username.as_deref(), Some("one"));
+        login.groups_claim = "realm.roles.0".into();
+        let claims = json!({"sub": "s", "mail.home": "h@b.c", "mail": {"work": "w@b.c"}, "realm": {"roles": ["a"]}});
+        assert!(read(&login, claims).unwrap().groups.is_empty());
+        login.groups_claim = "realm.roles".into();
+        let claims = json!({"mail.home": "h@b.c", "mail": {"work": "w@b.c"}, "realm": {"roles": ["a", "b"]}});
+        assert_eq!(read(&login, claims).unwrap().groups, ["a", "b"]);
     }
 
     #[test]
@@ -151,10 +169,21 @@ mod tests {
                 read(&login, claims.clone()),
                 Err(IdentityFault::EmailNotVerified)
             );
-            login.allow_unverified_email = true;
+            login.email_verified = EmailVerified::Any;
             assert!(read(&login, claims).is_ok());
-            login.allow_unverified_email = false;
+            login.email_verified = EmailVerified::NotDenied;
         }
-        assert!(read(&login, json!({"sub": "s", "email": "a@b.c"})).is_ok());
+        let unsaid = json!({"sub": "s", "email": "a@b.c"});
+        assert!(read(&login, unsaid.clone()).is_ok());
+        login.email_verified = EmailVerified::Required;
+        assert_eq!(read(&login, unsaid), Err(IdentityFault::EmailNotVerified));
+        for value in [json!(true), json!("true")] {
+            let claims = json!({"sub": "s", "email": "a@b.c", "email_verified": value});
+            assert!(read(&login, claims).is_ok());
+        }
+        for value in [json!(1), json!("yes"), json!(null), json!([true])] {
+            let claims = json!({"sub": "s", "email": "a@b.c", "email_verified": value});
+            assert_eq!(read(&login, claims), Err(IdentityFault::EmailNotVerified));
+        }
     }
 }

@@ -199,6 +199,13 @@ pub(crate) fn parameter(text: &str, name: &str) -> Option<String> {
         .map(|(_, value)| value.into_owned())
 }
 
+/// How often `name` stands in a query or form.
+pub(crate) fn parameter_count(text: &str, name: &str) -> usize {
+    url::form_urlencoded::parse(text.as_bytes())
+        .filter(|(one, _)| one == name)
+        .count()
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

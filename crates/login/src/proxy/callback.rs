@@ -7,6 +7,7 @@ use bytes::Bytes;
 use http::HeaderValue;
 use http::request::Parts;
 use model::names::{Duration, Timestamp};
+use model::snapshot::Login;
 
 use super::{LoginProxy, form, named};
 use crate::cookies::{self, Attributes};
@@ -33,7 +34,7 @@ impl LoginProxy {
         let spent = self.spent_attempt(parts, parameters, site);
         let answer = match outcome {
             Ok(begun) => self.welcome(&begun, parts, site),
-            Err(fault) => self.unwelcome(fault, parts).await,
+            Err(fault) => self.unwelcome(fault, parts, parameters).await,
         };
         pages::with_cookies(answer, spent)
     }
@@ -47,9 +48,15 @@ impl LoginProxy {
         let login = &*self.settings;
         let now = self.clock.now();
         let seal = self.sessions.seal();
-        let returned = Returned::read(login, seal, site, &parts.headers, parameters, now)?;
+        let place = (parts.uri.path(), &parts.headers);
+        let returned = Returned::read(login, seal, site, place, parameters, now)?;
+        let metadata = match &returned.choice().login_url {
+            Some(_) => None,
+            None => self.sessions.keys().metadata_now(&returned.choice().issuer),
+        };
+        let returned = returned.named_by(parameters, metadata.as_deref())?;
         let redeemed = self.redeem(returned).await?;
-        let source = Source::of_login(login);
+        let source = Source::of_login(redeemed.choice());
         let token = self
             .sessions
             .keys()
@@ -78,9 +85,12 @@ impl LoginProxy {
     /// Trades the code for tokens. A token endpoint that does not know the client by
     /// `client_secret_basic` is asked once more by `client_secret_post`.
     async fn redeem<'a>(&self, returned: Returned<'a>) -> Result<Redeemed<'a>, CallbackFault> {
-        let endpoint = self.token_endpoint().await.map_err(CallbackFault::Issuer)?;
-        let public = self.settings.client_secret.is_empty();
-        let first = match public || self.prefers_post.load(Ordering::Relaxed) {
+        let choice = returned.choice();
+        let endpoint = self.token_endpoint(choice).await;
+        let endpoint = endpoint.map_err(CallbackFault::Issuer)?;
+        let public = choice.client_secret.is_empty();
+        let mark = self.mark(choice);
+        let first = match public || self.prefer_post.load(Ordering::Relaxed) & mark != 0 {
             true => ClientProof::Post,
             false => ClientProof::Basic,
         };
@@ -95,8 +105,10 @@ impl LoginProxy {
         };
         match self.ask(returned, &endpoint, second).await? {
             Redemption::Tokens(redeemed) => {
-                self.prefers_post
-                    .store(second == ClientProof::Post, Ordering::Relaxed);
+                match second {
+                    ClientProof::Post => self.prefer_post.fetch_or(mark, Ordering::Relaxed),
+                    ClientProof::Basic => self.prefer_post.fetch_and(!mark, Ordering::Relaxed),
+                };
                 Ok(redeemed)
             }
             Redemption::ClientRefused(_) => Err(CallbackFault::CodeRefused(None)),
@@ -118,11 +130,18 @@ impl LoginProxy {
         returned.answered(&answer)
     }
 
-    async fn token_endpoint(&self) -> Result<Arc<str>, IssuerFault> {
-        match &self.settings.redeem_url {
+    /// The bit of `choice` in what is remembered of each.
+    fn mark(&self, choice: &Login) -> u64 {
+        let mut choices = self.settings.choices();
+        let place = choices.position(|one| one.choice == choice.choice);
+        place.map_or(0, |place| 1_u64.checked_shl(place as u32).unwrap_or(0))
+    }
+
+    async fn token_endpoint(&self, choice: &Login) -> Result<Arc<str>, IssuerFault> {
+        match &choice.redeem_url {
             Some(url) => Ok(url.clone()),
             None => {
-                let metadata = self.sessions.keys().metadata(&self.settings.issuer).await?;
+                let metadata = self.sessions.keys().metadata(&choice.issuer).await?;
                 named(&metadata.token_endpoint)
             }
         }
@@ -142,7 +161,7 @@ impl LoginProxy {
         pages::with_cookies(answer, session.into_iter().chain(stale))
     }
 
-    async fn unwelcome(&self, fault: CallbackFault, parts: &Parts) -> Answer {
+    async fn unwelcome(&self, fault: CallbackFault, parts: &Parts, parameters: &str) -> Answer {
         let now = self.clock.now();
         // A tab that was finished late, or reloaded: its owner is signed in all the same.
         if matches!(fault, CallbackFault::Attempt(_))
@@ -152,7 +171,11 @@ impl LoginProxy {
                 .await
                 .is_ok()
         {
-            return pages::redirect(Target::home().location());
+            let seal = self.sessions.seal();
+            let target = parameter(parameters, "state")
+                .and_then(|state| seal.find_target(&self.settings, &parts.headers, &state))
+                .unwrap_or_else(Target::home);
+            return pages::redirect(target.location());
         }
         let login = self.settings.key();
         match fault.is_senders() {

@@ -7,10 +7,10 @@ mod person;
 mod tests;
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::AtomicU64;
 
 use bytes::Bytes;
-use http::header::CONTENT_TYPE;
+use http::header::{CONTENT_TYPE, REFERER};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
 use model::seams::{Clock, Randomness};
@@ -20,11 +20,11 @@ use policy::decision::{SignIn, SignInAnswer};
 use url::form_urlencoded::byte_serialize;
 
 use crate::cookies::{self, Attributes};
-use crate::flow::attempt::{Attempt, LIFETIME};
+use crate::flow::attempt::Attempt;
 use crate::flow::begin::authorization_url;
 use crate::flow::target::{Target, own, parameter};
 use crate::issuer::{Issuer, IssuerFault};
-use crate::pages::{self, Again, Answer, Trouble};
+use crate::pages::{self, Again, Answer, Choice, Trouble};
 use crate::sessions::Sessions;
 use crate::site::Site;
 use crate::transport::Transport;
@@ -36,8 +36,9 @@ pub struct LoginProxy {
     issuer: Issuer,
     clock: Arc<dyn Clock>,
     randomness: Arc<dyn Randomness>,
-    /// Whether the token endpoint refused `client_secret_basic` and took `client_secret_post`.
-    prefers_post: AtomicBool,
+    /// By choice, in order: whether the token endpoint refused `client_secret_basic` and took
+    /// `client_secret_post`.
+    prefer_post: AtomicU64,
 }
 
 impl LoginProxy {
@@ -51,14 +52,13 @@ impl LoginProxy {
         randomness: Arc<dyn Randomness>,
     ) -> Self {
         let issuer = Issuer::new(transport);
-        let prefers_post = AtomicBool::new(false);
         Self {
             settings,
             sessions,
             issuer,
             clock,
             randomness,
-            prefers_post,
+            prefer_post: AtomicU64::new(0),
         }
     }
 
@@ -81,11 +81,12 @@ impl LoginProxy {
         };
         match page {
             "start" => self.start(&parts, &body, &site).await,
-            "sign_in" if self.settings.skip_provider_button => {
+            "sign_in" if self.settings.skip_provider_button && self.settings.others.is_empty() => {
                 self.start(&parts, &body, &site).await
             }
             "sign_in" => self.sign_in(&parts, &body, &site).await,
             "callback" => self.callback(&parts, &body, &site).await,
+            own if own.starts_with("callback/") => self.callback(&parts, &body, &site).await,
             "sign_out" => self.sign_out(&parts, &body, &site).await,
             "auth" => self.auth(&parts, &site).await,
             "userinfo" => self.userinfo(&parts).await,
@@ -100,12 +101,17 @@ impl LoginProxy {
         let Some(site) = Site::of(uri, headers) else {
             return self.trouble(Trouble::BAD_HOST, headers, None);
         };
-        let wanted = uri.path_and_query().map_or("/", |path| path.as_str());
+        // What a form was sent to cannot be gone to without the form: back to where it stood.
+        let form = form_page(request, &site);
+        let wanted = match &form {
+            Some(page) => page,
+            None => uri.path_and_query().map_or("/", |path| path.as_str()),
+        };
         let wanted = own(wanted, &self.settings.prefix);
         let target = Target::first([wanted], &self.settings.whitelist_domains);
         match sign_in.how {
             SignInAnswer::Unauthorized => pages::unauthorized_json(),
-            SignInAnswer::Redirect => self.depart(headers, &site, target).await,
+            SignInAnswer::Redirect => self.depart(&self.settings, headers, &site, target).await,
             SignInAnswer::Page => {
                 let page = self.sign_in_page(StatusCode::FORBIDDEN, &site, &target);
                 match sign_in.absence {
@@ -120,18 +126,36 @@ impl LoginProxy {
 
     /// To the issuer.
     async fn start(&self, parts: &Parts, body: &Bytes, site: &Site) -> Answer {
-        self.depart(&parts.headers, site, self.target(parts, body))
-            .await
+        let target = self.target(parts, body);
+        let query = parts.uri.query().unwrap_or_default();
+        let chosen = parameter(query, "issuer")
+            .or_else(|| parameter(form(parts, body).unwrap_or_default(), "issuer"));
+        let choice = match &chosen {
+            Some(name) => self.settings.choices().find(|one| *one.choice == **name),
+            None if self.settings.others.is_empty() => Some(&*self.settings),
+            None => None,
+        };
+        match choice {
+            Some(choice) => self.depart(choice, &parts.headers, site, target).await,
+            // They have yet to choose, or their choice is gone.
+            None => self.sign_in_page(StatusCode::OK, site, &target),
+        }
     }
 
-    /// To the issuer, once it is known where its sign-in is.
-    async fn depart(&self, headers: &HeaderMap, site: &Site, target: Target) -> Answer {
-        match self.authorization_endpoint().await {
-            Ok(endpoint) => self.leave(&endpoint, headers, site, target),
+    /// To the issuer of `choice`, once it is known where its sign-in is.
+    async fn depart(
+        &self,
+        choice: &Login,
+        headers: &HeaderMap,
+        site: &Site,
+        target: Target,
+    ) -> Answer {
+        match self.authorization_endpoint(choice).await {
+            Ok(endpoint) => self.leave(choice, &endpoint, headers, site, target),
             Err(fault) => {
-                tracing::warn!(issuer = %self.settings.issuer, %fault, "nobody can sign in");
+                tracing::warn!(issuer = %choice.issuer, %fault, "nobody can sign in");
                 let again = Again {
-                    address: self.start_address(&target),
+                    address: self.start_address(choice, &target),
                     label: "Try again",
                 };
                 self.trouble(Trouble::of_issuer(fault), headers, Some(again))
@@ -139,10 +163,17 @@ impl LoginProxy {
         }
     }
 
-    fn leave(&self, endpoint: &str, headers: &HeaderMap, site: &Site, target: Target) -> Answer {
+    fn leave(
+        &self,
+        choice: &Login,
+        endpoint: &str,
+        headers: &HeaderMap,
+        site: &Site,
+        target: Target,
+    ) -> Answer {
         let login = &*self.settings;
         let now = self.clock.now();
-        let attempt = Attempt::new(&*self.randomness, now, target);
+        let attempt = Attempt::new(choice, &*self.randomness, now, target);
         let seal = self.sessions.seal();
         let Some(value) = seal.seal(login, &attempt, &*self.randomness) else {
             return self.trouble(Trouble::of_issuer(IssuerFault::Unreadable), headers, None);
@@ -153,8 +184,8 @@ impl LoginProxy {
         let cookies = surplus
             .iter()
             .filter_map(|name| attributes.delete(name))
-            .chain(attributes.set(&name, &value, LIFETIME));
-        let url = authorization_url(login, endpoint, site, &attempt);
+            .chain(attributes.set(&name, &value, login.attempt_lifetime));
+        let url = authorization_url(choice, endpoint, site, &attempt);
         match HeaderValue::from_str(&url) {
             Ok(url) => pages::with_cookies(pages::redirect(url), cookies),
             Err(_) => self.trouble(Trouble::of_issuer(IssuerFault::BadAddress), headers, None),
@@ -198,20 +229,20 @@ impl LoginProxy {
     }
 
     fn sign_in_page(&self, status: StatusCode, site: &Site, target: &Target) -> Answer {
-        let Login {
-            prefix,
-            display_name,
-            ..
-        } = &*self.settings;
-        let endpoint = self.authorization_endpoint_now();
-        let issuer = endpoint.as_deref().unwrap_or(&self.settings.issuer);
-        let elsewhere = is_elsewhere(issuer, site);
+        let elsewhere = self.settings.choices().any(|choice| {
+            let endpoint = self.authorization_endpoint_now(choice);
+            is_elsewhere(endpoint.as_deref().unwrap_or(&choice.issuer), site)
+        });
+        let choices = self.settings.choices().map(|choice| Choice {
+            name: (!self.settings.others.is_empty()).then_some(&*choice.choice),
+            label: &choice.display_name,
+        });
         pages::sign_in(
             status,
-            prefix,
+            &self.settings.prefix,
             &site.authority,
             target.as_str(),
-            display_name,
+            choices.collect(),
             elsewhere,
         )
     }
@@ -230,31 +261,52 @@ impl LoginProxy {
             .collect()
     }
 
-    fn start_address(&self, target: &Target) -> String {
+    fn start_address(&self, choice: &Login, target: &Target) -> String {
         let target: String = byte_serialize(target.as_str().as_bytes()).collect();
-        format!("{}/start?rd={target}", self.settings.prefix)
+        let named = match self.settings.others.is_empty() {
+            true => String::new(),
+            false => format!("&issuer={}", choice.choice),
+        };
+        format!("{}/start?rd={target}{named}", self.settings.prefix)
     }
 
     /// Where browsers are sent, when that is known without asking.
-    fn authorization_endpoint_now(&self) -> Option<Arc<str>> {
-        match &self.settings.login_url {
+    fn authorization_endpoint_now(&self, choice: &Login) -> Option<Arc<str>> {
+        match &choice.login_url {
             Some(url) => Some(url.clone()),
             None => {
-                let metadata = self.sessions.keys().metadata_now(&self.settings.issuer)?;
+                let metadata = self.sessions.keys().metadata_now(&choice.issuer)?;
                 named(&metadata.authorization_endpoint).ok()
             }
         }
     }
 
-    async fn authorization_endpoint(&self) -> Result<Arc<str>, IssuerFault> {
-        match &self.settings.login_url {
+    async fn authorization_endpoint(&self, choice: &Login) -> Result<Arc<str>, IssuerFault> {
+        match &choice.login_url {
             Some(url) => Ok(url.clone()),
             None => {
-                let metadata = self.sessions.keys().metadata(&self.settings.issuer).await?;
+                let metadata = self.sessions.keys().metadata(&choice.issuer).await?;
                 named(&metadata.authorization_endpoint)
             }
         }
     }
+}
+
+/// The page on this host that a form was sent from.
+fn form_page(request: &Parts, site: &Site) -> Option<String> {
+    if matches!(request.method, Method::GET | Method::HEAD) {
+        return None;
+    }
+    let page: Uri = request.headers.get(REFERER)?.to_str().ok()?.parse().ok()?;
+    let is_here = page.scheme_str() == Some(site.scheme())
+        && page
+            .authority()
+            .is_some_and(|host| host.as_str().eq_ignore_ascii_case(&site.authority));
+    is_here.then(|| {
+        page.path_and_query()
+            .map_or("/", |path| path.as_str())
+            .to_owned()
+    })
 }
 
 /// An endpoint that a discovery document names.

@@ -32,7 +32,7 @@ impl LoginProxy {
             Err(absence) => return self.nobody(absence, parts, site),
         };
         let Identity { email, groups, .. } = &known.identity;
-        if !admission::may_enter(&self.settings, email, groups) {
+        if !policy::admits(&self.settings, Some(email), groups) {
             return self.nobody(NoSession::Unknown, parts, site);
         }
         if !admission::meets_query(parts.uri.query().unwrap_or_default(), email, groups) {

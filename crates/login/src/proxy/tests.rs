@@ -1,4 +1,6 @@
 mod asking;
+mod choosing;
+mod hostile;
 mod signing_in;
 
 use http::Response;

@@ -9,13 +9,12 @@ use std::sync::Arc;
 
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
-use model::names::{Duration, Timestamp};
+use model::names::Timestamp;
 use model::snapshot::{KeySource, Login};
 use oidc::jose;
 use policy::{Bearer, Proof, Token, TokenFault, texts_at};
 
 use super::{Doors, Sessions};
-use crate::flow::callback::LEEWAY_SECONDS;
 use crate::keys::{Source, fault};
 
 /// How a login proxy wants a token.
@@ -366,8 +365,8 @@ fn wanted(compact: &str, doors: Doors<'_>) -> Wanted {
 }
 
 fn source_of(login: &Login, issuer: &str) -> Option<Source> {
-    if *login.issuer == *issuer {
-        return Some(Source::of_login(login));
+    if let Some(own) = login.choices().find(|choice| *choice.issuer == *issuer) {
+        return Some(Source::of_login(own));
     }
     let extra = login
         .extra_issuers
@@ -378,12 +377,19 @@ fn source_of(login: &Login, issuer: &str) -> Option<Source> {
 
 /// Whether a proven token is a session for `login`.
 fn taken_by(login: &Login, token: &Token, now: Timestamp) -> bool {
-    let audience = token.has_audience(&login.client_id) && token.issuer() == &*login.issuer
+    let for_client = |choice: &Login| {
+        let mut audiences = choice.extra_audiences.iter();
+        token.has_audience(&choice.client_id)
+            || audiences.any(|audience| token.has_audience(audience))
+    };
+    let audience = login
+        .choices()
+        .any(|choice| token.issuer() == &*choice.issuer && for_client(choice))
         || login
             .extra_issuers
             .iter()
             .any(|extra| token.issuer() == &*extra.issuer && token.has_audience(&extra.audience));
-    let leeway = Duration::from_secs(LEEWAY_SECONDS.unsigned_abs());
+    let leeway = login.clock_skew;
     let current = token
         .expires()
         .is_none_or(|expires| expires.plus(leeway) > now)

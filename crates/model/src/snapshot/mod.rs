@@ -40,7 +40,10 @@ pub use forward::{
 };
 pub use gateway::{Identity, VirtualHosts};
 pub use listener::{Chain, HostIndex, Listener, ListenerProtocol, Serves};
-pub use login::{ExtraIssuer, Login, SkipRule};
+pub use login::{
+    EmailVerified, EntryRule, ExtraIssuer, IssuerTls, IssuerTlsClient, Login, LoginClientAuth,
+    RefreshFailure, SkipRule, WhenOffered,
+};
 pub use mesh::{Authorizer, AuthorizerKind, HeaderName, HeaderPattern, Normalization};
 pub use policy::{
     Action, Attribute, Guard, Policy, PolicyInfo, PolicyRule, PolicySet, PrincipalPattern, Test,

@@ -4,19 +4,24 @@
 //! proxy behind Envoy sees `Accept` only where the mesh config lists it; here it is always seen,
 //! so a script that asks for JSON gets 401 instead of a page.
 
+pub(crate) mod admission;
+mod asker;
+
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use http::header::{ACCEPT, AUTHORIZATION};
+use http::header::AUTHORIZATION;
 use http::{HeaderValue, Method};
 use model::names::{Duration, Timestamp};
-use model::snapshot::{Login, SkipRule};
+use model::snapshot::{EmailVerified, Login, SkipRule};
 use percent_encoding::percent_decode_str;
 use serde_json::Value;
 
 use crate::decision::SignInAnswer;
 use crate::request::Request;
 use crate::session::{Bearer, Identified, IdentityValues, NoSession, Person, Session, Token};
+use admission::{admits, admits_to};
+use asker::is_script;
 
 /// How far the clock of an issuer may be ahead.
 const NOT_BEFORE_LEEWAY: Duration = Duration::from_secs(300);
@@ -92,14 +97,22 @@ pub(super) fn check<'s>(
     let now = request.head().now;
     if is_exempt(login, path, request) {
         let person = cookie_person(login, session, now).ok();
-        let known = person.filter(|person| lets_in(login, person.email(), person.groups()));
+        let known = person.filter(|person| admits(login, person.email(), person.groups()));
         return Answer::Exempt(known.map(Known::person));
     }
-    if let Some(bearer) = bearer_session(login, request, session) {
+    if let Some(bearer) = bearer_session(login, path, request, session) {
         return bearer;
     }
     match cookie_person(login, session, now) {
-        Ok(person) if lets_in(login, person.email(), person.groups()) => {
+        Ok(person)
+            if admits(login, person.email(), person.groups())
+                && admits_to(
+                    login,
+                    (request.host(), path),
+                    person.email(),
+                    person.groups(),
+                ) =>
+        {
             Answer::Session(Known::person(person))
         }
         Ok(_) => Answer::NotAllowedIn,
@@ -121,7 +134,7 @@ pub(super) fn known_without_check<'s>(
     let person = session.person.as_ref().ok()?;
     let login = logins.iter().find(|login| is_of(login, person))?;
     let person = cookie_person(login, session, now).ok()?;
-    lets_in(login, person.email(), person.groups()).then(|| Known::person(person))
+    admits(login, person.email(), person.groups()).then(|| Known::person(person))
 }
 
 fn cookie_person<'s>(
@@ -203,68 +216,23 @@ fn sign_in(login: &Login, request: &Request<'_>) -> SignInAnswer {
                 .any(|pattern| pattern.is_match(&target))
         }
     };
-    if login.force_json_errors || wants_json(request) || is_api() {
+    let headers = request.head().headers;
+    if login.force_json_errors || is_script(headers) || is_api() {
         SignInAnswer::Unauthorized
-    } else if login.skip_provider_button {
+    } else if login.skip_provider_button
+        && !asker::is_submission(request.head().method, headers)
+        && login.others.is_empty()
+    {
         SignInAnswer::Redirect
     } else {
         SignInAnswer::Page
     }
 }
 
-/// Whether `Accept` has an item that is exactly `application/json`: no parameter, no star.
-fn wants_json(request: &Request<'_>) -> bool {
-    request
-        .head()
-        .headers
-        .get_all(ACCEPT)
-        .iter()
-        .flat_map(|value| value.as_bytes().split(|&byte| byte == b','))
-        .any(|item| item.trim_ascii().eq_ignore_ascii_case(b"application/json"))
-}
-
-/// Stricter than the original, which lets a session without e-mail pass any list of domains.
-fn lets_in<T: AsRef<str>>(login: &Login, email: Option<&str>, groups: &[T]) -> bool {
-    let by_email = login.email_domains.iter().any(|domain| &**domain == "*")
-        || email.is_some_and(|email| {
-            login
-                .email_domains
-                .iter()
-                .any(|domain| is_at(email, domain))
-        });
-    let by_group = login.allowed_groups.is_empty()
-        || groups.iter().any(|group| {
-            login
-                .allowed_groups
-                .iter()
-                .any(|allowed| **allowed == *group.as_ref())
-        });
-    by_email && by_group
-}
-
-/// Whether the host of `email` is `domain`, or below it where it is written `.d` or `*.d`.
-fn is_at(email: &str, domain: &str) -> bool {
-    let Some((_, host)) = email.split_once('@') else {
-        return false;
-    };
-    if host.contains('@') {
-        return false;
-    }
-    let below = domain.strip_prefix('*').unwrap_or(domain);
-    if below.starts_with('.') {
-        host.len()
-            .checked_sub(below.len())
-            .filter(|&at| at > 0)
-            .and_then(|at| host.get(at..))
-            .is_some_and(|end| end.eq_ignore_ascii_case(below))
-    } else {
-        host.eq_ignore_ascii_case(domain)
-    }
-}
-
 /// The session that a bearer token is, where the proxy takes one; `None` goes on to the cookie.
 fn bearer_session<'s>(
     login: &Login,
+    path: &str,
     request: &Request<'_>,
     session: &'s Session,
 ) -> Option<Answer<'s>> {
@@ -281,23 +249,42 @@ fn bearer_session<'s>(
         && token
             .not_before()
             .is_none_or(|start| start.minus(NOT_BEFORE_LEEWAY) <= head.now);
-    let is_main = *login.issuer == *token.issuer() && token.has_audience(&login.client_id);
+    let own = login.choices().find(|choice| {
+        let mut audiences = choice.extra_audiences.iter();
+        *choice.issuer == *token.issuer()
+            && (token.has_audience(&choice.client_id)
+                || audiences.any(|audience| token.has_audience(audience)))
+    });
     let is_extra = || {
         login
             .extra_issuers
             .iter()
             .any(|extra| *extra.issuer == *token.issuer() && token.has_audience(&extra.audience))
     };
-    if !is_sent || !is_now || !(is_main || is_extra()) {
+    if !is_sent || !is_now || !(own.is_some() || is_extra()) {
         return None;
     }
-    let (email_claim, groups_claim) = if is_main {
-        (&*login.email_claim, &*login.groups_claim)
-    } else {
-        ("email", "groups")
+    let (email_claim, groups_claim, name_claim, verified) = match own {
+        Some(own) => (
+            &*own.email_claim,
+            &*own.groups_claim,
+            &*own.preferred_username_claim,
+            own.email_verified,
+        ),
+        None => (
+            "email",
+            "groups",
+            "preferred_username",
+            EmailVerified::NotDenied,
+        ),
     };
-    let may_be_unverified = is_main && (login.allow_unverified_email || email_claim != "email");
-    if !may_be_unverified && is_unverified(token) {
+    // Another claim than `email` is not what `email_verified` speaks of.
+    let counts = match verified {
+        EmailVerified::Any => true,
+        EmailVerified::NotDenied => email_claim != "email" || !is_unverified(token),
+        EmailVerified::Required => email_claim != "email" || is_verified(token),
+    };
+    if !counts {
         return None;
     }
     let text = |name: &str| {
@@ -308,14 +295,15 @@ fn bearer_session<'s>(
     };
     let email = text(email_claim).unwrap_or(token.subject());
     let groups = token.claim(groups_claim).map(texts).unwrap_or_default();
-    if !lets_in(login, Some(email), &groups) {
+    let place = (request.host(), path);
+    if !admits(login, Some(email), &groups) || !admits_to(login, place, Some(email), &groups) {
         return Some(Answer::NotAllowedIn);
     }
     let values = IdentityValues::new(
         token.subject(),
         Some(email),
         groups.iter().map(|group| &**group),
-        text("preferred_username"),
+        text(name_claim),
     );
     let access_token = HeaderValue::from_bytes(token.compact())
         .ok()
@@ -336,6 +324,14 @@ fn is_unverified(token: &Token) -> bool {
     match token.claims().get("email_verified") {
         Some(Value::Bool(verified)) => !verified,
         Some(Value::String(verified)) => verified != "true",
+        _ => false,
+    }
+}
+
+fn is_verified(token: &Token) -> bool {
+    match token.claims().get("email_verified") {
+        Some(Value::Bool(verified)) => *verified,
+        Some(Value::String(verified)) => verified == "true",
         _ => false,
     }
 }

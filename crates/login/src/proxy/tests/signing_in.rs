@@ -157,7 +157,7 @@ async fn each_failure_of_the_callback_has_its_answer() {
         403,
         "no cookie"
     );
-    bench.clock.advance(LIFETIME);
+    bench.clock.advance(bench.login.attempt_lifetime);
     assert_eq!(bench.get(&back, &browser).await.status(), 403, "too late");
 }
 
@@ -269,12 +269,44 @@ async fn a_tab_that_comes_too_late_finds_its_owner_signed_in() {
     let mut browser = Browser::default();
     let late = bench.leave(&mut browser, "/late").await;
     bench.sign_in(&mut browser, "/").await;
-    bench.clock.advance(LIFETIME);
+    bench.clock.advance(bench.login.attempt_lifetime);
     let answer = bench.get(&late, &browser).await;
     assert_eq!(
         (answer.status().as_u16(), location(&answer).as_str()),
-        (302, "/")
+        (302, "/late")
     );
+    // One whose cookie is gone cannot be known any more.
+    browser.take(&answer);
+    let answer = bench.get(&late, &browser).await;
+    assert_eq!(location(&answer), "/");
+}
+
+#[tokio::test]
+async fn a_form_that_was_sent_too_late_leads_back_to_where_it_stood() {
+    let bench = Bench::new().await;
+    for (referer, target) in [
+        (
+            "http://kubeflow.example:8080/notebooks/new?ns=a",
+            "/notebooks/new?ns=a",
+        ),
+        ("http://elsewhere.example/x", "/api/save?x=1"),
+        (
+            "https://kubeflow.example:8080/other-scheme",
+            "/api/save?x=1",
+        ),
+        ("//kubeflow.example:8080/x", "/api/save?x=1"),
+        ("http://kubeflow.example:8080//evil.example", "/"),
+        ("http://kubeflow.example:8080/oauth2/sign_in", "/"),
+    ] {
+        let mut parts = asked("/api/save?x=1", &Browser::default());
+        parts.method = Method::POST;
+        let referer = HeaderValue::from_static(referer);
+        parts.headers.insert("referer", referer);
+        let how = sign_in(SignInAnswer::Page, NoSession::Expired);
+        let page = bench.proxy.challenge(&parts, &how).await;
+        let wanted = format!(r#"name="rd" value="{target}""#);
+        assert!(body(&page).contains(&wanted), "{target}: {}", body(&page));
+    }
 }
 
 #[tokio::test]

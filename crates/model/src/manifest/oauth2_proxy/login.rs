@@ -9,7 +9,7 @@ use super::settings::Settings;
 use crate::finding::{Severity, codes};
 use crate::manifest::published_samples::is_published;
 use crate::names::{Duration, Secret};
-use crate::snapshot::{Closure, Login};
+use crate::snapshot::{Closure, EmailVerified, Login};
 
 const WEEK: Duration = Duration::from_secs(7 * 24 * 3600);
 
@@ -49,12 +49,9 @@ pub(super) fn login(mut settings: Settings<'_>, files: Files<'_>) -> Result<Logi
     }
     upstreams(settings);
     let (object, line) = settings.home.clone();
+    let usual = Login::with_defaults(object.reference.clone(), object.at(line), issuer, client_id);
     let login = Login {
-        object: object.reference.clone(),
-        place: object.at(line),
         prefix,
-        issuer,
-        client_id,
         client_secret,
         scopes: scopes(settings, !allowed_groups.is_empty()),
         login_url: endpoints.login,
@@ -72,7 +69,7 @@ pub(super) fn login(mut settings: Settings<'_>, files: Files<'_>) -> Result<Logi
         skip_provider_button: settings.flag("skip_provider_button", false),
         display_name: settings
             .text("provider_display_name")
-            .unwrap_or_else(|| "OpenID Connect".into()),
+            .unwrap_or(usual.display_name),
         skip_routes,
         skip_preflight: settings.flag("skip_auth_preflight", false),
         api_routes,
@@ -85,11 +82,15 @@ pub(super) fn login(mut settings: Settings<'_>, files: Files<'_>) -> Result<Logi
         pass_access_token: settings.flag("pass_access_token", false),
         skip_jwt_bearer_tokens: settings.flag("skip_jwt_bearer_tokens", false),
         extra_issuers,
-        allow_unverified_email: settings.flag("insecure_oidc_allow_unverified_email", false),
+        email_verified: match settings.flag("insecure_oidc_allow_unverified_email", false) {
+            true => EmailVerified::Any,
+            false => EmailVerified::NotDenied,
+        },
         email_claim: email_claim(settings),
         groups_claim: settings
             .text("oidc_groups_claim")
-            .unwrap_or_else(|| "groups".into()),
+            .unwrap_or(usual.groups_claim),
+        ..usual
     };
     settings.closed.take().map_or(Ok(login), Err)
 }

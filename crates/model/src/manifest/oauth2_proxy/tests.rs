@@ -89,12 +89,14 @@ fn stock_kubeflow_is_read_whole() {
         [("oauth2-proxy".into(), "oauth2-proxy".into())]
     );
     let login = found[0].login.as_ref().unwrap();
+    let usual = Login::with_defaults(
+        ObjectRef::new("Deployment", "oauth2-proxy", "oauth2-proxy"),
+        Place::new("proxy.yaml", 321),
+        "http://dex.auth.svc.cluster.local:5556/dex".into(),
+        "kubeflow-oidc-authservice".into(),
+    );
     let wanted = Login {
-        object: ObjectRef::new("Deployment", "oauth2-proxy", "oauth2-proxy"),
-        place: Place::new("proxy.yaml", 321),
         prefix: "/oauth2".into(),
-        issuer: "http://dex.auth.svc.cluster.local:5556/dex".into(),
-        client_id: "kubeflow-oidc-authservice".into(),
         client_secret: Secret::new("pUBnBOY80SnXgjibTYM9ZWNzY2xreNGQok"),
         scopes: texts(&["profile", "email", "groups", "openid"]),
         login_url: Some("/dex/auth".into()),
@@ -127,9 +129,9 @@ fn stock_kubeflow_is_read_whole() {
         pass_access_token: false,
         skip_jwt_bearer_tokens: true,
         extra_issuers: vec![],
-        allow_unverified_email: false,
         email_claim: "email".into(),
         groups_claim: "groups".into(),
+        ..usual
     };
     assert_eq!(*login, wanted);
     assert_eq!(&*login.place.file, "proxy.yaml");
