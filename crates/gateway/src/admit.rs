@@ -67,7 +67,7 @@ pub(crate) fn answer(
                 let request = match policy::Request::read(head, snapshot.normalization()) {
                     Ok(request) => request,
                     Err(unreadable) => {
-                        let asker = Asker::new(&parts, &facts.request_id);
+                        let asker = Asker::new(&parts, &facts);
                         break 'answered body
                             .unwanted(answer::unreadable(unreadable, &asker, entry));
                     }
@@ -137,7 +137,7 @@ pub(crate) fn answer(
                     body.unwanted(answer::redirection(&redirection, entry))
                 }
                 Outcome::Refuse(refusal) => {
-                    let asker = Asker::new(&parts, &facts.request_id);
+                    let asker = Asker::new(&parts, &facts);
                     body.unwanted(answer::refusal(&refusal, &asker, &facts, &parts, entry))
                 }
             }
@@ -183,7 +183,7 @@ pub(crate) struct Unread {
 }
 
 impl Unread {
-    fn new(parts: &Parts, incoming: Incoming, peer: &Peer) -> Self {
+    pub(crate) fn new(parts: &Parts, incoming: Incoming, peer: &Peer) -> Self {
         let is_there = !incoming.is_end_stream();
         Self {
             incoming,
@@ -194,15 +194,25 @@ impl Unread {
 
     /// Nobody asks for it: `answer` is all there is to say.
     pub(crate) fn unwanted(self, answer: Response<Body>) -> Response<Body> {
+        self.dismiss();
+        answer
+    }
+
+    /// Nobody asks for it.
+    pub(crate) fn dismiss(self) {
         if let Some(pulse) = self.pulse.filter(|_| !self.held_back) {
             body::discard(self.incoming, Busy::hold(&pulse));
         }
-        answer
     }
 }
 
 /// Waits for the session store or an issuer's keys, on the runtime that they live on.
-async fn ask_store(worker: &Worker, view: &View, parts: &Parts, now: Timestamp) -> Session {
+pub(crate) async fn ask_store(
+    worker: &Worker,
+    view: &View,
+    parts: &Parts,
+    now: Timestamp,
+) -> Session {
     let sessions = Arc::clone(worker.sessions());
     let snapshot = Arc::clone(&view.world.snapshot);
     let headers = parts.headers.clone();
@@ -220,7 +230,7 @@ async fn ask_store(worker: &Worker, view: &View, parts: &Parts, now: Timestamp) 
     })
 }
 
-fn became(outcome: &Outcome) -> Became {
+pub(crate) fn became(outcome: &Outcome) -> Became {
     match outcome {
         Outcome::Forward(_) => Became::Forward,
         Outcome::SignIn(_) => Became::SignIn,

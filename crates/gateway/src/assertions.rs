@@ -19,6 +19,8 @@ const MOST: usize = 4096;
 #[derive(Default)]
 pub(crate) struct Assertions {
     held: RefCell<HashMap<(usize, usize), Held>>,
+    /// Those for a host whose Service is not known, by host.
+    for_hosts: RefCell<HashMap<Box<str>, HashMap<usize, HeldForHost>>>,
 }
 
 /// One of them. As long as it is here nothing else can live at the addresses that it is found by.
@@ -27,6 +29,15 @@ struct Held {
     _destination: Arc<Destination>,
     assertion: Assertion,
 }
+
+/// One of them, as [`Held`].
+struct HeldForHost {
+    _identified: Identified,
+    assertion: Assertion,
+}
+
+/// For how many hosts one worker keeps any. Hosts are what clients say.
+const MOST_HOSTS: usize = 64;
 
 impl Assertions {
     /// The statement for the destination of `permit`; `None` where nobody had to tell who they are.
@@ -38,14 +49,24 @@ impl Assertions {
         now: Timestamp,
     ) -> Option<HeaderValue> {
         let identified = permit.identified()?;
-        let destination = permit.destination();
+        self.to(identified, permit.destination(), asserter, snapshot, now)
+    }
+
+    /// The statement of who `identified` is, for a Service.
+    pub(crate) fn to(
+        &self,
+        identified: &Identified,
+        destination: &Arc<Destination>,
+        asserter: &Asserter,
+        snapshot: &Snapshot,
+        now: Timestamp,
+    ) -> Option<HeaderValue> {
         let key = (address(identified), Arc::as_ptr(destination).addr());
         let mut held = self.held.borrow_mut();
         if let Some(one) = held.get(&key).filter(|one| now < one.assertion.until) {
             return Some(one.assertion.value.clone());
         }
-        let issuer = format!("spiffe://{}", snapshot.identity().principal);
-        let assertion = asserter.assert(identified, &issuer, &destination.host, now)?;
+        let assertion = asserter.assert(identified, &issuer(snapshot), &destination.host, now)?;
         let value = assertion.value.clone();
         if held.len() >= MOST {
             held.retain(|_, one| now < one.assertion.until);
@@ -61,11 +82,49 @@ impl Assertions {
         Some(value)
     }
 
+    /// The same for whatever a proxy has behind a host, which is in normal form.
+    pub(crate) fn to_host(
+        &self,
+        identified: &Identified,
+        host: &str,
+        asserter: &Asserter,
+        snapshot: &Snapshot,
+        now: Timestamp,
+    ) -> Option<HeaderValue> {
+        let key = address(identified);
+        let mut hosts = self.for_hosts.borrow_mut();
+        let one = hosts.get(host).and_then(|held| held.get(&key));
+        if let Some(one) = one.filter(|one| now < one.assertion.until) {
+            return Some(one.assertion.value.clone());
+        }
+        let assertion = asserter.assert(identified, &issuer(snapshot), host, now)?;
+        let value = assertion.value.clone();
+        if hosts.len() < MOST_HOSTS || hosts.contains_key(host) {
+            let held = hosts.entry(host.into()).or_default();
+            if held.len() < MOST {
+                let one = HeldForHost {
+                    _identified: identified.clone(),
+                    assertion,
+                };
+                held.insert(key, one);
+            }
+        }
+        Some(value)
+    }
+
     /// Forgets what is not handed out any more, and with it the worlds that it came of.
     pub(crate) fn tidy(&self, now: Timestamp) {
         let mut held = self.held.borrow_mut();
         held.retain(|_, one| now < one.assertion.until);
+        self.for_hosts.borrow_mut().retain(|_, held| {
+            held.retain(|_, one| now < one.assertion.until);
+            !held.is_empty()
+        });
     }
+}
+
+fn issuer(snapshot: &Snapshot) -> String {
+    format!("spiffe://{}", snapshot.identity().principal)
 }
 
 fn address(identified: &Identified) -> usize {

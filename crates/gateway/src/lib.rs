@@ -8,11 +8,13 @@
 //! HTTP services that the binary hands in.
 //!
 //! **Flow.** `listen` → `tls` → `facts` → `admit` (session, decide) → `proxy` | [`Local`] |
-//! `answer` → `record`.
+//! `answer` → `record`. Another proxy asks instead: `listen` → `authorizer` (facts, session,
+//! check) → [`Local`] | `answer` → `record`.
 
 mod admit;
 mod answer;
 mod assertions;
+mod authorizer;
 mod body;
 mod counted;
 mod facts;
@@ -29,5 +31,8 @@ mod world;
 
 pub use listen::{Gateway, StartFault};
 pub use record::{LogSink, Metrics};
-pub use settings::{Limits, ListenAt, Listening, ResolveRule, ResolveRuleFault, Settings};
+pub use settings::{
+    AuthorizerSettings, Limits, ListenAt, Listening, Purpose, ResolveRule, ResolveRuleFault,
+    Scheme, Settings,
+};
 pub use world::{Local, World};

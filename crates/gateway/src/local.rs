@@ -30,7 +30,7 @@ pub(crate) async fn sign_in(
     parts: Parts,
     entry: Box<Entry>,
 ) -> Response<Body> {
-    let asker = Asker::new(&parts, &facts.request_id);
+    let asker = Asker::new(&parts, &facts);
     let told = view.world.local.sign_in(&sign_in, parts);
     match worker.control().spawn(told).await {
         Ok(response) => answer::sign_in(response, &asker, entry),
@@ -70,7 +70,7 @@ pub(crate) async fn serve(
         }
         Served::Login(_) | Served::Provider(_) | Served::Kfam | Served::Whoami => {}
     }
-    let asker = Asker::new(&parts, &facts.request_id);
+    let asker = Asker::new(&parts, &facts);
     // Only the login proxy's own pages need the session cookies.
     let hidden = (!matches!(what, Served::Login(_))).then_some(&*view.cookies);
     if let Some(permit) = &permit

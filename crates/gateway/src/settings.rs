@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 use std::str::FromStr;
 use std::sync::Arc;
 
+use ipnet::IpNet;
 use model::names::Duration;
 use model::snapshot::Destination;
 
@@ -23,6 +24,8 @@ pub struct Settings {
     pub hsts: Option<Duration>,
     /// A plain-HTTP `Gateway` server is served over HTTPS too, and HTTP redirects there.
     pub https_upgrade: bool,
+    /// What other proxies ask.
+    pub authorizer: AuthorizerSettings,
     /// Worker threads; 0 takes one per core.
     pub workers: usize,
     /// Limits.
@@ -34,11 +37,72 @@ pub struct Settings {
     pub given: Vec<Listening>,
 }
 
+/// The listener that other proxies ask whether a request may pass.
+#[derive(Clone, Debug)]
+pub struct AuthorizerSettings {
+    /// Where it is asked over HTTP; nowhere unless given. Port 0 picks a free one.
+    pub http: Option<SocketAddr>,
+    /// Begins the path of every check of `ext_authz`, such as `/check`; empty where the whole path
+    /// is the user's. Where it is given, other paths are requests for the pages of this process.
+    pub path_prefix: Box<str>,
+    /// Peers that are believed when they say who a client is and what it asked for:
+    /// `x-forwarded-*`, `x-original-*`. Others are asked for themselves.
+    pub trusted_peers: Vec<IpNet>,
+    /// What browsers speak, where no trusted peer says it.
+    pub scheme: Scheme,
+}
+
+impl Default for AuthorizerSettings {
+    fn default() -> Self {
+        let loopback = [
+            (IpAddr::from(Ipv4Addr::LOCALHOST), 8),
+            (IpAddr::from(Ipv6Addr::LOCALHOST), 128),
+        ];
+        Self {
+            http: None,
+            path_prefix: Box::default(),
+            trusted_peers: loopback
+                .into_iter()
+                .filter_map(|(address, length)| IpNet::new(address, length).ok())
+                .collect(),
+            scheme: Scheme::Https,
+        }
+    }
+}
+
+/// What browsers speak.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scheme {
+    /// `https`.
+    Https,
+    /// `http`.
+    Http,
+}
+
+impl Scheme {
+    /// As URLs write it.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Https => "https",
+            Self::Http => "http",
+        }
+    }
+}
+
+/// What a listening socket is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Purpose {
+    /// The connections of a `Gateway` port.
+    Gateway(u16),
+    /// Other proxies that ask over HTTP.
+    AuthorizerHttp,
+}
+
 /// An open listening socket.
 #[derive(Clone, Debug)]
 pub struct Listening {
-    /// `Gateway` port whose connections come here.
-    pub port: u16,
+    /// What for.
+    pub purpose: Purpose,
     /// The socket.
     pub socket: Arc<TcpListener>,
 }

@@ -1,6 +1,7 @@
 //! The decision.
 
 mod changes;
+mod check;
 mod cors;
 mod custom;
 pub(crate) mod login;
@@ -24,6 +25,8 @@ use crate::route::{self, Choice, Chosen, Sight};
 use crate::session::Session;
 use changes::Changes;
 use token::Tokens;
+
+pub use check::{Check, Checked, Pass, check};
 
 /// Decides one request.
 pub fn decide(request: &Request<'_>, snapshot: &Snapshot, session: &Session) -> Decision {
@@ -63,26 +66,17 @@ fn run(
     session: &Session,
     recorder: &mut Recorder<'_>,
 ) -> Decision {
-    let head = request.head();
-    let listener = snapshot.listener(head.port);
-    let door = listener.map_or(Door::Absent, |listener| {
-        door::find(listener, head.sni, request.host())
-    });
-    let mut way = Way {
-        hosts: match door {
-            Door::Open(hosts) if hosts.closure(request.host()).is_none() => Some(hosts),
-            Door::Open(_) | Door::Misdirected | Door::Closed(_) | Door::Absent => None,
-        },
-        choice: Choice::default(),
-    };
-    way.choose(request, Sight::of(request), recorder);
+    let (mut way, door) = Way::of(request, snapshot, recorder);
     let end = before_policies(door, request).and_then(|()| {
-        let entrance = Entrance {
-            request,
-            // A port that no Gateway opens is nobody's: it stands for itself.
-            port: listener.map_or(head.port, |listener| listener.workload_port),
+        let entrance = Entrance::of(request, snapshot, Routing::Here);
+        let passed = through_policies(&entrance, snapshot, session, &mut way, recorder)?;
+        let Some(chosen) = way.choice.chosen else {
+            return Err(End::by_default(
+                Outcome::Refuse(Refusal::NoRoute),
+                DefaultReason::NoRoute,
+            ));
         };
-        through_policies(&entrance, snapshot, session, &mut way, recorder)
+        passed.perform(chosen, recorder)
     });
     let (outcome, reason) = match end {
         Ok(end) => end,
@@ -103,6 +97,28 @@ struct Way<'s> {
 }
 
 impl<'s> Way<'s> {
+    /// The door that a request comes to, and its route.
+    fn of(
+        request: &Request<'_>,
+        snapshot: &'s Snapshot,
+        recorder: &mut Recorder<'_>,
+    ) -> (Self, Door<'s>) {
+        let head = request.head();
+        let listener = snapshot.listener(head.port);
+        let door = listener.map_or(Door::Absent, |listener| {
+            door::find(listener, head.sni, request.host())
+        });
+        let mut way = Self {
+            hosts: match door {
+                Door::Open(hosts) if hosts.closure(request.host()).is_none() => Some(hosts),
+                Door::Open(_) | Door::Misdirected | Door::Closed(_) | Door::Absent => None,
+            },
+            choice: Choice::default(),
+        };
+        way.choose(request, Sight::of(request), recorder);
+        (way, door)
+    }
+
     /// What has to be passed at the gateway.
     fn guard(&self, snapshot: &'s Snapshot) -> &'s PolicySet {
         self.own_guard()
@@ -155,20 +171,30 @@ fn before_policies(door: Door<'_>, request: &Request<'_>) -> Result<(), Box<End>
     Ok(())
 }
 
+/// Who takes the route of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Routing {
+    /// This gateway: without a route there is nothing to ask for.
+    Here,
+    /// The proxy that asks, which has routes of its own.
+    Elsewhere,
+}
+
 /// Where a request comes in.
 struct Entrance<'a> {
     request: &'a Request<'a>,
     /// Port of the gateway's own pods.
     port: u16,
+    routing: Routing,
 }
 
-fn through_policies<'s>(
-    entrance: &Entrance<'_>,
+fn through_policies<'a, 's: 'a>(
+    entrance: &Entrance<'a>,
     snapshot: &'s Snapshot,
-    session: &Session,
+    session: &'a Session,
     way: &mut Way<'s>,
     recorder: &mut Recorder<'_>,
-) -> Result<(Outcome, Reason), Box<End>> {
+) -> Result<Passed<'a, 's>, Box<End>> {
     let request = entrance.request;
     let (guard, entered) = enter_by_route(entrance, snapshot, session, way, recorder)?;
     let Entered { changes, token, .. } = &entered;
@@ -179,20 +205,13 @@ fn through_policies<'s>(
         let verdict = authorization::judge(&own.attached, &view, Stage::Gateway, recorder);
         reason = go_on(verdict)?.after(reason);
     }
-    let Some(chosen) = way.choice.chosen else {
-        return Err(End::by_default(
-            Outcome::Refuse(Refusal::NoRoute),
-            DefaultReason::NoRoute,
-        ));
-    };
-    let passed = Passed {
+    Ok(Passed {
         request,
         snapshot,
         session,
         entered,
         reason,
-    };
-    passed.perform(chosen, recorder)
+    })
 }
 
 /// Authorizers and tokens, by the guard of the route; and the route once more, by the token. The
@@ -209,7 +228,7 @@ where
 {
     let guard = way.guard(snapshot);
     // Without a route nobody is asked to sign in: there is nothing to sign in for.
-    let is_routed = way.choice.chosen.is_some();
+    let is_routed = way.choice.chosen.is_some() || entrance.routing == Routing::Elsewhere;
     let entered = enter(entrance, (snapshot, guard), session, is_routed, recorder)?;
     if entered.token.is_none() || !way.choice.may_change {
         return Ok((guard, entered));
@@ -231,6 +250,7 @@ where
 }
 
 /// A request that the policies of the gateway let through.
+#[derive(Clone)]
 struct Passed<'a, 's> {
     request: &'a Request<'a>,
     snapshot: &'s Snapshot,
@@ -264,6 +284,7 @@ impl<'s> Passed<'_, 's> {
                     route,
                     forward,
                     matched,
+                    only: None,
                     cors: cors.map(Box::new),
                 };
                 forwarding.perform(self, recorder)
@@ -290,6 +311,7 @@ impl<'s> Passed<'_, 's> {
 }
 
 /// What is known once authorizers and tokens have spoken.
+#[derive(Clone)]
 struct Entered<'a> {
     changes: Changes,
     known: Option<login::Known<'a>>,
@@ -396,10 +418,21 @@ fn go_on(verdict: authorization::Verdict) -> Result<Reason, Box<End>> {
     }
 }
 
-impl Entrance<'_> {
+impl<'r> Entrance<'r> {
+    fn of(request: &'r Request<'r>, snapshot: &Snapshot, routing: Routing) -> Self {
+        let port = request.head().port;
+        let listener = snapshot.listener(port);
+        Self {
+            request,
+            // A port that no Gateway opens is nobody's: it stands for itself.
+            port: listener.map_or(port, |listener| listener.workload_port),
+            routing,
+        }
+    }
+
     /// What the gateway's own rules see.
     fn view<'a>(&'a self, headers: Headers<'a>, token: Option<Accepted<'a>>) -> View<'a> {
-        let Self { request, port } = self;
+        let Self { request, port, .. } = self;
         let head = request.head();
         View {
             method: head.method.as_str(),

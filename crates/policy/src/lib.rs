@@ -2,7 +2,8 @@
 //!
 //! **Does.** [`decide()`] takes a [`Request`] in normal form, a [`model::Snapshot`] and a
 //! [`Session`], and returns a [`Decision`]: one [`Outcome`] with the route and the rule that
-//! determined it. The gateway, the authorizer and `explain` call this same function.
+//! determined it. The gateway and `explain` call this same function; [`check()`] is the same decision
+//! for a proxy that asks and has routes of its own.
 //!
 //! **Must not know.** HTTP servers, tokens, cookies, Envoy, Kubernetes; time only as a field of the
 //! request.
@@ -30,7 +31,7 @@ mod token_place;
 
 pub use clients::check_clients;
 pub use decide::login::admission::admits;
-pub use decide::{decide, decide_recording};
+pub use decide::{Check, Checked, Pass, check, decide, decide_recording};
 pub use decision::{Decision, Outcome, Permit, Reason, Record, Refusal};
 pub use exemptions::check_exemptions;
 pub use request::{Request, RequestHead, Unreadable};

@@ -12,6 +12,7 @@ use serde::de::{Error, MapAccess, Unexpected, Visitor};
 use serde::{Deserialize, Deserializer};
 
 use super::Switch;
+use super::authorizer::AuthorizerConfig;
 
 /// What the file says; everything is optional.
 #[derive(Debug, Default, Deserialize)]
@@ -22,6 +23,8 @@ pub(crate) struct FileConfig {
     pub(crate) https: Option<SocketAddr>,
     pub(crate) http: Option<SocketAddr>,
     pub(crate) admin: Option<SocketAddr>,
+    pub(crate) authorizer_http: Option<SocketAddr>,
+    pub(crate) authorizer: AuthorizerConfig,
     pub(crate) resolve: Vec<String>,
     pub(crate) https_upgrade: Option<Switch>,
     pub(crate) names: Vec<String>,

@@ -1,5 +1,6 @@
 //! Settings of `doorward up`: defaults, then the file, then environment and flags.
 
+mod authorizer;
 mod file;
 
 use std::collections::BTreeMap;
@@ -10,8 +11,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
-use gateway::{ListenAt, ResolveRule, ResolveRuleFault};
+use gateway::{AuthorizerSettings, ListenAt, ResolveRule, ResolveRuleFault};
 
+pub(crate) use authorizer::AuthorizerFault;
 pub(crate) use file::{FileConfig, FileFault};
 use file::{Hsts, Listen, ListenMore};
 
@@ -49,6 +51,21 @@ pub(crate) struct Flags {
     /// [default: 127.0.0.1:8081]
     #[arg(long, value_name = "ADDR", env = "DOORWARD_ADMIN")]
     pub(crate) admin: Option<SocketAddr>,
+
+    /// Where other proxies ask whether a request may pass, over HTTP: `ext_authz` of Envoy
+    /// [default: nowhere]
+    #[arg(long, value_name = "ADDR", env = "DOORWARD_AUTHORIZER_HTTP")]
+    pub(crate) authorizer_http: Option<SocketAddr>,
+
+    /// An address or network of proxies that are believed when they say for whom they ask
+    /// (`x-forwarded-*`). Repeatable [default: this machine]
+    #[arg(
+        long = "authorizer-trusted-peer",
+        value_name = "CIDR",
+        env = "DOORWARD_AUTHORIZER_TRUSTED_PEERS",
+        value_delimiter = ','
+    )]
+    pub(crate) authorizer_trusted_peers: Vec<String>,
 
     /// Where a Service host lives when there is no cluster DNS: `HOST[:PORT]=ADDR:PORT`. HOST may be
     /// `name.namespace`; `*` is the fallback. Repeatable.
@@ -114,6 +131,7 @@ pub(crate) struct Settings {
     pub(crate) https: SocketAddr,
     pub(crate) http: SocketAddr,
     pub(crate) admin: SocketAddr,
+    pub(crate) authorizer: AuthorizerSettings,
     pub(crate) resolve: Vec<ResolveRule>,
     pub(crate) https_upgrade: bool,
     pub(crate) names: Vec<String>,
@@ -135,6 +153,8 @@ pub(crate) enum SettingsFault {
     File(FileFault),
     /// A `--resolve` rule.
     Resolve(String, ResolveRuleFault),
+    /// `authorizer`.
+    Authorizer(AuthorizerFault),
     /// No directory for state is known.
     NoStateDirectory,
     /// `--workers 0`.
@@ -152,6 +172,7 @@ impl fmt::Display for SettingsFault {
             Self::Resolve(rule, fault) => {
                 write!(f, "`--resolve {rule}`: {fault}\nhelp: write it such as `*=127.0.0.1:9000`")
             }
+            Self::Authorizer(fault) => fault.fmt(f),
             Self::NoStateDirectory => f.write_str(
                 "no directory for state is known: neither `XDG_STATE_HOME` nor `HOME` is set\nhelp: name one with `--state DIR`",
             ),
@@ -179,6 +200,8 @@ impl Settings {
             https,
             http,
             admin,
+            authorizer_http,
+            authorizer_trusted_peers,
             resolve,
             https_upgrade,
             names,
@@ -197,6 +220,8 @@ impl Settings {
             https: file_https,
             http: file_http,
             admin: file_admin,
+            authorizer_http: file_authorizer_http,
+            authorizer,
             resolve: file_resolve,
             https_upgrade: file_upgrade,
             names: file_names,
@@ -239,6 +264,12 @@ impl Settings {
             https: https.or(file_https).unwrap_or_else(|| loopback(8443)),
             http: http.or(file_http).unwrap_or_else(|| loopback(8080)),
             admin: admin.or(file_admin).unwrap_or_else(|| loopback(8081)),
+            authorizer: authorizer
+                .settings(
+                    authorizer_http.or(file_authorizer_http),
+                    authorizer_trusted_peers,
+                )
+                .map_err(SettingsFault::Authorizer)?,
             resolve,
             https_upgrade: upgrade == Switch::On,
             names: if names.is_empty() { file_names } else { names },

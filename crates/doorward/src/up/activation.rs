@@ -10,7 +10,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::{SocketAddr as UnixAddress, UnixDatagram};
 use std::sync::Arc;
 
-use gateway::Listening;
+use gateway::{Listening, Purpose};
 use socket2::SockRef;
 
 use crate::config::Settings;
@@ -46,7 +46,7 @@ impl fmt::Display for ActivationFault {
             ),
             Self::Aimless(name, address) => write!(
                 f,
-                "the socket `{name}` at `{address}` that the service manager passed is at no address of the settings\nhelp: name it `https`, `http`, `admin` or by its `Gateway` port with `FileDescriptorName=`"
+                "the socket `{name}` at `{address}` that the service manager passed is at no address of the settings\nhelp: name it `https`, `http`, `admin`, `authorizer-http` or by its `Gateway` port with `FileDescriptorName=`"
             ),
             Self::Twice(name, address) => write!(
                 f,
@@ -86,7 +86,7 @@ impl Activated {
                 .set_nonblocking(true)
                 .map_err(ActivationFault::System)?;
             let at = socket.local_addr().map_err(ActivationFault::System)?;
-            let port = match aim(&name, at, settings) {
+            let purpose = match aim(&name, at, settings) {
                 Some(Aim::Admin) => {
                     if activated.admin.is_some() {
                         return Err(ActivationFault::Twice(name, at));
@@ -95,21 +95,25 @@ impl Activated {
                     activated.admin = Some(socket);
                     continue;
                 }
-                Some(Aim::Gateway(port)) => port,
+                Some(Aim::Serving(purpose)) => purpose,
                 None => return Err(ActivationFault::Aimless(name, at)),
             };
-            let is_other =
-                |one: &Listening| one.port == port && one.socket.local_addr().ok() != Some(at);
+            let is_other = |one: &Listening| {
+                one.purpose == purpose && one.socket.local_addr().ok() != Some(at)
+            };
             if activated.sockets.iter().any(is_other) {
                 return Err(ActivationFault::Twice(name, at));
             }
-            match port {
-                443 => settings.https = at,
-                80 => settings.http = at,
-                port => settings.listen.entry(port).or_default().address = Some(at),
+            match purpose {
+                Purpose::Gateway(443) => settings.https = at,
+                Purpose::Gateway(80) => settings.http = at,
+                Purpose::Gateway(port) => {
+                    settings.listen.entry(port).or_default().address = Some(at);
+                }
+                Purpose::AuthorizerHttp => settings.authorizer.http = Some(at),
             }
             activated.sockets.push(Listening {
-                port,
+                purpose,
                 socket: Arc::new(socket),
             });
         }
@@ -119,30 +123,35 @@ impl Activated {
 
 /// What a socket is for.
 enum Aim {
-    Gateway(u16),
+    Serving(Purpose),
     Admin,
 }
 
 /// Its name says it, or else its address.
 fn aim(name: &str, at: SocketAddr, settings: &Settings) -> Option<Aim> {
+    let gateway = |port| Aim::Serving(Purpose::Gateway(port));
     match name {
-        "https" => return Some(Aim::Gateway(443)),
-        "http" => return Some(Aim::Gateway(80)),
+        "https" => return Some(gateway(443)),
+        "http" => return Some(gateway(80)),
+        "authorizer-http" => return Some(Aim::Serving(Purpose::AuthorizerHttp)),
         "admin" => return Some(Aim::Admin),
         name => {
             if let Ok(port) = name.parse() {
-                return Some(Aim::Gateway(port));
+                return Some(gateway(port));
             }
         }
     }
     let further = settings.listen.iter();
+    let authorizer = settings.authorizer.http;
+    let authorizer = authorizer.map(|at| (at, Aim::Serving(Purpose::AuthorizerHttp)));
     [
-        (settings.https, Aim::Gateway(443)),
-        (settings.http, Aim::Gateway(80)),
+        (settings.https, gateway(443)),
+        (settings.http, gateway(80)),
         (settings.admin, Aim::Admin),
     ]
     .into_iter()
-    .chain(further.filter_map(|(port, at)| Some((at.address?, Aim::Gateway(*port)))))
+    .chain(further.filter_map(|(port, at)| Some((at.address?, gateway(*port)))))
+    .chain(authorizer)
     .find_map(|(address, aim)| (address == at).then_some(aim))
 }
 
@@ -207,7 +216,9 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let mut settings = settings(root.path());
         let [https, further, admin, http] = [socket(), socket(), socket(), socket()];
+        let authorizer = socket();
         let at = |socket: &TcpListener| socket.local_addr().unwrap();
+        let authorizer_at = at(&authorizer);
         let [https_at, further_at, admin_at, http_at] = [&https, &further, &admin, &http].map(at);
         settings.http = http_at;
         let sockets = vec![
@@ -215,10 +226,13 @@ mod tests {
             ("9000".to_owned(), further),
             ("admin".to_owned(), admin),
             ("doorward.socket".to_owned(), http),
+            ("authorizer-http".to_owned(), authorizer),
         ];
         let activated = Activated::sort(sockets, &mut settings).unwrap();
-        let ports: Vec<_> = activated.sockets.iter().map(|one| one.port).collect();
-        assert_eq!(ports, [443, 9000, 80]);
+        let purposes: Vec<_> = activated.sockets.iter().map(|one| one.purpose).collect();
+        let [https, further, http] = [443, 9000, 80].map(Purpose::Gateway);
+        assert_eq!(purposes, [https, further, http, Purpose::AuthorizerHttp]);
+        assert_eq!(settings.authorizer.http, Some(authorizer_at));
         assert_eq!(activated.admin.map(|it| at(&it)), Some(admin_at));
         assert_eq!(
             (settings.https, settings.http, settings.admin),

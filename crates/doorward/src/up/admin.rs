@@ -30,6 +30,8 @@ pub(crate) struct Admin {
     pub(crate) world: Arc<ArcSwap<World>>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) condition: Arc<ArcSwap<Condition>>,
+    /// Where other proxies ask over HTTP.
+    pub(crate) authorizer_http: Option<SocketAddr>,
     /// Whether the process is stopping.
     pub(crate) draining: Arc<AtomicBool>,
     /// Whether another process answers at this address from now on.
@@ -125,6 +127,7 @@ impl Admin {
         let body = json!({
             "ready": !draining,
             "draining": draining,
+            "authorizerHttp": self.authorizer_http.map(|address| address.to_string()),
             "alarm": condition.alarm,
             "errors": count(Severity::Error),
             "warnings": count(Severity::Warning),

@@ -23,6 +23,8 @@ pub(super) struct Addresses {
     pub(super) http: Option<SocketAddr>,
     /// Further `Gateway` ports: open while a `Gateway` has them.
     pub(super) further: BTreeMap<u16, SocketAddr>,
+    /// Where other proxies ask over HTTP.
+    pub(super) authorizer_http: Option<SocketAddr>,
     pub(super) admin: SocketAddr,
 }
 
@@ -33,6 +35,7 @@ impl Addresses {
             "https": self.https.to_string(),
             "http": self.http.map(|address| address.to_string()),
             "listen": self.further.iter().map(|(port, address)| (port.to_string(), json!(address.to_string()))).collect::<serde_json::Map<_, _>>(),
+            "authorizerHttp": self.authorizer_http.map(|address| address.to_string()),
             "admin": self.admin.to_string(),
             "ca": authority,
             "pid": std::process::id(),
@@ -49,6 +52,7 @@ pub(super) fn announce(addresses: &Addresses, authority: &Path, demo: Option<&Sh
         https,
         http,
         further,
+        authorizer_http,
         admin,
     } = addresses;
     anstream::eprintln!("doorward serves");
@@ -58,6 +62,9 @@ pub(super) fn announce(addresses: &Addresses, authority: &Path, demo: Option<&Sh
     }
     for (port, address) in further {
         anstream::eprintln!("  Gateway port {port} at {address}, while a Gateway has it");
+    }
+    if let Some(address) = authorizer_http {
+        anstream::eprintln!("  other proxies ask at http://{address} (`ext_authz`)");
     }
     anstream::eprintln!("  admin  http://{admin}/readyz");
     anstream::eprintln!("  CA to trust  {}", authority.display());

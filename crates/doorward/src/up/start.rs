@@ -97,6 +97,7 @@ pub(crate) async fn serve(mut settings: Settings) -> Result<(), Fault> {
         https,
         http,
         admin: admin_address,
+        authorizer,
         resolve,
         https_upgrade,
         names,
@@ -182,6 +183,7 @@ pub(crate) async fn serve(mut settings: Settings) -> Result<(), Fault> {
         listen,
         hsts,
         https_upgrade,
+        authorizer,
         workers,
         limits: gateway::Limits::default(),
         resolve,
@@ -207,6 +209,7 @@ pub(crate) async fn serve(mut settings: Settings) -> Result<(), Fault> {
     let admin = Arc::new(Admin {
         world: Arc::clone(&world),
         metrics: gateway.metrics(),
+        authorizer_http: gateway.authorizer_http_address(),
         condition: Arc::clone(&condition),
         draining: Arc::clone(&draining),
         succeeded: Arc::clone(&succeeded),
@@ -252,6 +255,7 @@ pub(crate) async fn serve(mut settings: Settings) -> Result<(), Fault> {
             .into_iter()
             .filter_map(|port| Some((port, gateway.address(port)?)))
             .collect(),
+        authorizer_http: gateway.authorizer_http_address(),
         admin: admin_address,
     };
     announce(

@@ -31,14 +31,17 @@ pub(crate) struct Asker {
     html: bool,
     /// A gRPC client.
     grpc: bool,
+    /// Answered through a proxy, which puts a status into the form that its client knows.
+    relayed: bool,
     request_id: Option<HeaderValue>,
 }
 
 impl Asker {
     /// Reads `accept` and `content-type`.
-    pub(crate) fn new(parts: &Parts, request_id: &HeaderValue) -> Self {
+    pub(crate) fn new(parts: &Parts, facts: &Facts) -> Self {
         Self {
-            request_id: Some(request_id.clone()),
+            relayed: facts.is_asked(),
+            request_id: Some(facts.request_id.clone()),
             ..Self::early(parts)
         }
     }
@@ -54,6 +57,7 @@ impl Asker {
         Self {
             html,
             grpc: grpc::is_call(&parts.headers),
+            relayed: false,
             request_id: None,
         }
     }
@@ -63,6 +67,7 @@ impl Asker {
         Self {
             html: false,
             grpc: false,
+            relayed: false,
             request_id: None,
         }
     }

@@ -35,7 +35,7 @@ pub(super) fn told(told: Told, asker: &Asker) -> Response<Bytes> {
         close,
     } = told;
     let id = asker.request_id.as_ref();
-    if asker.grpc {
+    if asker.grpc && !asker.relayed {
         let mut response = grpc::answer(status, &text);
         if let Some(id) = id {
             response.headers_mut().insert(REQUEST_ID, id.clone());
@@ -101,6 +101,7 @@ mod tests {
         Asker {
             html,
             grpc: false,
+            relayed: false,
             request_id: Some(HeaderValue::from_static("id-1")),
         }
     }

@@ -69,6 +69,48 @@ pub(super) fn set(
     }
 }
 
+/// What the proxy that asks says of the one who asked it.
+pub(super) struct Told {
+    /// Scheme that the browser used.
+    pub(super) scheme: &'static str,
+    /// Who is connected to the proxy that asks.
+    pub(super) peer: IpAddr,
+    /// Client after the trusted hops in front of that proxy.
+    pub(super) client: IpAddr,
+}
+
+/// Reads what a peer says that is believed. It has added the address of its own client to the
+/// chain, which a gateway does only afterwards.
+pub(super) fn told(
+    headers: &HeaderMap,
+    peer: IpAddr,
+    usual: &'static str,
+    trusted_hops: usize,
+) -> Told {
+    let peer = client(headers, peer, 1);
+    Told {
+        scheme: match headers.get(PROTO).map(HeaderValue::as_bytes) {
+            Some(b"https") => "https",
+            Some(b"http") => "http",
+            _ => usual,
+        },
+        peer,
+        client: client(headers, peer, trusted_hops + 1),
+    }
+}
+
+/// Sets `x-forwarded-{for,proto,host}` of a question, for the pages of this process.
+pub(super) fn set_asked(
+    headers: &mut HeaderMap,
+    client: HeaderValue,
+    scheme: &'static str,
+    authority: &HeaderValue,
+) {
+    headers.insert(PROTO, HeaderValue::from_static(scheme));
+    headers.insert(FOR, client);
+    headers.insert(HOST, authority.clone());
+}
+
 fn extended(headers: &HeaderMap, peer: &HeaderValue) -> HeaderValue {
     let mut chain = Vec::new();
     for value in headers.get_all(FOR).iter().chain([peer]) {

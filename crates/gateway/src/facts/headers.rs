@@ -88,6 +88,35 @@ impl NameTable {
     }
 }
 
+/// The other spellings of names: those with `_` in place of any of their dashes.
+pub(super) fn look_alikes(names: &[HeaderName]) -> String {
+    /// More dashes than any header has that was made to be read; such a name has one spelling more,
+    /// the one that a CGI variable comes to.
+    const MOST: usize = 5;
+    let mut spellings = Vec::new();
+    for name in names {
+        let name = name.as_str();
+        let dashes = name.matches('-').count();
+        let masks = if dashes > MOST {
+            u32::MAX..=u32::MAX
+        } else {
+            1..=(1 << dashes) - 1
+        };
+        for mask in masks {
+            let mut bit = 0;
+            let spelling = name.chars().map(|char| {
+                if char != '-' {
+                    return char;
+                }
+                bit += 1;
+                if mask >> (bit - 1) & 1 == 1 { '_' } else { '-' }
+            });
+            spellings.push(spelling.collect::<String>());
+        }
+    }
+    spellings.join(", ")
+}
+
 /// Whether a name begins so in some spelling: applications fold `_` and `-` together.
 fn begins(name: &str, beginning: &str) -> bool {
     let dash = |byte| if byte == b'_' { b'-' } else { byte };
@@ -258,6 +287,14 @@ mod tests {
         for name in near {
             assert_eq!(names_left(&[(name, "a")]), [name]);
         }
+    }
+
+    #[test]
+    fn look_alikes_are_every_other_spelling() {
+        let names = ["kubeflow-userid", "user", "x-a-b"].map(HeaderName::from_static);
+        assert_eq!(look_alikes(&names), "kubeflow_userid, x_a-b, x-a_b, x_a_b");
+        let long = [HeaderName::from_static("a-b-c-d-e-f-g")];
+        assert_eq!(look_alikes(&long), "a_b_c_d_e_f_g");
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! The HTTP parser leaves these to its user: two `Host` headers, none at all, an absolute target
 //! that names another host, `CONNECT`, hop-by-hop headers, headers in look-alike spellings.
 
+mod asked;
 mod certificate;
 mod cookies;
 mod forwarded;
@@ -23,6 +24,7 @@ use hyper::ext::Protocol;
 use model::names::Timestamp;
 use policy::RequestHead;
 
+pub(crate) use asked::{Asked, gather_asked};
 pub(crate) use certificate::Shown;
 pub(crate) use cookies::without_session_cookies;
 #[cfg(any(test, fuzzing))]
@@ -54,6 +56,8 @@ pub(crate) struct Facts {
     pub(crate) extended: bool,
     draw: u32,
     port: u16,
+    /// Of a question: whom the proxy that asks heard it from.
+    asked: Option<Box<Asked>>,
     /// Whether HTTP is sent to HTTPS before anything is decided.
     pub(crate) upgrade: bool,
 }
@@ -136,6 +140,7 @@ pub(crate) fn gather(
         extended,
         draw,
         port,
+        asked: None,
         upgrade,
     })
 }
@@ -221,6 +226,11 @@ fn same_host(named: &Authority, host: &HeaderValue, scheme: Option<&Scheme>) -> 
 }
 
 impl Facts {
+    /// Whether another proxy asks.
+    pub(crate) fn is_asked(&self) -> bool {
+        self.asked.is_some()
+    }
+
     /// The head in the form that [`policy::Request::read`] takes.
     pub(crate) fn head<'a>(
         &'a self,
@@ -228,6 +238,8 @@ impl Facts {
         peer: &'a Peer,
         now: Timestamp,
     ) -> RequestHead<'a> {
+        let asked = self.asked.as_deref();
+        let shown = peer.certificate.as_ref();
         RequestHead {
             method: &parts.method,
             scheme: self.scheme,
@@ -239,12 +251,13 @@ impl Facts {
                 .map_or("", http::uri::PathAndQuery::as_str),
             headers: &parts.headers,
             port: self.port,
-            peer: peer.address,
+            peer: asked.map_or(peer.address, |asked| asked.peer),
             client: self.client,
-            principal: peer
-                .certificate
-                .as_ref()
-                .and_then(|shown| shown.principal.as_deref()),
+            principal: match asked {
+                Some(asked) => asked.principal.as_deref(),
+                None => shown.and_then(|shown| shown.principal.as_deref()),
+            },
+            // The handshake was with the proxy that asks: its own rules for it hold there.
             sni: peer.server_name.as_deref(),
             now,
             draw: self.draw,

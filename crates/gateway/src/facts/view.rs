@@ -6,7 +6,7 @@ use std::sync::Arc;
 use http::HeaderName;
 use model::snapshot::{Listener, ListenerProtocol, ServerTls};
 
-use super::headers::NameTable;
+use super::headers::{self, NameTable};
 use super::split_port;
 use crate::world::World;
 
@@ -18,6 +18,10 @@ pub(crate) struct View {
     pub(super) names: NameTable,
     /// Headers that decisions depend on, for the log.
     pub(crate) tested: Vec<HeaderName>,
+    /// Identity headers.
+    pub(crate) identity: Box<[HeaderName]>,
+    /// Other spellings of identity headers that applications take for the same, `, ` between them.
+    pub(crate) look_alikes: Box<str>,
     /// Session cookies that no application may see.
     pub(crate) cookies: Vec<Box<str>>,
     // Gateway ports in the order in which they are asked, by socket.
@@ -50,6 +54,8 @@ impl View {
         }
         Self {
             names: NameTable::new(snapshot.identity_headers()),
+            identity: snapshot.identity_headers().into(),
+            look_alikes: headers::look_alikes(snapshot.identity_headers()).into(),
             tested: policy::tested_headers(snapshot),
             cookies: snapshot
                 .logins()
@@ -108,6 +114,31 @@ impl View {
             tls.is_some_and(|tls| Arc::ptr_eq(tls, wanted) || tls.client == wanted.client)
         });
         fits.then_some(entry)
+    }
+
+    /// The Gateway port that a question is about: one that covers `authority`, first of those that
+    /// speak `scheme`.
+    pub(super) fn entry_asked(&self, scheme: &str, authority: &str) -> u16 {
+        let [first, second] = if scheme == "http" {
+            [80, 443]
+        } else {
+            [443, 80]
+        };
+        let host = host_of(authority);
+        let listeners = self.world.snapshot.listeners();
+        let covers = |port: &u16| {
+            self.listener(*port).is_some_and(|listener| {
+                listener.protocol != ListenerProtocol::Tcp && listener.covers(&host)
+            })
+        };
+        let ports = [first, second].into_iter();
+        let is_open = |port: &u16| self.listener(*port).is_some();
+        ports
+            .clone()
+            .chain(listeners.keys().copied())
+            .find(covers)
+            .or_else(|| ports.clone().find(is_open))
+            .unwrap_or(first)
     }
 
     fn listener(&self, port: u16) -> Option<&Listener> {

@@ -1,5 +1,6 @@
 //! One client connection, from accept to end.
 
+use std::convert::Infallible;
 use std::future::Future;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::{Pin, pin};
@@ -7,7 +8,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Poll;
 
-use http::HeaderValue;
+use http::{HeaderValue, Request, Response};
+use hyper::body::Incoming;
 use hyper::rt::Executor;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
@@ -26,9 +28,11 @@ use super::pulse::{Order, Pulse, Switch};
 use super::stream;
 use super::wire::{Line, Slot, Wire};
 use super::worker::Worker;
-use crate::admit;
+use crate::body::Body;
 use crate::facts::{Shown, View};
 use crate::maybe_tls::MaybeTls;
+use crate::settings::Purpose;
+use crate::{admit, authorizer};
 
 /// What every request of one connection shares.
 pub(crate) struct Peer {
@@ -69,13 +73,17 @@ pub(super) async fn serve(
     worker: Rc<Worker>,
     mut stream: TcpStream,
     mut peer: SocketAddr,
-    port: u16,
+    purpose: Purpose,
     slot: Slot,
 ) {
     // Finds peers that vanished while a tunnel or a slow answer waits.
     let keepalive = TcpKeepalive::new().with_time(Duration::from_secs(60));
     let _ = SockRef::from(&stream).set_tcp_keepalive(&keepalive);
 
+    let port = match purpose {
+        Purpose::Gateway(port) => port,
+        Purpose::AuthorizerHttp => return serve_authorizer(worker, stream, peer, slot).await,
+    };
     let view = worker.view();
     let Some(speaks) = view.speaks(port, worker.https_upgrade()) else {
         return;
@@ -120,6 +128,32 @@ pub(super) async fn serve(
             }
         }
         ListenerProtocol::Tls => secure(worker, view, arrival, line, pulse, slot).await,
+    }
+}
+
+/// Serves a proxy that asks. It speaks in the clear, and for many.
+async fn serve_authorizer(worker: Rc<Worker>, stream: TcpStream, peer: SocketAddr, slot: Slot) {
+    let local = stream.local_addr().unwrap_or(peer);
+    let pulse = Arc::new(Pulse::default());
+    let line = Line::new(stream, Arc::clone(&pulse));
+    // What it asks about has a port of its own.
+    let port = 0;
+    let Some(peer) = (Arrival { port, peer, local }).peer(&pulse) else {
+        return;
+    };
+    let switch = Switch::new(Arc::clone(&pulse), false);
+    worker.watch(&switch);
+    let closer = worker.closer.clone();
+    let mut wire = Wire::new(MaybeTls::Plain(line), pulse, true, slot, closer);
+    let Some(is_http2) = begins_http2(&mut wire, &switch).await else {
+        return;
+    };
+    if is_http2 {
+        let connection = drive_http2(worker, wire, peer, switch, authorizer::answer);
+        tokio::task::spawn_local(connection);
+    } else {
+        let connection = drive_http1(worker, wire, peer, switch, authorizer::answer);
+        tokio::task::spawn_local(connection);
     }
 }
 
@@ -303,9 +337,9 @@ async fn secure(
 /// times as large, and would be kept as long as the connection.
 fn drive(worker: Rc<Worker>, wire: Wire, peer: Peer, switch: Rc<Switch>, is_http2: bool) {
     if is_http2 {
-        tokio::task::spawn_local(drive_http2(worker, wire, peer, switch));
+        tokio::task::spawn_local(drive_http2(worker, wire, peer, switch, admit::answer));
     } else {
-        tokio::task::spawn_local(drive_http1(worker, wire, peer, switch));
+        tokio::task::spawn_local(drive_http1(worker, wire, peer, switch, admit::answer));
     }
 }
 
@@ -326,17 +360,20 @@ async fn begins_http2(wire: &mut Wire, switch: &Switch) -> Option<bool> {
     .await
 }
 
-fn drive_http1(
+fn drive_http1<A>(
     worker: Rc<Worker>,
     wire: Wire,
     peer: Peer,
     switch: Rc<Switch>,
-) -> impl Future<Output = ()> {
+    answer: impl Fn(Rc<Worker>, Rc<Peer>, Request<Incoming>) -> A + 'static,
+) -> impl Future<Output = ()>
+where
+    A: Future<Output = Result<Response<Body>, Infallible>> + 'static,
+{
     let mut builder = http1::Builder::new();
     builder.max_header_size(worker.limits().head_bytes);
     let peer = Rc::new(peer);
-    let service =
-        service_fn(move |request| admit::answer(Rc::clone(&worker), Rc::clone(&peer), request));
+    let service = service_fn(move |request| answer(Rc::clone(&worker), Rc::clone(&peer), request));
     let connection = builder
         .serve_connection(TokioIo::new(wire), service)
         .with_upgrades();
@@ -345,12 +382,16 @@ fn drive_http1(
     })
 }
 
-fn drive_http2(
+fn drive_http2<A>(
     worker: Rc<Worker>,
     wire: Wire,
     peer: Peer,
     switch: Rc<Switch>,
-) -> impl Future<Output = ()> {
+    answer: impl Fn(Rc<Worker>, Rc<Peer>, Request<Incoming>) -> A + 'static,
+) -> impl Future<Output = ()>
+where
+    A: Future<Output = Result<Response<Body>, Infallible>> + 'static,
+{
     let mut builder = http2::Builder::new(OnThisThread);
     let head_bytes = u32::try_from(worker.limits().head_bytes).unwrap_or(u32::MAX);
     // Requests that are taken back wait nowhere: what is open, or was and is not noticed yet, counts.
@@ -363,8 +404,7 @@ fn drive_http2(
         .initial_stream_window_size(256 * 1024)
         .initial_connection_window_size(1024 * 1024);
     let peer = Rc::new(peer);
-    let service =
-        service_fn(move |request| admit::answer(Rc::clone(&worker), Rc::clone(&peer), request));
+    let service = service_fn(move |request| answer(Rc::clone(&worker), Rc::clone(&peer), request));
     let connection = builder.serve_connection(TokioIo::new(wire), service);
     obey(connection, switch, |connection| {
         connection.graceful_shutdown()

@@ -39,7 +39,7 @@ use self::pressure::Pressure;
 use self::sockets::Sockets;
 use crate::proxy::TlsConfigs;
 use crate::record::{LogSink, Metrics};
-use crate::settings::{Listening, Settings};
+use crate::settings::{Listening, Purpose, Settings};
 use crate::tls::Tls;
 use crate::world::World;
 
@@ -83,10 +83,10 @@ impl std::error::Error for StartFault {
 }
 
 /// `Gateway` port that is bound by [`Settings::https`].
-const HTTPS: u16 = 443;
+const HTTPS: Purpose = Purpose::Gateway(443);
 
 /// `Gateway` port that is bound by [`Settings::http`].
-const HTTP: u16 = 80;
+const HTTP: Purpose = Purpose::Gateway(80);
 
 /// Where the process stands in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -218,7 +218,12 @@ impl Gateway {
 
     /// Where a further Gateway port is served while a Gateway has it.
     pub fn address(&self, port: u16) -> Option<SocketAddr> {
-        self.sockets.address(port)
+        self.sockets.address(Purpose::Gateway(port))
+    }
+
+    /// Where other proxies ask over HTTP.
+    pub fn authorizer_http_address(&self) -> Option<SocketAddr> {
+        self.sockets.address(Purpose::AuthorizerHttp)
     }
 
     /// Every listening socket that is open now, for another process to accept on.

@@ -12,14 +12,16 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::net::TcpListener;
 
 use super::{HTTP, HTTPS, StartFault, socket};
-use crate::settings::{Listening, Settings};
+use crate::settings::{Listening, Purpose, Settings};
+
+type Open = BTreeMap<Purpose, Vec<Vec<Arc<StdListener>>>>;
 
 /// All of them.
 pub(super) struct Sockets {
-    addresses: BTreeMap<u16, SocketAddr>,
+    addresses: BTreeMap<Purpose, SocketAddr>,
     workers: usize,
-    /// By port, then by worker.
-    open: Mutex<BTreeMap<u16, Vec<Vec<Arc<StdListener>>>>>,
+    /// By purpose, then by worker.
+    open: Mutex<Open>,
 }
 
 impl Sockets {
@@ -31,19 +33,24 @@ impl Sockets {
         workers: usize,
     ) -> Result<Self, StartFault> {
         let further = settings.listen.iter().filter_map(|(port, at)| {
-            let address = at.address.filter(|_| ![HTTPS, HTTP].contains(port))?;
-            Some((*port, address))
+            let purpose = Purpose::Gateway(*port);
+            let address = at.address.filter(|_| ![HTTPS, HTTP].contains(&purpose))?;
+            Some((purpose, address))
         });
+        let http = settings.http.map(|address| (HTTP, address));
+        let authorizer = settings.authorizer.http;
+        let authorizer = authorizer.map(|address| (Purpose::AuthorizerHttp, address));
         let wanted = [(HTTPS, settings.https)]
             .into_iter()
-            .chain(settings.http.map(|address| (HTTP, address)))
-            .chain(further);
+            .chain(http)
+            .chain(further)
+            .chain(authorizer);
         let mut addresses = BTreeMap::new();
         let mut open = BTreeMap::new();
-        for (port, address) in wanted {
+        for (purpose, address) in wanted {
             let fault = |source| StartFault::Bind { address, source };
             let taken: Vec<_> = given
-                .extract_if(.., |one| is_at(one, port, address))
+                .extract_if(.., |one| is_at(one, purpose, address))
                 .collect();
             let bound = match taken.first() {
                 Some(first) => first.socket.local_addr().map_err(fault)?,
@@ -55,8 +62,8 @@ impl Sockets {
                 .map(|one| one.socket)
                 .filter(|socket| socket.local_addr().is_ok_and(|at| at == bound))
                 .collect();
-            open.insert(port, seated(sockets, workers));
-            addresses.insert(port, bound);
+            open.insert(purpose, seated(sockets, workers));
+            addresses.insert(purpose, bound);
         }
         Ok(Self {
             addresses,
@@ -65,24 +72,27 @@ impl Sockets {
         })
     }
 
-    /// Where a port is served.
-    pub(super) fn address(&self, port: u16) -> Option<SocketAddr> {
-        self.addresses.get(&port).copied()
+    /// Where something is served.
+    pub(super) fn address(&self, purpose: Purpose) -> Option<SocketAddr> {
+        self.addresses.get(&purpose).copied()
     }
 
     /// The ports that are open only while a `Gateway` has them.
     pub(super) fn further(&self) -> impl Iterator<Item = u16> {
-        let ports = self.addresses.keys().copied();
-        ports.filter(|port| ![HTTPS, HTTP].contains(port))
+        let purposes = self.addresses.keys();
+        purposes.filter_map(|purpose| match purpose {
+            &(HTTPS | HTTP) | Purpose::AuthorizerHttp => None,
+            Purpose::Gateway(port) => Some(*port),
+        })
     }
 
     /// What a worker accepts on; opened now unless it is. Call it on the worker's runtime.
-    pub(super) fn take(&self, port: u16, worker: usize) -> io::Result<Vec<TcpListener>> {
-        let address = self.addresses.get(&port);
+    pub(super) fn take(&self, purpose: Purpose, worker: usize) -> io::Result<Vec<TcpListener>> {
+        let address = self.addresses.get(&purpose);
         let address = address.ok_or(io::ErrorKind::AddrNotAvailable)?;
         let mut open = self.lock();
         let seats = open
-            .entry(port)
+            .entry(purpose)
             .or_insert_with(|| seated(Vec::new(), self.workers));
         let seat = seats.get_mut(worker).ok_or(io::ErrorKind::NotFound)?;
         if seat.is_empty() {
@@ -97,7 +107,7 @@ impl Sockets {
     pub(super) fn close(&self, port: u16, worker: usize) {
         if let Some(seat) = self
             .lock()
-            .get_mut(&port)
+            .get_mut(&Purpose::Gateway(port))
             .and_then(|seats| seats.get_mut(worker))
         {
             seat.clear();
@@ -112,26 +122,26 @@ impl Sockets {
     /// Every open socket, once each.
     pub(super) fn all(&self) -> io::Result<Vec<Listening>> {
         let mut found = BTreeMap::new();
-        for (port, seats) in &*self.lock() {
+        for (purpose, seats) in &*self.lock() {
             for socket in seats.iter().flatten() {
-                found.insert((*port, Arc::as_ptr(socket).addr()), Arc::clone(socket));
+                found.insert((*purpose, Arc::as_ptr(socket).addr()), Arc::clone(socket));
             }
         }
         let found = found.into_iter();
         Ok(found
-            .map(|((port, _), socket)| Listening { port, socket })
+            .map(|((purpose, _), socket)| Listening { purpose, socket })
             .collect())
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<u16, Vec<Vec<Arc<StdListener>>>>> {
+    fn lock(&self) -> MutexGuard<'_, Open> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// Whether a socket that was given is what an address asks for. Port 0 asks for any.
-fn is_at(one: &Listening, port: u16, wanted: SocketAddr) -> bool {
+fn is_at(one: &Listening, purpose: Purpose, wanted: SocketAddr) -> bool {
     one.socket.local_addr().is_ok_and(|at| {
-        at == wanted || (wanted.port() == 0 && one.port == port && at.ip() == wanted.ip())
+        at == wanted || (wanted.port() == 0 && one.purpose == purpose && at.ip() == wanted.ip())
     })
 }
 
@@ -151,7 +161,7 @@ fn seated(sockets: Vec<Arc<StdListener>>, workers: usize) -> Vec<Vec<Arc<StdList
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Limits, ListenAt};
+    use crate::{AuthorizerSettings, Limits, ListenAt};
 
     fn settings(https: &str, http: Option<&str>) -> Settings {
         Settings {
@@ -160,6 +170,7 @@ mod tests {
             listen: BTreeMap::new(),
             hsts: None,
             https_upgrade: true,
+            authorizer: AuthorizerSettings::default(),
             workers: 1,
             limits: Limits::default(),
             resolve: Vec::new(),
@@ -169,9 +180,9 @@ mod tests {
 
     fn open(settings: &Settings, given: Vec<Listening>, workers: usize) -> Sockets {
         let sockets = Sockets::open(settings, given, workers).unwrap();
-        for port in sockets.addresses.keys() {
+        for purpose in sockets.addresses.keys() {
             for worker in 0..workers {
-                assert!(!sockets.take(*port, worker).unwrap().is_empty());
+                assert!(!sockets.take(*purpose, worker).unwrap().is_empty());
             }
         }
         sockets
@@ -180,7 +191,7 @@ mod tests {
     #[tokio::test]
     async fn port_0_gives_every_worker_the_same_port_and_nobody_else_gets_it() {
         let sockets = open(&settings("127.0.0.1:0", None), Vec::new(), 3);
-        let address = sockets.address(443).unwrap();
+        let address = sockets.address(HTTPS).unwrap();
         assert_ne!(address.port(), 0);
         let all = sockets.all().unwrap();
         assert_eq!(all.len(), 3);
@@ -209,7 +220,7 @@ mod tests {
             assert_eq!(first.further().collect::<Vec<_>>(), [9000]);
             let of = |sockets: &Sockets| {
                 let all = sockets.all().unwrap().into_iter();
-                all.map(|one| (one.port, Arc::as_ptr(&one.socket).addr()))
+                all.map(|one| (one.purpose, Arc::as_ptr(&one.socket).addr()))
                     .collect::<Vec<_>>()
             };
             assert_eq!(of(&first), of(&second), "{before} to {after}");
@@ -219,13 +230,13 @@ mod tests {
     #[tokio::test]
     async fn an_address_that_nobody_gave_is_bound_and_what_nobody_wants_is_closed() {
         let first = open(&settings("127.0.0.1:0", Some("127.0.0.1:0")), Vec::new(), 1);
-        let https = first.address(443).unwrap();
-        let http = first.address(80).unwrap();
+        let https = first.address(HTTPS).unwrap();
+        let http = first.address(HTTP).unwrap();
         // The address counts, and not what it was used for.
         let wanted = settings(&http.to_string(), None);
         let second = open(&wanted, first.all().unwrap(), 1);
         drop(first);
-        assert_eq!(second.address(443), Some(http));
+        assert_eq!(second.address(HTTPS), Some(http));
         assert_eq!(second.all().unwrap().len(), 1);
         socket::probe(https).unwrap();
         assert!(socket::probe(http).is_err());
@@ -234,12 +245,12 @@ mod tests {
     #[tokio::test]
     async fn a_port_that_is_closed_is_free_and_can_be_opened_again() {
         let sockets = open(&settings("127.0.0.1:0", None), Vec::new(), 2);
-        let address = sockets.address(443).unwrap();
+        let address = sockets.address(HTTPS).unwrap();
         sockets.close(443, 0);
         assert!(socket::probe(address).is_err());
         sockets.close(443, 1);
         socket::probe(address).unwrap();
-        sockets.take(443, 1).unwrap();
+        sockets.take(HTTPS, 1).unwrap();
         assert_eq!(sockets.all().unwrap().len(), 1);
     }
 }

@@ -29,7 +29,7 @@ use crate::assertions::Assertions;
 use crate::facts::{Identifiers, View};
 use crate::proxy::Pool;
 use crate::record::{Recorder, Shard, Writer};
-use crate::settings::Limits;
+use crate::settings::{AuthorizerSettings, Limits, Purpose};
 use crate::tls::Tls;
 use crate::world::World;
 
@@ -116,6 +116,11 @@ impl Worker {
             || (here > limit / (2 * shared.workers as u64) && shared.metrics.in_flight() > limit)
     }
 
+    /// What other proxies ask, and who of them is believed.
+    pub(crate) fn authorizer(&self) -> &AuthorizerSettings {
+        &self.shared.settings.authorizer
+    }
+
     /// The runtime that local services run on.
     pub(crate) fn control(&self) -> &Handle {
         &self.shared.control
@@ -195,7 +200,7 @@ pub(super) fn run(seat: Seat, ready: mpsc::Sender<io::Result<()>>) {
     });
 }
 
-type Listeners = Vec<(TcpListener, u16)>;
+type Listeners = Vec<(TcpListener, Purpose)>;
 
 type Closings = UnboundedReceiver<Closing>;
 
@@ -207,10 +212,10 @@ fn begin(seat: Seat) -> io::Result<(Rc<Worker>, Listeners, Closings)> {
         writer,
     } = seat;
     let mut listeners = Vec::new();
-    for port in [HTTPS, HTTP] {
-        if shared.sockets.address(port).is_some() {
-            let opened = shared.sockets.take(port, number)?;
-            listeners.extend(opened.into_iter().map(|listener| (listener, port)));
+    for purpose in [HTTPS, HTTP, Purpose::AuthorizerHttp] {
+        if shared.sockets.address(purpose).is_some() {
+            let opened = shared.sockets.take(purpose, number)?;
+            listeners.extend(opened.into_iter().map(|listener| (listener, purpose)));
         }
     }
     let mut cache = Cache::new(Arc::clone(&shared.world));
@@ -260,19 +265,22 @@ fn open_further(worker: &Rc<Worker>) {
     for port in sockets.further() {
         let wanted = view.world.snapshot.listener(port).is_some();
         match further.entry(port) {
-            Entry::Vacant(seat) if wanted => match sockets.take(port, worker.number) {
-                Ok(listeners) => {
-                    let acceptors = listeners.into_iter().map(|listener| {
-                        let acceptor = accept(Rc::clone(worker), listener, port);
-                        tokio::task::spawn_local(acceptor)
-                    });
-                    seat.insert(acceptors.collect());
+            Entry::Vacant(seat) if wanted => {
+                match sockets.take(Purpose::Gateway(port), worker.number) {
+                    Ok(listeners) => {
+                        let acceptors = listeners.into_iter().map(|listener| {
+                            let purpose = Purpose::Gateway(port);
+                            let acceptor = accept(Rc::clone(worker), listener, purpose);
+                            tokio::task::spawn_local(acceptor)
+                        });
+                        seat.insert(acceptors.collect());
+                    }
+                    // Tried again with the next tick.
+                    Err(error) => {
+                        tracing::error!(%error, port, "a Gateway port cannot be opened")
+                    }
                 }
-                // Tried again with the next tick.
-                Err(error) => {
-                    tracing::error!(%error, port, "a Gateway port cannot be opened")
-                }
-            },
+            }
             Entry::Occupied(acceptors) if !wanted => {
                 for acceptor in acceptors.remove() {
                     acceptor.abort();
@@ -291,8 +299,8 @@ async fn serve(worker: Rc<Worker>, listeners: Listeners) {
     let mut stage = worker.shared.stage.clone();
     let acceptors: Vec<_> = listeners
         .into_iter()
-        .map(|(listener, port)| {
-            tokio::task::spawn_local(accept(Rc::clone(&worker), listener, port))
+        .map(|(listener, purpose)| {
+            tokio::task::spawn_local(accept(Rc::clone(&worker), listener, purpose))
         })
         .collect();
     let sweeper = tokio::task::spawn_local(sweep(Rc::clone(&worker), true));
@@ -366,7 +374,7 @@ async fn sweep(worker: Rc<Worker>, opens: bool) {
     }
 }
 
-async fn accept(worker: Rc<Worker>, listener: TcpListener, port: u16) {
+async fn accept(worker: Rc<Worker>, listener: TcpListener, purpose: Purpose) {
     loop {
         let (stream, peer) = match listener.accept().await {
             Ok(accepted) => accepted,
@@ -384,11 +392,14 @@ async fn accept(worker: Rc<Worker>, listener: TcpListener, port: u16) {
         match Slot::take(&shared.open, limit, &worker.recorder.shard) {
             Some(slot) => {
                 // On the heap at once: a task's future is moved several times before it stays.
-                let task = connection::serve(Rc::clone(&worker), stream, peer, port, slot);
+                let task = connection::serve(Rc::clone(&worker), stream, peer, purpose, slot);
                 tokio::task::spawn_local(Box::pin(task));
             }
             None => {
-                let speaks = worker.view().speaks(port, worker.https_upgrade());
+                let speaks = match purpose {
+                    Purpose::Gateway(port) => worker.view().speaks(port, worker.https_upgrade()),
+                    Purpose::AuthorizerHttp => Some(ListenerProtocol::Http),
+                };
                 turn_away(stream, peer, speaks).await;
             }
         }

@@ -102,7 +102,7 @@ pub(crate) async fn forward(
     body: Unread,
     mut entry: Box<Entry>,
 ) -> Response<Body> {
-    let asker = Asker::new(parts, &facts.request_id);
+    let asker = Asker::new(parts, facts);
     let client = if facts.websocket {
         parts.extensions.remove::<OnUpgrade>()
     } else {

@@ -38,6 +38,28 @@ impl Basis {
         tested: &[HeaderName],
         peer: &Rc<Peer>,
     ) -> Self {
+        let absence = match outcome {
+            Outcome::SignIn(sign_in) => Some(sign_in.absence),
+            _ => None,
+        };
+        let token_fault = match outcome {
+            Outcome::Refuse(Refusal::Token(fault)) => Some(*fault),
+            _ => None,
+        };
+        Self {
+            absence,
+            token_fault,
+            ..Self::let_through(request, who(outcome, session), tested, peer)
+        }
+    }
+
+    /// Of `request`, which somebody else routes and is let through, for `who`.
+    pub(crate) fn let_through(
+        request: &Request<'_>,
+        who: Option<Identified>,
+        tested: &[HeaderName],
+        peer: &Rc<Peer>,
+    ) -> Self {
         let head = request.head();
         Self {
             port: head.port,
@@ -46,15 +68,9 @@ impl Basis {
             } else {
                 "https"
             },
-            who: who(outcome, session),
-            absence: match outcome {
-                Outcome::SignIn(sign_in) => Some(sign_in.absence),
-                _ => None,
-            },
-            token_fault: match outcome {
-                Outcome::Refuse(Refusal::Token(fault)) => Some(*fault),
-                _ => None,
-            },
+            who,
+            absence: None,
+            token_fault: None,
             headers: headers(tested, head.headers),
             peer: Rc::clone(peer),
         }

@@ -9,7 +9,7 @@ use http::{HeaderName, HeaderValue};
 use model::names::{Duration, ObjectRef};
 use policy::{Identified, Reason};
 
-use super::{Basis, Entry, StreamLine};
+use super::{Basis, Entry, Frontend, StreamLine};
 
 /// The name of a member, and what stands around it.
 macro_rules! member {
@@ -37,6 +37,9 @@ pub(super) fn write(
     let path = entry.target.as_ref().map_or("", |target| target.path());
     line.text(member!("path"), &[path]);
     line.number(member!("status"), u64::from(entry.status));
+    if entry.frontend != Frontend::Gateway {
+        line.word(member!("frontend"), entry.frontend.as_str());
+    }
     line.word(member!("outcome"), entry.became.as_str());
     if let Some(route) = &entry.route {
         line.object(member!("route"), &route.object);

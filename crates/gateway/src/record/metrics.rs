@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use model::names::Duration;
 
-use super::Became;
+use super::{Became, Frontend};
 
 /// Upper bounds of the duration histogram: microseconds, and the same in seconds as it is printed.
 const BOUNDS: [(u64, &str); 14] = [
@@ -94,6 +94,7 @@ impl MirrorFate {
 #[derive(Default)]
 pub(crate) struct Shard {
     requests: [[AtomicU64; CLASSES.len()]; Became::ALL.len()],
+    checks: [[AtomicU64; Became::ALL.len()]; Frontend::ALL.len()],
     buckets: [AtomicU64; BOUNDS.len() + 1],
     duration_us: AtomicU64,
     accepted: AtomicU64,
@@ -127,6 +128,11 @@ impl Shard {
         let bucket = BOUNDS.partition_point(|(bound, _)| *bound < micros);
         add(&self.buckets[bucket], 1);
         add(&self.duration_us, micros);
+    }
+
+    /// A question of another proxy was answered.
+    pub(super) fn checked(&self, frontend: Frontend, became: Became) {
+        add(&self.checks[frontend as usize][became as usize], 1);
     }
 
     /// A connection was accepted.
@@ -262,6 +268,7 @@ impl Metrics {
     pub fn render(&self) -> String {
         let mut text = String::with_capacity(4096);
         self.render_requests(&mut text);
+        self.render_checks(&mut text);
         self.render_connections(&mut text);
         text
     }
@@ -309,6 +316,25 @@ impl Metrics {
         let (seconds, rest) = (micros / 1_000_000, micros % 1_000_000);
         let _ = writeln!(text, "doorward_{name}_sum {seconds}.{rest:06}");
         put(text, "request_duration_seconds_count", "", total);
+    }
+
+    fn render_checks(&self, text: &mut String) {
+        head(
+            text,
+            "checks_total",
+            "counter",
+            "Questions of other proxies answered, by how they ask and by outcome.",
+        );
+        for frontend in Frontend::ALL {
+            for became in Became::ALL {
+                let value = self.sum(|shard| &shard.checks[frontend as usize][became as usize]);
+                if value > 0 {
+                    let (frontend, outcome) = (frontend.as_str(), became.as_str());
+                    let labels = format!("{{frontend=\"{frontend}\",outcome=\"{outcome}\"}}");
+                    put(text, "checks_total", &labels, value);
+                }
+            }
+        }
     }
 
     fn render_connections(&self, text: &mut String) {

@@ -62,11 +62,13 @@ pub(crate) enum Became {
     Malformed,
     /// It was turned away: there was too much to do.
     Shed,
+    /// The proxy that asked was told to let it through.
+    Allow,
 }
 
 impl Became {
     /// Every one, in the order of the discriminants.
-    pub(crate) const ALL: [Self; 7] = [
+    pub(crate) const ALL: [Self; 8] = [
         Self::Forward,
         Self::SignIn,
         Self::Redirect,
@@ -74,6 +76,7 @@ impl Became {
         Self::Refuse,
         Self::Malformed,
         Self::Shed,
+        Self::Allow,
     ];
 
     /// A stable word.
@@ -86,6 +89,29 @@ impl Became {
             Self::Refuse => "refuse",
             Self::Malformed => "malformed",
             Self::Shed => "shed",
+            Self::Allow => "allow",
+        }
+    }
+}
+
+/// Who asks about a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Frontend {
+    /// Whoever sends it: this is the gateway.
+    Gateway,
+    /// Envoy, with `ext_authz` over HTTP.
+    ExtAuthzHttp,
+}
+
+impl Frontend {
+    /// Every one, in the order of the discriminants.
+    pub(crate) const ALL: [Self; 2] = [Self::Gateway, Self::ExtAuthzHttp];
+
+    /// A stable word.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Gateway => "gateway",
+            Self::ExtAuthzHttp => "ext_authz_http",
         }
     }
 }
@@ -108,6 +134,8 @@ pub(crate) struct Entry {
     pub(crate) request_id: Option<HeaderValue>,
     /// Client after the trusted hops.
     pub(crate) client: IpAddr,
+    /// Who asks about it.
+    pub(crate) frontend: Frontend,
     /// What became of it.
     pub(crate) became: Became,
     /// Status of the answer.
@@ -143,6 +171,7 @@ impl Entry {
             target: None,
             request_id: None,
             client,
+            frontend: Frontend::Gateway,
             became: Became::Malformed,
             status: 0,
             route: None,
@@ -164,6 +193,9 @@ impl Entry {
         self.recorder
             .shard
             .request(self.became, self.status, duration);
+        if self.frontend != Frontend::Gateway {
+            self.recorder.shard.checked(self.frontend, self.became);
+        }
         self.recorder.lines.write(&self, duration, complete);
     }
 }

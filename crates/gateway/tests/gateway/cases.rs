@@ -1,6 +1,7 @@
 //! Every access case of the corpus over real sockets: what the client is answered, what the
 //! destination receives, and what the log says.
 
+mod asked;
 mod issuer;
 mod visit;
 
@@ -11,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use doorward_gateway::{Local, ResolveRule, Settings};
+use doorward_gateway::{AuthorizerSettings, Local, ResolveRule, Settings};
 use http::request::Parts;
 use http::{Request, Response};
 use http_body_util::{BodyExt, Full};
@@ -207,6 +208,10 @@ impl<'a> Stage<'a> {
         let cookie_name = cookie_name.map_or_else(String::new, |it| it.cookie_name.to_string());
         let settings = Settings {
             https_upgrade: !wanted.plain,
+            authorizer: AuthorizerSettings {
+                http: Some("127.0.0.1:0".parse().unwrap()),
+                ..AuthorizerSettings::default()
+            },
             ..free_ports()
         };
         let ground = Ground {
@@ -377,12 +382,14 @@ impl Compare<'_> {
                     .iter()
                     .any(|local| seen.header("x-answered-by") == Some(local));
                 self.same("answered in the process", false, is_local);
-                self.received(by, seen);
+                self.received(by, "127.0.0.1", seen);
             }
             ExpectedOutcome::Serve(
                 LocalService::Response | LocalService::Preflight | LocalService::Fault,
             ) => {}
-            ExpectedOutcome::Serve(service) => self.received(Some(word(*service)), seen),
+            ExpectedOutcome::Serve(service) => {
+                self.received(Some(word(*service)), "127.0.0.1", seen);
+            }
             ExpectedOutcome::Redirect(to) => {
                 self.same("location", Some(&*to.location), seen.header("location"));
             }
@@ -426,7 +433,7 @@ impl Compare<'_> {
     }
 
     /// What the destination told of the request.
-    fn received(&mut self, by: Option<&str>, seen: &Seen) {
+    fn received(&mut self, by: Option<&str>, client: &str, seen: &Seen) {
         let expect = &self.request.expect;
         self.given("answered by", by, seen.header("x-answered-by"));
         let Ok(told) = serde_json::from_str::<Value>(&seen.text) else {
@@ -445,7 +452,7 @@ impl Compare<'_> {
             self.same(&format!("header `{name}`"), wanted, &got(name));
         }
         let is_ours = matches!(by, Some("login" | "provider"));
-        let client = is_ours.then(|| "127.0.0.1".to_owned());
+        let client = is_ours.then(|| client.to_owned());
         self.same("client", client, got("x-envoy-external-address"));
     }
 

@@ -11,7 +11,9 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
-use doorward_gateway::{Gateway, Limits, ListenAt, Local, LogSink, ResolveRule, Settings, World};
+use doorward_gateway::{
+    AuthorizerSettings, Gateway, Limits, ListenAt, Local, LogSink, ResolveRule, Settings, World,
+};
 use http::request::Parts;
 use http::{Request, Response, Version};
 use http_body_util::{BodyExt, Full};
@@ -208,6 +210,7 @@ pub(crate) struct Wanted {
     pub(crate) listen: Vec<(u16, ListenAt)>,
     pub(crate) hsts: Option<Duration>,
     /// [`FixedClock`] unless given.
+    pub(crate) authorizer: AuthorizerSettings,
     pub(crate) clock: Option<Arc<dyn Clock>>,
 }
 
@@ -226,6 +229,7 @@ impl Default for Wanted {
             change: None,
             listen: Vec::new(),
             hsts: None,
+            authorizer: AuthorizerSettings::default(),
             clock: None,
         }
     }
@@ -324,6 +328,7 @@ impl Door {
             https_upgrade: wanted.upgrade,
             listen: wanted.listen.into_iter().collect(),
             hsts: wanted.hsts,
+            authorizer: wanted.authorizer,
             workers: wanted.workers,
             limits: wanted.limits,
             ..free_ports()
@@ -461,6 +466,19 @@ impl Door {
     }
 }
 
+/// Sends bytes in the clear, returns everything that comes until the other side closes.
+pub(crate) async fn raw(at: SocketAddr, bytes: &[u8]) -> String {
+    let mut stream = TcpStream::connect(at).await.unwrap();
+    stream.write_all(bytes).await.unwrap();
+    let mut answer = Vec::new();
+    let read = stream.read_to_end(&mut answer);
+    // Whatever is said of a connection that was cut, what was said before it counts.
+    let _ = tokio::time::timeout(Duration::from_secs(10), read)
+        .await
+        .expect("it closes");
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
 /// One worker on any ports.
 pub(crate) fn free_ports() -> Settings {
     Settings {
@@ -469,6 +487,7 @@ pub(crate) fn free_ports() -> Settings {
         listen: BTreeMap::new(),
         hsts: None,
         https_upgrade: true,
+        authorizer: AuthorizerSettings::default(),
         workers: 1,
         limits: Limits::default(),
         resolve: Vec::new(),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use doorward_gateway::{Limits, StartFault};
+use doorward_gateway::{Limits, Purpose, StartFault};
 use http::Response;
 use http_body_util::Full;
 use tokio::io::AsyncReadExt;
@@ -69,10 +69,13 @@ async fn a_hand_over_loses_no_request_that_is_on_its_way() {
     let first = used2.send_request(get2("/app/")).await.unwrap();
     assert_eq!(whole(first).await.status(), 200);
     let sockets = door.gateway.sockets().unwrap();
-    let mut ports: Vec<_> = sockets.iter().map(|one| one.port).collect();
+    let mut ports: Vec<_> = sockets.iter().map(|one| one.purpose).collect();
     ports.sort_unstable();
-    assert_eq!(ports, [80, 443]);
-    let socket = sockets.iter().find(|one| one.port == 443).unwrap();
+    assert_eq!(ports, [80, 443].map(Purpose::Gateway));
+    let socket = sockets
+        .iter()
+        .find(|one| one.purpose == Purpose::Gateway(443))
+        .unwrap();
     let successor = TcpListener::from_std(socket.socket.try_clone().unwrap()).unwrap();
 
     let ended = tokio::spawn(door.gateway.hand_over(Duration::from_secs(20)));

@@ -1,5 +1,6 @@
 //! The data plane over real sockets: a gateway on free ports, upstreams and clients in this process.
 
+mod authorizer;
 mod balance;
 mod cases;
 mod clients;

@@ -62,6 +62,8 @@ pub(super) struct Forwarding<'s> {
     pub(super) route: &'s Arc<Route>,
     pub(super) forward: &'s Forward,
     pub(super) matched: Option<&'s RouteMatch>,
+    /// Which of its destinations; drawn unless given.
+    pub(super) only: Option<usize>,
     /// What the answer tells a page of another origin.
     pub(super) cors: Option<Box<HeaderEdits>>,
 }
@@ -77,6 +79,7 @@ impl Forwarding<'_> {
             route,
             forward,
             matched,
+            only,
             cors,
         } = self;
         let Passed {
@@ -103,7 +106,8 @@ impl Forwarding<'_> {
         let sender = identified.as_ref().or(by_token.as_ref());
         let groups_are_told = sender.is_some();
         let head = request.head();
-        let chosen = route::pick(forward.destinations.iter().map(|one| one.weight), head.draw);
+        let weights = forward.destinations.iter().map(|one| one.weight);
+        let chosen = only.or_else(|| route::pick(weights, head.draw));
         let chosen = chosen.unwrap_or(0);
         let Some(weighted) = forward.destinations.get(chosen) else {
             let refusal = Outcome::Refuse(Refusal::NoRoute);
@@ -344,7 +348,7 @@ fn authority(forward: &Forward, weighted: &Weighted) -> Option<Arc<str>> {
 }
 
 /// How the log calls the bearer of a token: e-mail, else subject.
-fn label(token: &Token) -> Arc<str> {
+pub(super) fn label(token: &Token) -> Arc<str> {
     token
         .claims()
         .get("email")

@@ -59,6 +59,7 @@ struct Line {
     client: Option<IpAddr>,
     #[serde(default)]
     stream: bool,
+    frontend: Option<String>,
 }
 
 /// Stands for a value that is not in the log.
@@ -67,7 +68,9 @@ const LEFT_OUT: &str = "-";
 /// Reads one line, for the tree that it is held against.
 pub(super) fn read(line: &str, snapshot: &Snapshot) -> Result<Recorded, Unread> {
     let line: Line = serde_json::from_str(line).map_err(|_| Unread::Foreign)?;
-    if line.stream || line.policy.is_none() && line.reason.is_none() {
+    // What another proxy asked about has a route there, and may have none here.
+    let is_check = line.frontend.is_some();
+    if line.stream || is_check || line.policy.is_none() && line.reason.is_none() {
         return Err(Unread::NoDecision);
     }
     let passes = match &*line.outcome {

@@ -6,7 +6,7 @@ use std::net::TcpListener;
 use std::path::Path;
 use std::sync::Arc;
 
-use gateway::Listening;
+use gateway::{Listening, Purpose};
 use tokio::net::UnixStream;
 
 use super::wire::Wire;
@@ -50,11 +50,13 @@ pub(crate) async fn ask(state: &Path) -> Result<Option<Asked>, HandOverFault> {
     let mut admin = None;
     let mut lock = None;
     for Passed { role, descriptor } in passed {
+        let mut listening = |purpose, descriptor| {
+            let socket = Arc::new(TcpListener::from(descriptor));
+            sockets.push(Listening { purpose, socket });
+        };
         match role {
-            Role::Gateway(port) => sockets.push(Listening {
-                port,
-                socket: Arc::new(TcpListener::from(descriptor)),
-            }),
+            Role::Gateway(port) => listening(Purpose::Gateway(port), descriptor),
+            Role::AuthorizerHttp => listening(Purpose::AuthorizerHttp, descriptor),
             Role::Admin => admin = Some(TcpListener::from(descriptor)),
             Role::Lock => lock = Some(File::from(descriptor)),
         }

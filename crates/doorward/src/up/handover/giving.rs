@@ -229,7 +229,7 @@ impl Holdings for Held<'_> {
         self.gateway
             .sockets()?
             .into_iter()
-            .map(|one| Ok((Role::Gateway(one.port), one.socket.try_clone()?)))
+            .map(|one| Ok((Role::from(one.purpose), one.socket.try_clone()?)))
             .chain([Ok(admin)])
             .collect()
     }

@@ -26,6 +26,7 @@ use std::path::Path;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use gateway::Purpose;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use asking::{Asked, Predecessor, ask};
@@ -50,10 +51,21 @@ fn path(state: &Path) -> PathBuf {
 pub(crate) enum Role {
     /// A listening socket of a `Gateway` port.
     Gateway(u16),
+    /// The listening socket that other proxies ask over HTTP.
+    AuthorizerHttp,
     /// The administration listener.
     Admin,
     /// The lock of the state directory.
     Lock,
+}
+
+impl From<Purpose> for Role {
+    fn from(purpose: Purpose) -> Self {
+        match purpose {
+            Purpose::Gateway(port) => Self::Gateway(port),
+            Purpose::AuthorizerHttp => Self::AuthorizerHttp,
+        }
+    }
 }
 
 /// A passed file descriptor.

@@ -1,0 +1,61 @@
+//! Envoy asks instead: may this request pass?
+//!
+//! A question becomes facts, the session is found as for a request of the gateway's own, and
+//! [`policy::check`] decides: there is no second implementation of any of it. What differs is who
+//! takes the route. Where the manifests have one, its destination's rules are asked too; where they
+//! have none, the rules of the gateway alone decide, and no route is no refusal.
+//!
+//! Whoever may not pass gets what the gateway would answer: the sign-in page, the way to the issuer,
+//! 401 for scripts, 403. Pages of this process (sign-in, issuer, callback) are answered within the
+//! check, as far as the one who asks relays answers.
+//!
+//! [`answer`] is the way in. It takes one request of a proxy and needs nothing but the worker.
+
+mod allow;
+mod ext_authz;
+mod judge;
+mod trust;
+
+use std::convert::Infallible;
+use std::rc::Rc;
+
+use http::header::CONNECTION;
+use http::{HeaderValue, Request, Response};
+use hyper::body::Incoming;
+
+use crate::admit::Unread;
+use crate::answer::{self, Asker};
+use crate::body::Body;
+use crate::listen::{Busy, Peer, Worker};
+use crate::record::{Became, Entry, Frontend};
+
+/// Answers one question that came over HTTP.
+pub(crate) async fn answer(
+    worker: Rc<Worker>,
+    peer: Rc<Peer>,
+    request: Request<Incoming>,
+) -> Result<Response<Body>, Infallible> {
+    let (parts, body) = request.into_parts();
+    let body = Unread::new(&parts, body, &peer);
+    let busy = Busy::begin(&peer.pulse);
+    let mut entry = Entry::open(
+        &worker.recorder,
+        busy,
+        worker.now(),
+        parts.method.clone(),
+        peer.address,
+    );
+    entry.frontend = Frontend::ExtAuthzHttp;
+    let mut response = if worker.is_overloaded() {
+        entry.became = Became::Shed;
+        let asker = Asker::early(&parts);
+        ext_authz::as_denial(body.unwanted(answer::overloaded(&asker, entry)))
+    } else {
+        ext_authz::answer(worker, &peer, parts, body, entry).await
+    };
+    if peer.pulse.is_retired() {
+        let close = HeaderValue::from_static("close");
+        response.headers_mut().insert(CONNECTION, close);
+    }
+    Ok(response)
+}

@@ -1,0 +1,164 @@
+//! The listener that other proxies ask, beyond what the cases say.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use bytes::Bytes;
+use doorward_gateway::{AuthorizerSettings, Limits};
+use http::Request;
+use http_body_util::Full;
+use hyper::client::conn::http2;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use tokio::net::TcpStream;
+
+use crate::door::{Door, Wanted};
+
+const DENIES: &str = r#"
+---
+apiVersion: security.istio.io/v1
+kind: AuthorizationPolicy
+metadata: { name: only-here, namespace: istio-system }
+spec:
+  selector: { matchLabels: { istio: ingressgateway } }
+  rules:
+    - to: [{ operation: { paths: ["/app/*", "/doorward/*"] } }]
+      from: [{ source: { remoteIpBlocks: ["203.0.113.0/24"] } }]
+"#;
+
+async fn asked(change: impl FnOnce(&mut AuthorizerSettings)) -> (Door, SocketAddr) {
+    let mut authorizer = AuthorizerSettings {
+        http: Some("127.0.0.1:0".parse().unwrap()),
+        ..AuthorizerSettings::default()
+    };
+    change(&mut authorizer);
+    let manifests = format!("{}{DENIES}", crate::door::STOCK);
+    let door = Door::open(Wanted {
+        manifests,
+        authorizer,
+        workers: 1,
+        ..Wanted::default()
+    })
+    .await;
+    let at = door.gateway.authorizer_http_address().unwrap();
+    (door, at)
+}
+
+/// Status of a request in HTTP/1.1.
+async fn status(at: SocketAddr, target: &str, lines: &[&str]) -> u16 {
+    let answer = answer(at, target, lines).await;
+    answer.get(9..12).and_then(|it| it.parse().ok()).unwrap()
+}
+
+async fn answer(at: SocketAddr, target: &str, lines: &[&str]) -> String {
+    let lines: String = lines.iter().map(|line| format!("{line}\r\n")).collect();
+    let head = format!("GET {target} HTTP/1.1\r\nhost: h\r\n{lines}connection: close\r\n\r\n");
+    crate::door::raw(at, head.as_bytes()).await
+}
+
+const INSIDE: &str = "x-forwarded-for: 198.51.100.1, 203.0.113.9";
+
+#[tokio::test]
+async fn a_trusted_peer_says_who_the_client_is_and_nobody_else_does() {
+    let (_door, at) = asked(|_| {}).await;
+    assert_eq!(status(at, "/app/", &[INSIDE]).await, 200);
+    // What a client puts in front of it counts as little as nothing at all.
+    let lie = "x-forwarded-for: 203.0.113.9, 198.51.100.1";
+    assert_eq!(status(at, "/app/", &[lie]).await, 403);
+    assert_eq!(status(at, "/app/", &[]).await, 403);
+    let (_door, at) = asked(|it| it.trusted_peers.clear()).await;
+    assert_eq!(status(at, "/app/", &[INSIDE]).await, 403);
+}
+
+#[tokio::test]
+async fn a_request_says_its_path_itself_and_no_header_does() {
+    let (_door, at) = asked(|_| {}).await;
+    for line in [
+        "x-forwarded-uri: /app/",
+        "x-original-uri: /app/",
+        "x-original-url: http://h/app/",
+        "x-envoy-original-path: /app/",
+        "x-rewrite-url: /app/",
+    ] {
+        assert_eq!(status(at, "/else", &[INSIDE, line]).await, 403, "{line}");
+    }
+}
+
+#[tokio::test]
+async fn with_a_prefix_only_what_has_it_is_a_question() {
+    let (_door, at) = asked(|it| it.path_prefix = "/check".into()).await;
+    assert_eq!(status(at, "/check/app/", &[INSIDE]).await, 200);
+    assert_eq!(status(at, "/check/else", &[INSIDE]).await, 403);
+    // Nothing is behind this listener, whoever may pass.
+    assert_eq!(status(at, "/app/", &[INSIDE]).await, 404);
+    assert_eq!(status(at, "/check", &[INSIDE]).await, 403);
+    // A page's file is one only where no question is asked.
+    let file = "/doorward/assets/doorward.css";
+    assert_eq!(status(at, file, &[]).await, 200);
+    assert_eq!(status(at, &format!("/check{file}"), &[]).await, 203);
+}
+
+#[tokio::test]
+async fn what_came_under_an_identity_header_is_taken_away() {
+    let (_door, at) = asked(|_| {}).await;
+    let lies = [INSIDE, "kubeflow-userid: root@example.com"];
+    let answer = answer(at, "/app/", &lies).await.to_ascii_lowercase();
+    assert!(answer.starts_with("http/1.1 200"), "{answer}");
+    assert!(!answer.contains("root@example.com"), "{answer}");
+    let removed = answer
+        .lines()
+        .find_map(|line| line.strip_prefix("x-envoy-auth-headers-to-remove: "));
+    let removed: Vec<&str> = removed.unwrap().split(", ").collect();
+    for name in ["kubeflow-userid", "kubeflow_userid", "x_auth-request_user"] {
+        assert!(removed.contains(&name), "{removed:?}");
+    }
+}
+
+#[tokio::test]
+async fn many_questions_on_one_connection_and_over_http2_are_answered_and_logged() {
+    let (door, at) = asked(|_| {}).await;
+    let one = format!("GET /app/ HTTP/1.1\r\nhost: h\r\n{INSIDE}\r\n\r\n");
+    let last = format!("GET /app/ HTTP/1.1\r\nhost: h\r\n{INSIDE}\r\nconnection: close\r\n\r\n");
+    let answers = crate::door::raw(at, format!("{one}{one}{last}").as_bytes()).await;
+    assert_eq!(answers.matches("HTTP/1.1 200").count(), 3, "{answers}");
+    let io = TokioIo::new(TcpStream::connect(at).await.unwrap());
+    let http2 = http2::handshake(TokioExecutor::new(), io).await;
+    let (mut sender, connection) = http2.unwrap();
+    let connection = tokio::spawn(connection);
+    let request = Request::get("http://h/app/").header("x-forwarded-for", "203.0.113.9");
+    let request = request.body(Full::<Bytes>::default()).unwrap();
+    assert_eq!(sender.send_request(request).await.unwrap().status(), 200);
+    connection.abort();
+    let metrics = door.gateway.metrics().render();
+    let count = r#"checks_total{frontend="ext_authz_http",outcome="allow"} 4"#;
+    assert!(metrics.contains(count), "{metrics}");
+    door.gateway.drain(Duration::from_secs(5)).await;
+    let lines = door.log.lines();
+    assert_eq!(lines.len(), 4);
+    assert!(
+        lines
+            .iter()
+            .all(|line| line["frontend"] == "ext_authz_http")
+    );
+    assert!(lines.iter().all(|line| line["client"] == "203.0.113.9"));
+}
+
+#[tokio::test]
+async fn a_question_too_many_is_answered_no() {
+    let authorizer = AuthorizerSettings {
+        http: Some("127.0.0.1:0".parse().unwrap()),
+        ..AuthorizerSettings::default()
+    };
+    let door = Door::open(Wanted {
+        authorizer,
+        workers: 1,
+        limits: Limits {
+            requests: 0,
+            ..Limits::default()
+        },
+        ..Wanted::default()
+    })
+    .await;
+    let at = door.gateway.authorizer_http_address().unwrap();
+    // 5xx would be a failure, on which a proxy may let through.
+    assert_eq!(status(at, "/app/", &[]).await, 403);
+}
