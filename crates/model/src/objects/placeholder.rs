@@ -7,7 +7,19 @@ use crate::finding::{Finding, Severity, codes};
 
 /// Every `${NAME}` in a tree, in the order of the file.
 pub(crate) fn placeholders(field: &Field<'_>, findings: &mut Vec<Finding>) {
-    visit(field.object, field.node, &mut field.path.clone(), findings);
+    // Nearly every tree has none, and then no path is wanted.
+    if has_any(field.node) {
+        visit(field.object, field.node, &mut field.path.clone(), findings);
+    }
+}
+
+fn has_any(node: &Node) -> bool {
+    match &node.value {
+        Value::List(items) => items.iter().any(has_any),
+        Value::Map(entries) => entries.iter().any(|(_, node)| has_any(node)),
+        Value::Text(text) => placeholder(text).is_some(),
+        Value::Null | Value::Bool(_) | Value::Number(_) => false,
+    }
 }
 
 /// `path` leads to `node`, and does again afterwards.
@@ -50,8 +62,11 @@ fn visit(object: &Object, node: &Node, path: &mut String, findings: &mut Vec<Fin
 /// The first `${NAME}` in a text.
 pub(crate) fn placeholder(text: &str) -> Option<&str> {
     let mut rest = text;
-    while let Some(start) = rest.find("${") {
-        let inner = &rest[start + 2..];
+    while let Some(start) = rest.find('$') {
+        let Some(inner) = rest[start + 1..].strip_prefix('{') else {
+            rest = &rest[start + 1..];
+            continue;
+        };
         let starts = inner.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_');
         let is_of_name = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'_';
         let end = inner.bytes().take_while(is_of_name).count();

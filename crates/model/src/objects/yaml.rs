@@ -64,7 +64,7 @@ enum Open {
     },
     Map {
         entries: Vec<(Arc<str>, Node)>,
-        keys: HashSet<Arc<str>>,
+        keys: Keys,
         key: Option<(Arc<str>, u32)>,
         merged: Vec<Node>,
         line: u32,
@@ -104,7 +104,7 @@ impl Build {
                 self.count(1, line)?;
                 self.open.push(Open::Map {
                     entries: Vec::new(),
-                    keys: HashSet::new(),
+                    keys: Keys::default(),
                     key: None,
                     merged: Vec::new(),
                     line,
@@ -202,7 +202,7 @@ impl Build {
                         return Err(self.fault(line, "a key has to be text"));
                     };
                     let name: Arc<str> = Arc::from(&*name);
-                    if &*name != "<<" && !keys.insert(Arc::clone(&name)) {
+                    if &*name != "<<" && !keys.insert(&name) {
                         let message = format!("the key `{name}` stands here twice");
                         return Err(self.fault(line, &message));
                     }
@@ -223,15 +223,41 @@ impl Build {
 }
 
 /// `<<`: entries of other mappings where this one has none of that name; earlier ones win.
-fn merge(entries: &mut Vec<(Arc<str>, Node)>, keys: &mut HashSet<Arc<str>>, merged: Vec<Node>) {
+fn merge(entries: &mut Vec<(Arc<str>, Node)>, keys: &mut Keys, merged: Vec<Node>) {
     for node in merged {
         if let Value::Map(others) = node.value {
             for (name, node) in others {
-                if keys.insert(Arc::clone(&name)) {
+                if keys.insert(&name) {
                     entries.push((name, node));
                 }
             }
         }
+    }
+}
+
+/// Names that stand in a mapping. A few are looked through; many are found by their hash.
+#[derive(Default)]
+struct Keys {
+    few: Vec<Arc<str>>,
+    many: HashSet<Arc<str>>,
+}
+
+impl Keys {
+    const FEW: usize = 16;
+
+    /// Whether it is a new one.
+    fn insert(&mut self, name: &Arc<str>) -> bool {
+        if self.many.is_empty() {
+            if self.few.contains(name) {
+                return false;
+            }
+            if self.few.len() < Self::FEW {
+                self.few.push(Arc::clone(name));
+                return true;
+            }
+            self.many.extend(self.few.drain(..));
+        }
+        self.many.insert(Arc::clone(name))
     }
 }
 
@@ -310,6 +336,16 @@ mod tests {
             "text",
         ];
         assert_eq!(types, wanted);
+    }
+
+    #[test]
+    fn among_many_keys_too_one_given_twice_is_a_fault() {
+        let many: String = (0..40).map(|number| format!("k{number}: x\n")).collect();
+        assert!(parse(&many, 1).is_ok());
+        for again in [0, 15, 16, 39] {
+            let fault = parse(&format!("{many}k{again}: y\n"), 1).unwrap_err();
+            assert_eq!(fault.line, 41, "{again}");
+        }
     }
 
     #[test]
