@@ -1,5 +1,6 @@
-//! What a decision costs among ten namespaces of people and among ten thousand, and how long such
-//! trees take to compile. `cargo bench -p doorward-policy --bench profiles`.
+//! What a decision costs among ten namespaces of people and among ten thousand, in a namespace that
+//! ten people share and in one that ten thousand do; and how long such trees take to compile.
+//! `cargo bench -p doorward-policy --bench profiles`.
 #![expect(clippy::disallowed_methods, reason = "a bench measures time")]
 #![expect(clippy::print_stdout, reason = "its result is what it prints")]
 
@@ -10,8 +11,9 @@ use doorward_policy::{Outcome, Request, RequestHead, Session};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use model::Snapshot;
 use model::names::Timestamp;
+use model::objects::ObjectSet;
 use testkit::cases::NOW;
-use testkit::scale::{owner, profile_path, profiles};
+use testkit::scale::{contributors, owner, profile_path, profiles};
 
 const FEW: usize = 10;
 const MANY: usize = 10_000;
@@ -19,14 +21,28 @@ const MANY: usize = 10_000;
 const ASKED: usize = 10;
 const ROUNDS: usize = 200_000;
 
+/// What is asked for: a target, and whom the headers name.
+type Asked = Vec<(String, HeaderMap)>;
+
 fn main() {
-    let few = compile(FEW);
-    let many = compile(MANY);
+    compare("profiles with three policies each", profiles, |number| {
+        (number, number)
+    });
+    compare("contributors of one namespace", contributors, |number| {
+        (0, number)
+    });
+}
+
+/// Prints how much longer a decision takes among many than among few. `asked` makes of a number that
+/// of a namespace and that of the person who asks for it.
+fn compare(what: &str, tree: fn(usize) -> ObjectSet, asked: fn(usize) -> (usize, usize)) {
+    let side = |count| (compile(what, &tree(count), count), requests(count, asked));
+    let (few, many) = (side(FEW), side(MANY));
     // What the machine does in the meantime falls on both.
     let mut least = [u128::MAX; 2];
     for _ in 0..5 {
-        for (least, (snapshot, count)) in least.iter_mut().zip([(&few, FEW), (&many, MANY)]) {
-            *least = (*least).min(measure(snapshot, count));
+        for (least, (snapshot, asked)) in least.iter_mut().zip([&few, &many]) {
+            *least = (*least).min(measure(snapshot, asked));
         }
     }
     let [among_few, among_many] = least;
@@ -37,28 +53,28 @@ fn main() {
     );
 }
 
-fn compile(count: usize) -> Snapshot {
-    let objects = profiles(count);
+fn compile(what: &str, objects: &ObjectSet, count: usize) -> Snapshot {
     let start = Instant::now();
-    let snapshot = model::compile(&objects).snapshot;
-    println!(
-        "{count} profiles with three policies each compile in {:.0?}",
-        start.elapsed()
-    );
+    let snapshot = model::compile(objects).snapshot;
+    println!("{count} {what} compile in {:.0?}", start.elapsed());
     snapshot
 }
 
-fn measure(snapshot: &Snapshot, count: usize) -> u128 {
+fn requests(count: usize, asked: fn(usize) -> (usize, usize)) -> Asked {
     let user = HeaderName::from_static("kubeflow-userid");
-    let asked: Vec<(String, HeaderMap)> = (0..ASKED)
+    (0..ASKED)
         .map(|number| {
-            let number = number * (count / ASKED);
+            // The last of each tenth.
+            let (namespace, person) = asked((number + 1) * (count / ASKED) - 1);
             let mut headers = HeaderMap::new();
-            let value = HeaderValue::from_str(&owner(number)).expect("an e-mail is a header");
+            let value = HeaderValue::from_str(&owner(person)).expect("an e-mail is a header");
             headers.insert(user.clone(), value);
-            (format!("{}lab", profile_path(number)), headers)
+            (format!("{}lab", profile_path(namespace)), headers)
         })
-        .collect();
+        .collect()
+}
+
+fn measure(snapshot: &Snapshot, asked: &Asked) -> u128 {
     let session = Session::anonymous();
     let decide = |(target, headers): &(String, HeaderMap)| {
         let head = RequestHead {

@@ -10,7 +10,8 @@ use std::sync::Arc;
 
 use ipnet::IpNet;
 use model::snapshot::{
-    Attribute, Closure, Policy, PolicyRule, PolicySet, PrincipalPattern, Test, TextPattern, Values,
+    Attribute, Closure, Policy, PolicyList, PolicyRule, PolicySet, PrincipalPattern, Test,
+    TextList, TextPattern, Values,
 };
 
 use crate::decision::{DefaultReason, Reason, Stage, Step};
@@ -48,17 +49,13 @@ pub(crate) fn closed(policies: &PolicySet) -> Option<Verdict> {
         deny,
         allow,
     } = policies;
-    let closed = |policy: &Arc<Policy>| {
-        let closure = policy.closed.as_ref()?;
-        Some(Verdict::Closed(
-            by(policy, policy.info.place.line),
-            closure.clone(),
-        ))
-    };
-    [deny, custom, allow, audit]
-        .into_iter()
-        .flatten()
-        .find_map(closed)
+    let mut lists = [deny, custom, allow, audit].into_iter();
+    let policy = lists.find_map(PolicyList::closed)?;
+    let closure = policy.closed.as_ref()?;
+    Some(Verdict::Closed(
+        by(policy, policy.info.place.line),
+        closure.clone(),
+    ))
 }
 
 /// Judges by AUDIT, DENY, ALLOW.
@@ -74,15 +71,11 @@ pub(crate) fn judge(
             consult(policy, view, stage, recorder);
         }
     }
-    for policy in &policies.deny {
-        if let Some(line) = consult(policy, view, stage, recorder) {
-            return Verdict::Denied(by(policy, line));
-        }
+    if let Some((policy, line)) = first(&policies.deny, view, stage, recorder) {
+        return Verdict::Denied(by(policy, line));
     }
-    for policy in &policies.allow {
-        if let Some(line) = consult(policy, view, stage, recorder) {
-            return Verdict::Pass(by(policy, line));
-        }
+    if let Some((policy, line)) = first(&policies.allow, view, stage, recorder) {
+        return Verdict::Pass(by(policy, line));
     }
     // Of the policies that let nobody in, the one that names somebody tells most.
     let speaking = policies
@@ -93,6 +86,32 @@ pub(crate) fn judge(
         Some(policy) => Verdict::Denied(by(policy, policy.info.place.line)),
         None => Verdict::Pass(Reason::Default(DefaultReason::NoAllowPolicy)),
     }
+}
+
+/// The first policy with a rule that matches, and the line of that. A listener hears of each policy
+/// before it; without one, those that ask for another value of a header are left out.
+fn first<'p>(
+    policies: &'p PolicyList,
+    view: &View<'_>,
+    stage: Stage,
+    recorder: &mut Recorder<'_>,
+) -> Option<(&'p Arc<Policy>, u32)> {
+    let text = match policies.header().filter(|_| !recorder.is_on()) {
+        Some(name) if !view.is_bytes() => Some(view.header(name)),
+        _ => None,
+    };
+    let value = match text {
+        Some(HeaderText::Missing) => None,
+        // Text that is none is no value that a manifest can ask for.
+        Some(HeaderText::One(value)) => std::str::from_utf8(value).ok(),
+        // Several values can be read in more than one way.
+        Some(HeaderText::Many(..)) | None => {
+            let mut all = policies.iter();
+            return all.find_map(|policy| Some((policy, consult(policy, view, stage, recorder)?)));
+        }
+    };
+    let mut some = policies.with_header(value);
+    some.find_map(|policy| Some((policy, consult(policy, view, stage, recorder)?)))
 }
 
 /// Line of the rule of `policy` that matches; tells the recorder either way.
@@ -222,11 +241,18 @@ fn ask(attribute: &Attribute, values: &Values, view: &View<'_>, quantifier: Quan
 
 fn ask_text(
     attribute: &Attribute,
-    patterns: &[TextPattern],
+    patterns: &TextList,
     view: &View<'_>,
     quantifier: Quantifier,
 ) -> Answer {
-    let is = |text: &[u8], reading| patterns.iter().any(|one| text::matches(one, text, reading));
+    let is = |text: &[u8], reading: Reading| {
+        let matches = |one: &TextPattern| text::matches(one, text, reading);
+        if reading.ignore_case {
+            patterns.iter().any(matches)
+        } else {
+            patterns.near(text).any(matches)
+        }
+    };
     let maybe = |text: Option<&str>| match text {
         Some(text) => Answer::Is(is(text.as_bytes(), Reading::PLAIN)),
         None => Answer::Missing,

@@ -11,6 +11,8 @@ use model::snapshot::{
     RouteAction, RouteInfo, Weighted,
 };
 
+use smallvec::SmallVec;
+
 use crate::session::{Identified, NoSession, TokenFault};
 
 pub use step::{Found, Record, Stage, Step, Unmet};
@@ -131,6 +133,10 @@ impl DefaultReason {
     }
 }
 
+/// Most requests set no more headers than a known person has, and take nothing from the heap for
+/// them.
+pub(crate) const USUAL: usize = 8;
+
 /// The right to forward one request: only [`crate::decide()`] makes one, and forwarding consumes
 /// it.
 #[derive(Debug)]
@@ -141,11 +147,11 @@ pub struct Permit {
     pub(crate) chosen: usize,
     /// A number drawn for this request.
     pub(crate) draw: u32,
-    pub(crate) path_and_query: Box<str>,
-    pub(crate) is_verbatim: bool,
+    /// `None` where it is the target exactly as it was received.
+    pub(crate) path_and_query: Option<Box<str>>,
     pub(crate) original_path: OriginalPath,
     pub(crate) authority: Option<Arc<str>>,
-    pub(crate) identity: Vec<(HeaderName, HeaderValue)>,
+    pub(crate) identity: SmallVec<[(HeaderName, HeaderValue); USUAL]>,
     pub(crate) remove: Vec<HeaderName>,
     pub(crate) user: Option<Arc<str>>,
     pub(crate) identified: Option<Identified>,
@@ -163,14 +169,14 @@ impl Permit {
         &self.destination
     }
 
-    /// Path and query to ask for, rewritten.
-    pub fn path_and_query(&self) -> &str {
-        &self.path_and_query
+    /// Path and query to ask for, where they are not the target exactly as it was received.
+    pub fn path_and_query(&self) -> Option<&str> {
+        self.path_and_query.as_deref()
     }
 
-    /// Whether [`Self::path_and_query`] is the target exactly as it was received.
-    pub fn is_verbatim(&self) -> bool {
-        self.is_verbatim
+    /// Path and query to ask for, of a request whose target was `received`.
+    pub fn target<'a>(&'a self, received: &'a str) -> &'a str {
+        self.path_and_query().unwrap_or(received)
     }
 
     /// The path before the route rewrote it.

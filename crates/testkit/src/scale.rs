@@ -109,6 +109,19 @@ pub fn owner(number: usize) -> String {
     format!("person-{number}@example.com")
 }
 
+fn policy(name: &str, namespace: &str, spec: &str) -> String {
+    format!(
+        "apiVersion: security.istio.io/v1\nkind: AuthorizationPolicy\nmetadata:\n  name: {name}\n  namespace: {namespace}\nspec:\n{spec}"
+    )
+}
+
+/// The rule that Kubeflow writes for somebody who may enter a namespace.
+fn let_in(who: &str) -> String {
+    format!(
+        "  - from:\n    - source:\n        principals:\n        - cluster.local/ns/istio-system/sa/istio-ingressgateway-service-account\n        - cluster.local/ns/kubeflow/sa/ml-pipeline-ui\n    when:\n    - key: request.headers[kubeflow-userid]\n      values:\n      - {who}\n"
+    )
+}
+
 /// `count` namespaces of people, as Kubeflow's Profiles make them: a notebook in each, its owner's
 /// policy with all clauses, a contributor's, and one that denies.
 pub fn profiles(count: usize) -> ObjectSet {
@@ -121,16 +134,7 @@ pub fn profiles(count: usize) -> ObjectSet {
         ));
         tree.push(&service("nb", &namespace));
         tree.push(&route("nb", &namespace, "main", "*", &profile_path(number)));
-        let policy = |name: &str, spec: &str| {
-            format!(
-                "apiVersion: security.istio.io/v1\nkind: AuthorizationPolicy\nmetadata:\n  name: {name}\n  namespace: {namespace}\nspec:\n{spec}"
-            )
-        };
-        let let_in = |who: &str| {
-            format!(
-                "  - from:\n    - source:\n        principals:\n        - cluster.local/ns/istio-system/sa/istio-ingressgateway-service-account\n        - cluster.local/ns/kubeflow/sa/ml-pipeline-ui\n    when:\n    - key: request.headers[kubeflow-userid]\n      values:\n      - {who}\n"
-            )
-        };
+        let policy = |name: &str, spec: &str| policy(name, &namespace, spec);
         tree.push(&policy("ns-owner-access-istio", &format!(
             "  rules:\n{}  - when:\n    - key: source.namespace\n      values:\n      - {namespace}\n  - to:\n    - operation:\n        paths:\n        - /healthz\n        - /metrics\n        - /wait-for-drain\n  - from:\n    - source:\n        principals:\n        - cluster.local/ns/kubeflow/sa/notebook-controller-service-account\n    to:\n    - operation:\n        methods:\n        - GET\n        paths:\n        - '*/api/kernels'\n",
             let_in(&owner(number))
@@ -143,6 +147,24 @@ pub fn profiles(count: usize) -> ObjectSet {
         tree.push(&policy(
             "no-terminals",
             "  action: DENY\n  rules:\n  - to:\n    - operation:\n        paths:\n        - '*/terminals/*'\n",
+        ));
+    }
+    tree.finish()
+}
+
+/// One namespace, the first person's, that `count` people share: a policy for each, as KFAM writes
+/// them.
+pub fn contributors(count: usize) -> ObjectSet {
+    let mut tree = Tree::default();
+    tree.push(&gateway("main", PLAIN));
+    tree.push("apiVersion: v1\nkind: Namespace\nmetadata:\n  name: person-0\n  labels:\n    istio-injection: enabled\n");
+    tree.push(&service("nb", "person-0"));
+    tree.push(&route("nb", "person-0", "main", "*", &profile_path(0)));
+    for number in 0..count {
+        tree.push(&policy(
+            &format!("user-person-{number}-clusterrole-edit"),
+            "person-0",
+            &format!("  rules:\n{}", let_in(&owner(number))),
         ));
     }
     tree.finish()

@@ -8,6 +8,7 @@ use policy::request::is_secret;
 use policy::{Decision, Outcome, Permit, Reason, Refusal};
 use serde_json::{Value, json};
 
+use super::probe::Probe;
 use super::{Explained, clause};
 
 /// Shown instead of a value that is a secret or proves who somebody is.
@@ -29,7 +30,7 @@ pub(super) fn document(explained: &Explained) -> Value {
         "port": asked.port,
     });
     let mut document = match result {
-        Ok(decision) => decided(decision, &asked.headers),
+        Ok(decision) => decided(decision, asked),
         Err(fault) => json!({
             "outcome": "refuse",
             "refusal": { "kind": "unreadable", "fault": fault.to_string() },
@@ -42,7 +43,7 @@ pub(super) fn document(explained: &Explained) -> Value {
     document
 }
 
-fn decided(decision: &Decision, headers: &HeaderMap) -> Value {
+fn decided(decision: &Decision, asked: &Probe) -> Value {
     let Decision {
         outcome,
         route,
@@ -70,14 +71,14 @@ fn decided(decision: &Decision, headers: &HeaderMap) -> Value {
         document["answerHeaders"] = json!(told);
     }
     match outcome {
-        Outcome::Forward(permit) => forwarded(&mut document, permit, headers),
+        Outcome::Forward(permit) => forwarded(&mut document, permit, asked),
         Outcome::Serve(serve) => {
             document["served"] = json!(served(&serve.what));
             if let Some(delay) = serve.delay {
                 document["delaySeconds"] = json!(delay.as_secs_f64());
             }
             if let Some(permit) = &serve.permit {
-                forwarded(&mut document, permit, headers);
+                forwarded(&mut document, permit, asked);
             }
         }
         Outcome::Redirect(redirect) => {
@@ -95,12 +96,12 @@ fn decided(decision: &Decision, headers: &HeaderMap) -> Value {
     document
 }
 
-fn forwarded(document: &mut Value, permit: &Permit, headers: &HeaderMap) {
+fn forwarded(document: &mut Value, permit: &Permit, asked: &Probe) {
     document["destination"] = json!(permit.destination().service.to_string());
-    document["path"] = json!(permit.path_and_query());
+    document["path"] = json!(permit.target(&asked.path));
     document["authority"] = json!(permit.authority());
     document["user"] = json!(permit.user());
-    let received: Vec<_> = received(permit, headers)
+    let received: Vec<_> = received(permit, &asked.headers)
         .into_iter()
         .map(|(name, value)| json!([name, value]))
         .collect();

@@ -236,7 +236,7 @@ fn forwarded(permit: &Permit, explained: &Explained, out: &mut dyn Write) -> io:
         out,
         "  {} {}",
         explained.asked.method,
-        permit.path_and_query()
+        permit.target(&explained.asked.path)
     )?;
     for (name, value) in received(permit, &explained.asked.headers) {
         writeln!(out, "  {name}: {value}")?;

@@ -21,8 +21,8 @@ pub(crate) fn edit_request(
     permit: &Permit,
     hidden: Option<&[Box<str>]>,
 ) -> bool {
-    if !permit.is_verbatim() {
-        let Ok(target) = PathAndQuery::try_from(permit.path_and_query()) else {
+    if let Some(target) = permit.path_and_query() {
+        let Ok(target) = PathAndQuery::try_from(target) else {
             return false;
         };
         let received = parts.uri.path_and_query().map(PathAndQuery::as_str);

@@ -155,7 +155,7 @@ impl Contributors {
     /// In Istio such a condition never holds, for no user is called like the group.
     fn mean_group(&self, rule: &mut PolicyRule, group: &Arc<str>) {
         let user = format!("{}{group}", self.named.prefix);
-        let exact = |text: &str| Some(Values::Text(vec![TextPattern::Exact(text.into())]));
+        let exact = |text: &str| Some(Values::Text(vec![TextPattern::Exact(text.into())].into()));
         let spelled = exact(&user);
         for test in &mut rule.when {
             let of_user = test.attribute == Attribute::Header(self.named.header.clone());
@@ -184,13 +184,13 @@ fn only_looking() -> [Test; 2] {
     [
         Test {
             attribute: Attribute::Method,
-            any_of: Some(Values::Text(methods.into())),
+            any_of: Some(Values::Text(methods.into_iter().collect())),
             none_of: None,
         },
         Test {
             attribute: Attribute::Header(http::header::UPGRADE),
             any_of: None,
-            none_of: Some(Values::Text(vec![TextPattern::Present])),
+            none_of: Some(Values::Text(vec![TextPattern::Present].into())),
         },
     ]
 }

@@ -12,8 +12,8 @@ use crate::manifest::request_authentication::RequestAuthentication;
 use crate::manifest::selection::{Selection, TargetKind, Targets};
 use crate::names::{ObjectRef, Place};
 use crate::snapshot::{
-    Action, Authentication, Identity, Policy, PolicyInfo, PolicySet, TextPattern, TokenPlace,
-    Values,
+    Action, Authentication, Identity, Policy, PolicyInfo, PolicyList, PolicySet, TextPattern,
+    TokenPlace, Values,
 };
 use crate::world::World;
 
@@ -123,7 +123,7 @@ impl Policies {
         covers: impl Fn(&Selection) -> bool,
     ) -> (PolicySet, Authentication) {
         let mut set = PolicySet::default();
-        let mut legacy = Vec::new();
+        let mut legacy = PolicyList::default();
         for at in self.near(&self.authorization_in, namespace) {
             let entry = &self.authorization[at];
             if entry.dry_run || !covers(&entry.selection) {

@@ -113,7 +113,7 @@ impl Seen<'_> {
         };
         let values = [&test.any_of, &test.none_of].into_iter().flatten();
         let texts = values.flat_map(|values| match values {
-            Values::Text(patterns) => patterns.as_slice(),
+            Values::Text(patterns) => &**patterns,
             _ => &[],
         });
         let exact = texts.filter_map(|pattern| match pattern {

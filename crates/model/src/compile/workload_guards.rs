@@ -9,7 +9,7 @@ use crate::manifest::selection::TargetKind;
 use crate::manifest::service::Service;
 use crate::manifest::service_entry::ServiceEntry;
 use crate::snapshot::{
-    Attribute, Authentication, Policy, PolicyRule, PolicySet, Test, TextPattern, Values,
+    Attribute, Authentication, Policy, PolicyList, PolicyRule, PolicySet, Test, TextPattern, Values,
 };
 use crate::world::World;
 
@@ -122,7 +122,7 @@ fn strictest(
     (mut a, mut tokens): (PolicySet, Authentication),
     (b, more): (PolicySet, Authentication),
 ) -> (PolicySet, Authentication) {
-    let join = |list: &mut Vec<Arc<Policy>>, other: Vec<Arc<Policy>>| {
+    let join = |list: &mut PolicyList, other: PolicyList| {
         for policy in other {
             if !list.contains(&policy) {
                 list.push(policy);

@@ -282,9 +282,8 @@ impl Reader<'_> {
                 each.flat_map(|(_, text)| values::principals(text, self.trust_domains))
                     .collect(),
             )),
-            Form::ServiceAccount => {
-                values::service_accounts(list, &texts, self.namespace).map(Values::Text)
-            }
+            Form::ServiceAccount => values::service_accounts(list, &texts, self.namespace)
+                .map(|patterns| Values::Text(patterns.into())),
             Form::TrustDomain => each
                 .map(|(item, text)| values::trust_domain(item, text))
                 .collect::<Result<_, _>>()

@@ -12,6 +12,7 @@ mod listener;
 mod login;
 mod mesh;
 mod policy;
+mod policy_list;
 mod provider;
 mod re2;
 mod route;
@@ -21,6 +22,7 @@ mod tenancy;
 #[cfg(feature = "testing")]
 mod testing;
 mod text;
+mod text_list;
 mod tls;
 mod token;
 mod traffic;
@@ -49,6 +51,7 @@ pub use policy::{
     Action, Attribute, Guard, Policy, PolicyInfo, PolicyRule, PolicySet, PrincipalPattern, Test,
     Values,
 };
+pub use policy_list::PolicyList;
 pub use provider::{Provider, ProviderClient, ProviderConnector, ProviderPassword};
 pub use route::{
     ClaimTest, HeaderMatch, HeaderTest, PseudoHeader, PseudoTest, Redirect, RedirectPort, Respond,
@@ -58,6 +61,7 @@ pub use stream::{StreamDestination, StreamRoute};
 pub use table::{Candidates, RouteTable};
 pub use tenancy::{Binding, Named, Profile, Role, Stands, Subject, SubjectKind, Tenancy};
 pub use text::{PathTemplate, Regex, TextMatch, TextPattern};
+pub use text_list::TextList;
 pub use tls::{
     CipherSuite, ClientAuth, ClientTrust, ForwardClientCert, ServedCertificate, ServerTls,
     TlsVersion, WantedCertificate,

@@ -7,7 +7,9 @@ use ipnet::IpNet;
 
 use super::closure::Closure;
 use super::mesh::HeaderName;
+use super::policy_list::PolicyList;
 use super::text::TextPattern;
+use super::text_list::TextList;
 use crate::names::{ObjectRef, Place};
 
 /// Which policy, for reasons and logs.
@@ -74,7 +76,7 @@ pub struct Test {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Values {
     /// Text patterns.
-    Text(Vec<TextPattern>),
+    Text(TextList),
     /// Addresses.
     Networks(Vec<IpNet>),
     /// Ports.
@@ -184,13 +186,13 @@ impl Attribute {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct PolicySet {
     /// CUSTOM.
-    pub custom: Vec<Arc<Policy>>,
+    pub custom: PolicyList,
     /// AUDIT.
-    pub audit: Vec<Arc<Policy>>,
+    pub audit: PolicyList,
     /// DENY.
-    pub deny: Vec<Arc<Policy>>,
+    pub deny: PolicyList,
     /// ALLOW.
-    pub allow: Vec<Arc<Policy>>,
+    pub allow: PolicyList,
 }
 
 /// What has to be passed at a Gateway that policies attach to: both sets.

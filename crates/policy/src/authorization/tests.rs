@@ -1,3 +1,5 @@
+mod many;
+
 use http::{HeaderMap, HeaderName, HeaderValue};
 use model::names::{ObjectRef, Place};
 use model::snapshot::{Action, PolicyInfo};
@@ -36,7 +38,7 @@ fn exact(values: &[&str]) -> Values {
 }
 
 fn present() -> Values {
-    Values::Text(vec![TextPattern::Present])
+    Values::Text(vec![TextPattern::Present].into())
 }
 
 fn is(attribute: Attribute, values: Values) -> Test {
@@ -89,12 +91,20 @@ fn rule(line: u32, tests: Vec<Test>) -> PolicyRule {
 }
 
 fn judged(policies: &PolicySet, view: &View<'_>) -> (bool, Option<(String, u32)>) {
+    judged_by(policies, view, &mut Recorder::nobody())
+}
+
+fn judged_by(
+    policies: &PolicySet,
+    view: &View<'_>,
+    recorder: &mut Recorder<'_>,
+) -> (bool, Option<(String, u32)>) {
     let said = |reason| match reason {
         Reason::Rule { policy, line } => Some((policy.object.name.to_string(), line)),
         Reason::Default(DefaultReason::NoAllowPolicy) => None,
         Reason::Default(other) => panic!("{other:?}"),
     };
-    match judge(policies, view, Stage::Gateway, &mut Recorder::nobody()) {
+    match judge(policies, view, Stage::Gateway, recorder) {
         Verdict::Pass(reason) => (true, said(reason)),
         Verdict::Denied(reason) => (false, said(reason)),
         Verdict::Closed(..) => panic!("judge closes nothing"),
@@ -163,7 +173,7 @@ fn stars_in_namespaces_are_read_against_the_request() {
     view.principal = Some("cluster.local/ns/team-b/sa/web");
     let stars = |parts: &[&str]| {
         let parts = parts.iter().copied().map(Arc::from).collect();
-        Values::Text(vec![TextPattern::Wildcard(parts)])
+        Values::Text(vec![TextPattern::Wildcard(parts)].into())
     };
     // `t*-*a` is no name of the namespace; of `team-b/sa` it is.
     let doubtful = || stars(&["t", "-", "a"]);
@@ -221,7 +231,7 @@ fn repeated_headers_are_read_against_the_request() {
 fn hosts_compare_with_their_port_and_without_letter_case() {
     let headers = HeaderMap::new();
     let view = view(&headers);
-    let host = |pattern| is(Attribute::Host, Values::Text(vec![pattern]));
+    let host = |pattern| is(Attribute::Host, Values::Text(vec![pattern].into()));
     for (pattern, matches) in [
         (TextPattern::Exact("KF.example.com:8443".into()), true),
         (TextPattern::Exact("kf.example.com".into()), false),

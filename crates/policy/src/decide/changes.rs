@@ -5,32 +5,26 @@ use std::sync::Arc;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use model::snapshot::HeaderEdits;
+use smallvec::SmallVec;
 
 use crate::authorization::Headers;
+use crate::decision::USUAL;
 use crate::token_place::is_parameter;
 
 /// What has changed so far.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Changes {
-    pub(super) set: Vec<(HeaderName, HeaderValue)>,
+    pub(super) set: SmallVec<[(HeaderName, HeaderValue); USUAL]>,
     pub(super) removed: Vec<HeaderName>,
     /// Query parameters that held a consumed token.
     pub(super) consumed_parameters: Vec<Arc<str>>,
 }
 
 impl Changes {
-    /// Most requests set about as many headers as a known person has.
-    const USUAL: usize = 8;
-
     pub(super) fn set(&mut self, name: &HeaderName, value: HeaderValue) {
         match self.set.iter_mut().find(|(other, _)| other == name) {
             Some((_, old)) => *old = value,
-            None => {
-                if self.set.capacity() == 0 {
-                    self.set.reserve_exact(Self::USUAL);
-                }
-                self.set.push((name.clone(), value));
-            }
+            None => self.set.push((name.clone(), value)),
         }
     }
 

@@ -11,13 +11,14 @@ use std::sync::Arc;
 use http::{HeaderName, HeaderValue};
 use model::Snapshot;
 use model::snapshot::{Destination, RouteAction, RouteInfo};
+use smallvec::SmallVec;
 
 use super::perform::{Forwarding, closed_door};
 use super::{
     Chosen, End, Entered, Entrance, Passed, Routing, Way, before_policies, through_policies,
 };
 use crate::authorization::Accepted;
-use crate::decision::{Outcome, Permit, Reason, Serve, Served};
+use crate::decision::{Outcome, Permit, Reason, Serve, Served, USUAL};
 use crate::recorder::Recorder;
 use crate::request::Request;
 use crate::session::{Identified, Session};
@@ -62,7 +63,7 @@ pub enum Checked {
 /// The right to pass: only [`check`] makes one.
 #[derive(Debug)]
 pub struct Pass {
-    identity: Vec<(HeaderName, HeaderValue)>,
+    identity: SmallVec<[(HeaderName, HeaderValue); USUAL]>,
     remove: Vec<HeaderName>,
     user: Option<Arc<str>>,
     identified: Option<Identified>,

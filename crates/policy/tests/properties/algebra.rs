@@ -285,7 +285,7 @@ fn no_spelling_is_decided_otherwise_than_what_the_upstream_sees() {
                     continue;
                 };
                 // Whoever reads what is passed on as we do sees what was decided about.
-                let passed_on = permit.path_and_query();
+                let passed_on = permit.target(&asked.target);
                 let again = asked.decide_target(passed_on, &snapshot);
                 let again = again.as_ref().map(|decision| &decision.outcome);
                 let Some(Outcome::Forward(again)) = again else {
@@ -293,7 +293,7 @@ fn no_spelling_is_decided_otherwise_than_what_the_upstream_sees() {
                         "{mode} {asked:?}: {passed_on} is {again:?}"
                     )));
                 };
-                prop_assert_eq!(again.path_and_query(), passed_on, "{} {:?}", mode, asked);
+                prop_assert_eq!(again.path_and_query(), None, "{} {:?}", mode, asked);
                 met.fetch_add(usize::from(passed_on != asked.target), Ordering::Relaxed);
             }
             Ok(())

@@ -109,7 +109,7 @@ fn run_one(
         Outcome::Serve(serve) => serve.permit.as_ref(),
         _ => None,
     };
-    compare_permit(expect, permit, &headers, compare);
+    compare_permit(expect, permit, (&target, &headers), compare);
     compare_answer(expect, &decision.outcome, compare);
 }
 
@@ -332,7 +332,7 @@ fn compare_reason(expect: &Expectation, decision: &Decision, compare: &mut Compa
 fn compare_permit(
     expect: &Expectation,
     permit: Option<&Permit>,
-    received: &HeaderMap,
+    (target, received): (&str, &HeaderMap),
     compare: &mut Compare<'_>,
 ) {
     let destination = permit.map(|permit| permit.destination().service.to_string());
@@ -341,7 +341,7 @@ fn compare_permit(
         expect.destination.as_ref(),
         destination.as_ref(),
     );
-    let path = permit.map(|permit| permit.path_and_query().to_owned());
+    let path = permit.map(|permit| permit.target(target).to_owned());
     compare.given("path", expect.path.as_ref(), path.as_ref());
     let user = permit.and_then(Permit::user).map(str::to_owned);
     compare.given("user", expect.user.as_ref(), user.as_ref());

@@ -129,7 +129,7 @@ fn a_binding_allows_what_its_role_says() {
     };
     let user = Attribute::Header(http::HeaderName::from_static("kubeflow-userid"));
     assert_eq!(header.when[0].attribute, user);
-    let exact = Values::Text(vec![TextPattern::Exact("ann@example.com".into())]);
+    let exact = Values::Text(vec![TextPattern::Exact("ann@example.com".into())].into());
     assert_eq!(header.when[0].any_of, Some(exact));
     assert_eq!(
         (header.from.len(), header.to[0].len(), header.when.len()),

@@ -104,7 +104,7 @@ fn a_policy_becomes_tests_over_attributes() {
          when: [{key: 'request.headers[X-A]', notValues: ['*']}, {key: 'request.auth.claims[a][b]', values: [c]}]}]",
     ));
     let rule = &web.policies.allow[0].rules[0];
-    let exact = |text: &str| Values::Text(vec![TextPattern::Exact(text.into())]);
+    let exact = |text: &str| Values::Text(vec![TextPattern::Exact(text.into())].into());
     let test = |attribute, any_of, none_of| Test {
         attribute,
         any_of,
@@ -121,9 +121,9 @@ fn a_policy_becomes_tests_over_attributes() {
             test(
                 Attribute::Namespace,
                 None,
-                Some(Values::Text(vec![TextPattern::Wildcard(
-                    ["x".into(), "y".into()].into()
-                )]))
+                Some(Values::Text(
+                    vec![TextPattern::Wildcard(["x".into(), "y".into()].into())].into()
+                ))
             ),
         ]]
     );
@@ -146,7 +146,7 @@ fn a_policy_becomes_tests_over_attributes() {
             test(
                 Attribute::Header("x-a".parse().unwrap()),
                 None,
-                Some(Values::Text(vec![TextPattern::Present]))
+                Some(Values::Text(vec![TextPattern::Present].into()))
             ),
             test(
                 Attribute::Claim(["a".into(), "b".into()].into()),

@@ -259,7 +259,7 @@ fn groups_own_and_contribute() {
         ["n-edit", "n-view", "ns-owner-access-istio"]
     );
     let when = |at: usize| &web.policies.allow[at].rules[0].when;
-    let exact = |text: &str| Some(Values::Text(vec![TextPattern::Exact(text.into())]));
+    let exact = |text: &str| Some(Values::Text(vec![TextPattern::Exact(text.into())].into()));
     assert_eq!(
         (&when(0)[0].attribute, &when(0)[0].any_of),
         (&Attribute::Group, &exact("guests"))
