@@ -51,8 +51,8 @@ pub(super) async fn answer(
         Judged::Pass(passed) if asks => allow(*passed),
         // Nothing is behind this listener but the pages of this process.
         Judged::Pass(passed) => nothing_here(*passed),
-        Judged::Stop(response) if asks => as_denial(*response),
-        Judged::Stop(response) => *response,
+        Judged::Stop { response, .. } if asks => as_denial(*response),
+        Judged::Stop { response, .. } => *response,
     }
 }
 

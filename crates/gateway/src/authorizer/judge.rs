@@ -19,12 +19,20 @@ pub(super) enum Judged {
     /// The request may pass.
     Pass(Box<Passed>),
     /// It may not; this is what its sender gets.
-    Stop(Box<Response<Body>>),
+    Stop {
+        /// It.
+        response: Box<Response<Body>>,
+        /// Whether signing in may help.
+        signs_in: bool,
+    },
 }
 
 impl Judged {
     fn stop(response: Response<Body>) -> Self {
-        Self::Stop(Box::new(response))
+        Self::Stop {
+            response: Box::new(response),
+            signs_in: false,
+        }
     }
 }
 
@@ -124,7 +132,8 @@ pub(super) async fn judge(
         Checked::Stop(outcome) => outcome,
     };
     entry.became = became(&outcome);
-    Judged::stop(match outcome {
+    let signs_in = matches!(outcome, Outcome::SignIn(_));
+    let response = match outcome {
         Outcome::Serve(serve) => {
             Box::pin(local::serve(worker, view, facts, serve, parts, body, entry)).await
         }
@@ -142,5 +151,9 @@ pub(super) async fn judge(
             let asker = Asker::new(&parts, &facts);
             body.unwanted(answer::local_fault(LocalFault::Failed, &asker, entry))
         }
-    })
+    };
+    Judged::Stop {
+        response: Box::new(response),
+        signs_in,
+    }
 }

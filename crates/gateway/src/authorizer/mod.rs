@@ -5,6 +5,10 @@
 //! takes the route. Where the manifests have one, its destination's rules are asked too; where they
 //! have none, the rules of the gateway alone decide, and no route is no refusal.
 //!
+//! There are two forms over HTTP: `ext_authz` of Envoy, where the request that comes is the one that
+//! is asked about, and sub-requests that describe one (nginx, Traefik, Caddy, HAProxy), at paths of
+//! their own.
+//!
 //! Whoever may not pass gets what the gateway would answer: the sign-in page, the way to the issuer,
 //! 401 for scripts, 403. Pages of this process (sign-in, issuer, callback) are answered within the
 //! check, as far as the one who asks relays answers.
@@ -13,6 +17,7 @@
 
 mod allow;
 mod ext_authz;
+mod forward_auth;
 mod judge;
 mod trust;
 
@@ -23,6 +28,7 @@ use http::header::CONNECTION;
 use http::{HeaderValue, Request, Response};
 use hyper::body::Incoming;
 
+use self::forward_auth::Form;
 use crate::admit::Unread;
 use crate::answer::{self, Asker};
 use crate::body::Body;
@@ -51,7 +57,10 @@ pub(crate) async fn answer(
         let asker = Asker::early(&parts);
         ext_authz::as_denial(body.unwanted(answer::overloaded(&asker, entry)))
     } else {
-        ext_authz::answer(worker, &peer, parts, body, entry).await
+        match Form::of(parts.uri.path()) {
+            Some(form) => forward_auth::answer(worker, &peer, parts, body, entry, form).await,
+            None => ext_authz::answer(worker, &peer, parts, body, entry).await,
+        }
     };
     if peer.pulse.is_retired() {
         let close = HeaderValue::from_static("close");

@@ -101,17 +101,20 @@ pub(crate) enum Frontend {
     Gateway,
     /// Envoy, with `ext_authz` over HTTP.
     ExtAuthzHttp,
+    /// Another proxy, with a sub-request that describes the request.
+    ForwardAuth,
 }
 
 impl Frontend {
     /// Every one, in the order of the discriminants.
-    pub(crate) const ALL: [Self; 2] = [Self::Gateway, Self::ExtAuthzHttp];
+    pub(crate) const ALL: [Self; 3] = [Self::Gateway, Self::ExtAuthzHttp, Self::ForwardAuth];
 
     /// A stable word.
     pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Gateway => "gateway",
             Self::ExtAuthzHttp => "ext_authz_http",
+            Self::ForwardAuth => "forward_auth",
         }
     }
 }

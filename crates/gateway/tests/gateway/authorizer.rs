@@ -142,6 +142,89 @@ async fn many_questions_on_one_connection_and_over_http2_are_answered_and_logged
     assert!(lines.iter().all(|line| line["client"] == "203.0.113.9"));
 }
 
+/// What a proxy says of a request to `/app/` by a client that may pass.
+const DESCRIBED: [&str; 3] = [
+    "x-forwarded-method: GET",
+    "x-forwarded-uri: /app/?q",
+    "x-forwarded-host: h",
+];
+
+#[tokio::test]
+async fn a_sub_request_describes_another_request() {
+    let (door, at) = asked(|_| {}).await;
+    let whole = "/doorward/forward-auth";
+    let [method, uri, host] = DESCRIBED;
+    assert_eq!(status(at, whole, &[INSIDE, method, uri, host]).await, 202);
+    let elsewhere = "x-forwarded-uri: /else";
+    assert_eq!(
+        status(at, whole, &[INSIDE, method, elsewhere, host]).await,
+        403
+    );
+    // What is left out, or said twice, describes nothing.
+    for lines in [
+        &[INSIDE, uri, host][..],
+        &[INSIDE, method, host],
+        &[INSIDE, method, uri],
+        &[INSIDE, method, uri, host, elsewhere],
+        // The other family is another proxy's.
+        &[
+            INSIDE,
+            "x-original-method: GET",
+            "x-original-uri: /app/",
+            host,
+        ],
+    ] {
+        assert_eq!(status(at, whole, lines).await, 403, "{lines:?}");
+    }
+    let bare = "/doorward/auth-request";
+    let original = [INSIDE, "x-original-method: GET", "x-original-uri: /app/"];
+    assert_eq!(status(at, bare, &original).await, 202);
+    // A client of nginx may send these; nginx sets its own.
+    let lies = [
+        INSIDE,
+        original[1],
+        "x-original-uri: /else",
+        method,
+        uri,
+        host,
+    ];
+    assert_eq!(status(at, bare, &lies).await, 403);
+    door.gateway.drain(Duration::from_secs(5)).await;
+    let lines = door.log.lines();
+    assert!(lines.iter().all(|line| line["frontend"] == "forward_auth"));
+    let first = &lines[0];
+    assert_eq!(
+        (&first["path"], &first["outcome"]),
+        (&"/app/".into(), &"allow".into())
+    );
+}
+
+#[tokio::test]
+async fn a_stranger_describes_nothing() {
+    let (_door, at) = asked(|it| it.trusted_peers.clear()).await;
+    let [method, uri, host] = DESCRIBED;
+    let lines = [INSIDE, method, uri, host];
+    for path in [
+        "/doorward/forward-auth",
+        "/doorward/auth-request",
+        "/doorward/auth-request/answer",
+    ] {
+        let answer = answer(at, path, &lines).await;
+        assert!(answer.starts_with("HTTP/1.1 403"), "{answer}");
+        assert!(answer.contains("`authorizer.trustedPeers`"), "{answer}");
+    }
+}
+
+#[tokio::test]
+async fn a_permission_of_one_form_is_none_of_the_other() {
+    let (_door, at) = asked(|_| {}).await;
+    let [method, uri, host] = DESCRIBED;
+    // What Envoy would ask when its client asks for this path and describes what it may have: only
+    // 200 is a permission there.
+    let lines = [INSIDE, method, uri, host];
+    assert_eq!(status(at, "/doorward/forward-auth", &lines).await, 202);
+}
+
 #[tokio::test]
 async fn a_question_too_many_is_answered_no() {
     let authorizer = AuthorizerSettings {
