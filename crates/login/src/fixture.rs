@@ -19,7 +19,7 @@ use serde_json::{Map, Value, json};
 use crate::flow::target::parameter;
 use crate::keys::{Keys, sha256};
 use crate::proxy::LoginProxy;
-use crate::sessions::Sessions;
+use crate::sessions::{SessionSettings, Sessions};
 use crate::site::Site;
 use crate::transport::{Sent, Transport, TransportFault};
 
@@ -350,6 +350,29 @@ impl Bench {
             self.randomness.clone(),
         )
         .await
+    }
+
+    /// Another process with these settings.
+    pub(crate) async fn with_settings(&self, settings: SessionSettings) -> Arc<Sessions> {
+        let parts = (
+            self.keys.clone(),
+            self.clock.clone(),
+            self.randomness.clone(),
+        );
+        let sessions = Sessions::with(settings, parts.0, parts.1, parts.2).await;
+        Arc::new(sessions.unwrap())
+    }
+
+    /// The login proxy keeps its sessions there from now on.
+    pub(crate) fn work_with(&mut self, sessions: Arc<Sessions>) {
+        self.sessions = sessions;
+        self.proxy = LoginProxy::new(
+            self.login.clone(),
+            self.sessions.clone(),
+            self.issuer.clone(),
+            self.clock.clone(),
+            self.randomness.clone(),
+        );
     }
 
     /// The same state directory, opened by another process.

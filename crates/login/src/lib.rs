@@ -33,5 +33,7 @@ mod fixture;
 pub use assertion::{Asserter, Assertion};
 pub use keys::Keys;
 pub use proxy::LoginProxy;
-pub use sessions::{Memo, Sessions, StoreError};
+pub use sessions::{
+    AddressFault, Listed, Memo, RedisAddress, SessionSettings, Sessions, StoreAddress, StoreError,
+};
 pub use transport::{Sent, Transport, TransportFault};

@@ -110,14 +110,18 @@ pub(crate) fn cookie_name(login: &Login, state: &str) -> String {
 
 /// Seals and opens attempts. The key lives in the session store, so restarts do not disturb people
 /// who are at the issuer.
-pub(crate) struct Seal(LessSafeKey);
+pub(crate) struct Seal(Vec<LessSafeKey>);
 
 impl Seal {
-    /// With a key of 32 bytes.
-    pub(crate) fn new(key: &[u8; 32]) -> Option<Self> {
-        Some(Self(LessSafeKey::new(
-            UnboundKey::new(&AES_256_GCM_SIV, key).ok()?,
-        )))
+    /// With keys of 32 bytes: the first one seals, all open.
+    pub(crate) fn new(keys: &[[u8; 32]]) -> Option<Self> {
+        let keys = keys.iter().map(|key| {
+            let key = UnboundKey::new(&AES_256_GCM_SIV, key).ok()?;
+            Some(LessSafeKey::new(key))
+        });
+        keys.collect::<Option<Vec<_>>>()
+            .filter(|keys| !keys.is_empty())
+            .map(Self)
     }
 
     /// The cookie's value.
@@ -137,6 +141,7 @@ impl Seal {
         let context = Aad::from(context(login));
         let unique = Nonce::assume_unique_for_key(nonce);
         self.0
+            .first()?
             .seal_in_place_append_tag(unique, context, &mut sealed)
             .ok()?;
         sealed.splice(0..0, nonce);
@@ -145,13 +150,19 @@ impl Seal {
 
     /// What was sealed for this login proxy, whatever its age.
     fn open(&self, login: &Login, value: &[u8]) -> Option<Attempt> {
-        let mut sealed = BASE64URL_NOPAD.decode(value).ok()?;
-        let (nonce, rest) = sealed.split_at_mut_checked(NONCE_LEN)?;
-        let nonce = Nonce::try_assume_unique_for_key(nonce).ok()?;
-        let plain = self
-            .0
-            .open_in_place(nonce, Aad::from(context(login)), rest)
-            .ok()?;
+        let sealed = BASE64URL_NOPAD.decode(value).ok()?;
+        let (nonce, rest) = sealed.split_at_checked(NONCE_LEN)?;
+        let plain = self.0.iter().find_map(|key| {
+            let nonce = Nonce::try_assume_unique_for_key(nonce).ok()?;
+            // What another key could not open is spoilt.
+            let mut rest = rest.to_vec();
+            let length = key
+                .open_in_place(nonce, Aad::from(context(login)), &mut rest)
+                .ok()?
+                .len();
+            rest.truncate(length);
+            Some(rest)
+        })?;
         let (seed, rest) = plain.split_first_chunk::<32>()?;
         let (begun, rest) = rest.split_first_chunk::<8>()?;
         let (issuer, target) = rest.split_first_chunk::<8>()?;
@@ -275,7 +286,7 @@ mod tests {
     const LIFETIME: Duration = Duration::from_secs(15 * 60);
 
     fn seal() -> Seal {
-        Seal::new(&[7; 32]).unwrap()
+        Seal::new(&[[7; 32]]).unwrap()
     }
 
     fn target(text: &str) -> Target {
@@ -359,7 +370,7 @@ mod tests {
             let bad = headers(&[(name.clone(), bad.to_owned())]);
             assert_eq!(find(&bad, &state, NOW), AttemptFault::Forged);
         }
-        let stranger = Seal::new(&[8; 32])
+        let stranger = Seal::new(&[[8; 32]])
             .unwrap()
             .find(&login, &mine, &state, NOW);
         assert_eq!(stranger.map(|_| ()).unwrap_err(), AttemptFault::Forged);

@@ -7,12 +7,12 @@
 
 mod bearer;
 mod ending;
+mod following;
+mod held;
+mod listing;
 mod person;
 mod renewal;
-#[cfg_attr(
-    not(test),
-    expect(dead_code, reason = "further engines are built on this")
-)]
+mod settings;
 pub(crate) mod store;
 mod value;
 
@@ -25,7 +25,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use http::HeaderMap;
 use model::Snapshot;
-use model::names::Timestamp;
+use model::names::{Duration, Timestamp};
 use model::seams::{Clock, Randomness};
 use model::snapshot::{JwtRule, Login, TokenPlace};
 use policy::{NoSession, Person, Session};
@@ -34,10 +34,14 @@ use quick_cache::sync::{Cache, DefaultLifecycle};
 
 #[cfg(any(test, fuzzing))]
 pub(crate) use bearer::tokens_found;
+use following::Hearing;
+use held::{Held, Lifetimes};
+pub use listing::Listed;
 use person::{Weight, fitting, vouched};
+pub use settings::SessionSettings;
 use store::Record;
 pub(crate) use store::Store;
-pub use store::StoreError;
+pub use store::{AddressFault, RedisAddress, StoreAddress, StoreError};
 pub(crate) use value::CookieValue;
 pub use value::Memo;
 use value::{Name, Stamp};
@@ -63,8 +67,11 @@ const MOST_COOKIES: usize = 4;
 /// Everything that tells who sent a request: cookies and tokens.
 pub struct Sessions {
     store: Store,
-    live: Cache<Name, Arc<Person>, Weight>,
+    live: Cache<Name, Arc<Held>, Weight>,
     ended: Cache<Name, ()>,
+    lifetimes: Lifetimes,
+    hearing: Hearing,
+    grace: Duration,
     /// How many other processes may end sessions too.
     sharers: AtomicUsize,
     stamp: Stamp,
@@ -124,7 +131,7 @@ enum Known {
 }
 
 impl Sessions {
-    /// Opens or makes the store at `path`, without what has expired since.
+    /// Opens or makes the store in the file `path`, without what has expired since.
     ///
     /// # Errors
     /// When the file or database cannot be used.
@@ -134,11 +141,36 @@ impl Sessions {
         clock: Arc<dyn Clock>,
         randomness: Arc<dyn Randomness>,
     ) -> Result<Self, StoreError> {
-        let store = Store::open(path).await?;
-        store.sweep(clock.now()).await?;
-        let stamp = Stamp::new(&store.key("cookie", &*randomness).await?);
-        let seal = store.key("attempt", &*randomness).await?;
-        let seal = Seal::new(&seal).ok_or(StoreError::Corrupt)?;
+        Self::with(SessionSettings::in_file(path), keys, clock, randomness).await
+    }
+
+    /// Opens the store that `settings` name, without what has expired since. One elsewhere need not
+    /// answer yet: until it does, nobody has a session. Call it in the runtime that lasts.
+    ///
+    /// # Errors
+    /// When it cannot be used as it is set up.
+    pub async fn with(
+        settings: SessionSettings,
+        keys: Arc<Keys>,
+        clock: Arc<dyn Clock>,
+        randomness: Arc<dyn Randomness>,
+    ) -> Result<Self, StoreError> {
+        let SessionSettings {
+            store,
+            file,
+            secrets,
+            grace,
+            idle,
+            lifetime,
+        } = settings;
+        let store = Store::at(&store, &file, secrets).await?;
+        match store.sweep(clock.now()).await {
+            Err(error) if !error.is_outage() => return Err(error),
+            Ok(_) | Err(_) => {}
+        }
+        let keys_of = |purpose| store.keys(purpose, &*randomness);
+        let stamp = Stamp::new(&keys_of("cookie").await?).ok_or(StoreError::Corrupt)?;
+        let seal = Seal::new(&keys_of("attempt").await?).ok_or(StoreError::Corrupt)?;
         let asserter = Asserter::open(&store, &*randomness, clock.now()).await?;
         let live = Cache::with(
             HELD_SESSIONS,
@@ -152,6 +184,9 @@ impl Sessions {
             store,
             live,
             ended,
+            lifetimes: Lifetimes { idle, lifetime },
+            hearing: Hearing::new(),
+            grace,
             sharers: AtomicUsize::new(0),
             stamp,
             seal,
@@ -295,8 +330,11 @@ impl Sessions {
                 Known::Live(person) => Ok(person),
                 Known::Not(reason) => Err(reason),
                 Known::AskStore(name) => {
-                    let loaded = self.load(&name).await;
-                    loaded.and_then(|person| fitting(person, login, now))
+                    let loaded = self.load(&name, now).await;
+                    loaded.and_then(|held| {
+                        let fitting = self.fitting(&name, &held, login, now);
+                        fitting.unwrap_or(Err(NoSession::Expired))
+                    })
                 }
             };
             match outcome {
@@ -318,13 +356,16 @@ impl Sessions {
             return Known::Not(NoSession::Unknown);
         };
         let name = name_of(&value);
-        if !self.is_shared()
-            && let Some(person) = self.live.get(&name)
+        if self.trusts_memory(now)
+            && let Some(held) = self.live.get(&name)
         {
-            return match fitting(person, login, now) {
-                Ok(person) => Known::Live(person),
-                Err(reason) => Known::Not(reason),
-            };
+            match self.fitting(&name, &held, login, now) {
+                Some(Ok(person)) => return Known::Live(person),
+                Some(Err(reason)) => return Known::Not(reason),
+                None => {
+                    self.live.remove(&name);
+                }
+            }
         }
         if !self.stamp.is_mine(&value) || self.ended.get(&name).is_some() {
             return Known::Not(NoSession::Unknown);
@@ -332,40 +373,77 @@ impl Sessions {
         Known::AskStore(name)
     }
 
+    /// Whether memory alone may tell who somebody is.
+    fn trusts_memory(&self, now: Timestamp) -> bool {
+        !self.is_shared() && self.hearing.is_recent(now, self.grace)
+    }
+
+    /// The person of a session in memory, when it is one of `login`'s and not over; `None` when the
+    /// store has to be asked whether it is.
+    fn fitting(
+        &self,
+        name: &Name,
+        held: &Held,
+        login: &Login,
+        now: Timestamp,
+    ) -> Option<Result<Arc<Person>, NoSession>> {
+        let person = fitting(&held.person, login, now);
+        if let Ok(person) = &person
+            && self.lifetimes.shown(held, now)?
+        {
+            let kept = self.lifetimes.kept(now, person.expires());
+            self.hearing.tell(*name, now, kept);
+        }
+        Some(person)
+    }
+
     /// Takes a session from the store into memory. Ending it meanwhile wins: then the guard finds
     /// its place gone and nothing is kept.
-    async fn load(&self, name: &Name) -> Result<Arc<Person>, NoSession> {
-        if self.is_shared() {
-            return self.find(name).await;
+    async fn load(&self, name: &Name, now: Timestamp) -> Result<Arc<Held>, NoSession> {
+        if !self.trusts_memory(now) {
+            return self.find(name, now).await;
         }
         let guard = match self.live.get_value_or_guard_async(name).await {
-            Ok(person) => return Ok(person),
+            Ok(held) => return Ok(held),
             Err(guard) => guard,
         };
         // Whoever held the place before may have found it out.
         if self.ended.get(name).is_some() {
             return Err(NoSession::Unknown);
         }
-        let person = self.find(name).await?;
+        let held = self.find(name, now).await?;
         // Its place may be gone because the session was ended since it was found.
-        match guard.insert(Arc::clone(&person)) {
+        match guard.insert(Arc::clone(&held)) {
             Err(_) if self.ended.get(name).is_some() => Err(NoSession::Unknown),
-            Ok(()) | Err(_) => Ok(person),
+            Ok(()) | Err(_) => Ok(held),
         }
     }
 
-    async fn find(&self, name: &Name) -> Result<Arc<Person>, NoSession> {
+    async fn find(&self, name: &Name, now: Timestamp) -> Result<Arc<Held>, NoSession> {
         match self.store.find(name).await {
-            Ok(Some(stored)) => Ok(Arc::new(vouched(stored.record))),
+            Ok(Some(stored)) => {
+                self.lifetimes.found(&stored, now)?;
+                Ok(self.held(stored.record, stored.seen))
+            }
             Ok(None) => {
                 self.ended.insert(*name, ());
                 Err(NoSession::Unknown)
             }
+            Err(StoreError::Down) => Err(NoSession::StoreUnavailable),
             Err(error) => {
                 tracing::error!(%error, "a session cannot be read");
                 Err(NoSession::StoreUnavailable)
             }
         }
+    }
+
+    fn held(&self, record: Record, seen: Timestamp) -> Arc<Held> {
+        let ends = self.lifetimes.ends(record.created, record.expires);
+        let record = Record {
+            expires: ends,
+            ..record
+        };
+        Arc::new(Held::new(vouched(record), seen))
     }
 
     /// Keeps a session under a value that was never used before, and gives that value. It is durable
@@ -401,16 +479,17 @@ impl Sessions {
             access_token,
             refresh_token,
             created,
-            expires,
+            expires: self.lifetimes.ends(created, expires),
         };
         let name = value.name();
+        let kept = self.lifetimes.kept(created, record.expires);
         // The place to remember it: ended before it is remembered, it is not.
         let place = self.live.get_value_or_guard_async(&name).await.err();
         self.store
-            .insert(&name, &record, expires, &*self.randomness)
+            .insert(&name, &record, kept, &*self.randomness)
             .await?;
-        if let Some(place) = place.filter(|_| !self.is_shared()) {
-            let _ = place.insert(Arc::new(vouched(record)));
+        if let Some(place) = place.filter(|_| self.trusts_memory(created)) {
+            let _ = place.insert(self.held(record, created));
         }
         Ok(value)
     }

@@ -10,12 +10,13 @@ use policy::session::PersonParts;
 use policy::{NoSession, Person, Token};
 use quick_cache::Weighter;
 
+use super::held::Held;
 use super::store::Record;
 use super::value::Name;
 
 /// A session of another login proxy is none here, whatever its cookie is called.
 pub(super) fn fitting(
-    person: Arc<Person>,
+    person: &Arc<Person>,
     login: &Login,
     now: Timestamp,
 ) -> Result<Arc<Person>, NoSession> {
@@ -28,7 +29,7 @@ pub(super) fn fitting(
     match mine {
         false => Err(NoSession::Unknown),
         true if person.expires() <= now => Err(NoSession::Expired),
-        true => Ok(person),
+        true => Ok(Arc::clone(person)),
     }
 }
 
@@ -58,8 +59,9 @@ pub(super) fn vouched(record: Record) -> Person {
 #[derive(Clone)]
 pub(super) struct Weight;
 
-impl Weighter<Name, Arc<Person>> for Weight {
-    fn weight(&self, _: &Name, person: &Arc<Person>) -> u64 {
+impl Weighter<Name, Arc<Held>> for Weight {
+    fn weight(&self, _: &Name, held: &Arc<Held>) -> u64 {
+        let person = &held.person;
         let token = person.token().map_or(0, |token| token.bearer().len());
         let access = person.access_token().map_or(0, HeaderValue::len);
         let groups: usize = person.groups().iter().map(|group| group.len() + 32).sum();

@@ -11,7 +11,6 @@ use model::names::{Duration, Timestamp};
 use model::snapshot::Login;
 use policy::Person;
 
-use super::person::vouched;
 use super::store::{Record, RenewalLock, StoreError, Stored};
 use super::value::{CookieValue, Name};
 use super::{Sessions, offered};
@@ -77,13 +76,13 @@ impl Sessions {
         record: Record,
         now: Timestamp,
     ) -> Result<Option<Arc<Person>>, StoreError> {
-        let times = (now, record.expires);
+        let times = (now, self.lifetimes.kept(now, record.expires));
         let written = self
             .store
             .replace(name, version, &record, times, &*self.randomness)
             .await;
         // Whoever read the former record and still wants to remember it loses the place to put it.
         self.live.remove(name);
-        Ok(written?.map(|_| Arc::new(vouched(record))))
+        Ok(written?.map(|_| Arc::clone(&self.held(record, now).person)))
     }
 }

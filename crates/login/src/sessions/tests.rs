@@ -1,4 +1,5 @@
 mod records;
+mod replicas;
 mod tokens;
 
 use http::HeaderValue;

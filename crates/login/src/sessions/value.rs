@@ -44,19 +44,29 @@ impl Memo {
 }
 
 /// Tells cookies of this store from others.
-pub(crate) struct Stamp(hmac::Key);
+pub(crate) struct Stamp {
+    first: hmac::Key,
+    further: Vec<hmac::Key>,
+}
 
 impl Stamp {
-    /// With this store's own key.
-    pub(crate) fn new(key: &[u8; 32]) -> Self {
-        Self(hmac::Key::new(hmac::HMAC_SHA256, key))
+    /// With this store's own keys: the first one for what is drawn, all for what is found. `None`
+    /// without any.
+    pub(crate) fn new(keys: &[[u8; 32]]) -> Option<Self> {
+        let mut keys = keys
+            .iter()
+            .map(|key| hmac::Key::new(hmac::HMAC_SHA256, key));
+        Some(Self {
+            first: keys.next()?,
+            further: keys.collect(),
+        })
     }
 
     /// A value that nobody has seen.
     pub(crate) fn draw(&self, randomness: &dyn Randomness) -> CookieValue {
         let mut value = [0; RANDOM + SEAL];
         randomness.fill(&mut value[..RANDOM]);
-        let tag = hmac::sign(&self.0, &value[..RANDOM]);
+        let tag = hmac::sign(&self.first, &value[..RANDOM]);
         value[RANDOM..].copy_from_slice(&tag.as_ref()[..SEAL]);
         CookieValue(value)
     }
@@ -64,8 +74,12 @@ impl Stamp {
     /// Whether this store drew `value`.
     pub(crate) fn is_mine(&self, value: &CookieValue) -> bool {
         let (random, seal) = value.0.split_at(RANDOM);
-        let tag = hmac::sign(&self.0, random);
-        tag.as_ref()[..SEAL].ct_eq(seal).into()
+        std::iter::once(&self.first)
+            .chain(&self.further)
+            .any(|key| {
+                let tag = hmac::sign(key, random);
+                tag.as_ref()[..SEAL].ct_eq(seal).into()
+            })
     }
 }
 
@@ -99,21 +113,27 @@ mod tests {
     use super::*;
     use crate::fixture::SeededRandomness;
 
+    fn stamp_of(keys: &[u8]) -> Stamp {
+        let keys: Vec<_> = keys.iter().map(|key| [*key; 32]).collect();
+        Stamp::new(&keys).unwrap()
+    }
+
     #[test]
     fn a_value_is_read_as_it_was_written_and_known_by_its_store_only() {
-        let stamp = Stamp::new(&[1; 32]);
+        let stamp = stamp_of(&[1]);
         let value = stamp.draw(&SeededRandomness::default());
         let text = value.text();
         assert_eq!(text.len(), 64);
         let read = CookieValue::read(text.as_bytes()).unwrap();
         assert_eq!(read.name(), value.name());
         assert!(stamp.is_mine(&read));
-        assert!(!Stamp::new(&[2; 32]).is_mine(&read));
+        assert!(!stamp_of(&[2]).is_mine(&read));
+        assert!(stamp_of(&[2, 1]).is_mine(&read));
     }
 
     #[test]
     fn a_connection_that_changes_its_cookie_is_not_taken_for_the_one_before() {
-        let (stamp, random) = (Stamp::new(&[1; 32]), SeededRandomness::default());
+        let (stamp, random) = (stamp_of(&[1]), SeededRandomness::default());
         let values = [stamp.draw(&random), stamp.draw(&random)];
         let memo = Memo::default();
         for value in [0, 0, 1, 1, 0].map(|number| &values[number]) {
@@ -123,7 +143,7 @@ mod tests {
 
     #[test]
     fn bent_values_are_not_mine_and_other_shapes_are_not_values() {
-        let stamp = Stamp::new(&[1; 32]);
+        let stamp = stamp_of(&[1]);
         let text = stamp.draw(&SeededRandomness::default()).text();
         for place in [0, 20, 42, 50, 63] {
             let mut bent = text.clone().into_bytes();

@@ -20,7 +20,10 @@ async fn a_person_signs_in_and_comes_back_to_where_they_were() {
     assert_eq!(person.login(), "oauth2-proxy/oauth2-proxy");
     assert_eq!(person.user(), "Cg1");
     assert_eq!(person.email(), Some("user@example.com"));
-    assert_eq!(person.groups(), ["team-a".into(), "team-b".into()]);
+    assert_eq!(
+        person.groups(),
+        ["team-a", "team-b"].map(std::sync::Arc::<str>::from)
+    );
     assert_eq!(person.preferred_username(), Some("user"));
     assert_eq!(person.expires(), NOW.plus(Duration::from_secs(86_400)));
     assert_eq!(person.access_token().unwrap(), "at");

@@ -72,7 +72,7 @@ impl Suite {
     }
 
     async fn names(&self) -> Vec<u8> {
-        let all = self.there.list(None, 1000).await.unwrap();
+        let all = self.there.list(&[], 1000).await.unwrap();
         all.iter().map(|entry| entry.name[0]).collect()
     }
 
@@ -242,11 +242,11 @@ impl Suite {
             self.insert(number, &record(&email)).await;
         }
         let mut seen = Vec::new();
-        let mut after: Option<Name> = None;
+        let mut after = Vec::new();
         loop {
-            let page = self.there.list(after.as_ref(), 10).await.unwrap();
+            let page = self.there.list(&after, 10).await.unwrap();
             let Some(last) = page.last() else { break };
-            after = Some(last.name);
+            after = last.name.to_vec();
             seen.extend(page.iter().map(|entry| entry.name[0]));
         }
         assert_eq!(seen, (1..=25).collect::<Vec<u8>>());
@@ -268,7 +268,7 @@ impl Suite {
         // Late news changes nothing; news of a session that is gone bring none back.
         self.there.touch(&name(1), at(200), at(800)).await.unwrap();
         self.there.touch(&name(9), at(200), at(800)).await.unwrap();
-        let entries = self.there.list(None, 10).await.unwrap();
+        let entries = self.there.list(&[], 10).await.unwrap();
         let times: Vec<_> = entries
             .iter()
             .map(|entry| (entry.name[0], entry.stored.seen, entry.expires))
@@ -361,4 +361,23 @@ async fn sqlite_conforms() {
         there: Store::open(&path).await.unwrap(),
     })
     .await;
+}
+
+async fn pair(server: &super::servers::Server) -> Pair {
+    Pair {
+        here: server.store().await,
+        there: server.store().await,
+    }
+}
+
+#[tokio::test]
+async fn postgres_conforms() {
+    let server = super::servers::Server::postgres().await;
+    run(pair(&server).await).await;
+}
+
+#[tokio::test]
+async fn redis_conforms() {
+    let server = super::servers::Server::redis(&[]).await;
+    run(pair(&server).await).await;
 }

@@ -11,10 +11,62 @@ pub enum StoreError {
     Database(sqlx::Error),
     /// The tables cannot be brought to this version's form.
     Migration(sqlx::migrate::MigrateError),
+    /// Redis refused or broke.
+    Redis(redis::RedisError),
+    /// It did not answer in time.
+    TimedOut,
+    /// It did not answer a moment ago, and is not asked until it does.
+    Down,
     /// A row is not what this version writes.
     Corrupt,
     /// A record was sealed under a secret that is not known here.
     Foreign,
+    /// A store that is shared needs a secret of at least so many bytes.
+    NoSecret(usize),
+}
+
+impl StoreError {
+    /// Whether it may pass by itself: the store is not there, or not yet.
+    pub fn is_outage(&self) -> bool {
+        match self {
+            Self::Database(error) => is_outage(error),
+            Self::Migration(sqlx::migrate::MigrateError::Execute(error)) => is_outage(error),
+            Self::Redis(error) => {
+                let code = error.code();
+                error.is_io_error()
+                    || error.is_cluster_error()
+                    || matches!(
+                        code,
+                        Some("LOADING" | "CLUSTERDOWN" | "MASTERDOWN" | "READONLY")
+                    )
+                    || matches!(
+                        error.kind(),
+                        redis::ErrorKind::MasterNameNotFoundBySentinel
+                            | redis::ErrorKind::ClusterConnectionNotFound
+                    )
+            }
+            Self::TimedOut | Self::Down => true,
+            Self::File(_)
+            | Self::Migration(_)
+            | Self::Corrupt
+            | Self::Foreign
+            | Self::NoSecret(_) => false,
+        }
+    }
+}
+
+fn is_outage(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut => true,
+        // Class 57: it is starting, stopping, or was stopped by hand; 53: out of resources; 08: the
+        // connection.
+        sqlx::Error::Database(error) => error.code().is_some_and(|code| {
+            ["57", "53", "08"]
+                .iter()
+                .any(|class| code.starts_with(class))
+        }),
+        _ => false,
+    }
 }
 
 impl fmt::Display for StoreError {
@@ -23,8 +75,15 @@ impl fmt::Display for StoreError {
             Self::File(error) => write!(f, "the session store's file cannot be used: {error}"),
             Self::Database(error) => write!(f, "the session store failed: {error}"),
             Self::Migration(error) => write!(f, "the session store cannot be migrated: {error}"),
+            Self::Redis(error) => write!(f, "the session store failed: {error}"),
+            Self::TimedOut => f.write_str("the session store did not answer in time"),
+            Self::Down => f.write_str("the session store does not answer at this moment"),
             Self::Corrupt => f.write_str("a row of the session store cannot be read"),
             Self::Foreign => f.write_str("a session was sealed under a secret that is not known"),
+            Self::NoSecret(bytes) => write!(
+                f,
+                "a shared session store needs a secret of at least {bytes} random bytes\nhelp: `openssl rand -base64 48 > FILE`, and name the file in `sessions.secretFiles` or `DOORWARD_SESSION_SECRET_FILES`, the same for every process"
+            ),
         }
     }
 }
@@ -35,7 +94,8 @@ impl std::error::Error for StoreError {
             Self::File(error) => Some(error),
             Self::Database(error) => Some(error),
             Self::Migration(error) => Some(error),
-            Self::Corrupt | Self::Foreign => None,
+            Self::Redis(error) => Some(error),
+            Self::TimedOut | Self::Down | Self::Corrupt | Self::Foreign | Self::NoSecret(_) => None,
         }
     }
 }

@@ -1,37 +1,61 @@
 //! Sessions at rest: one seam, and behind it the engines.
 
+mod address;
 #[cfg(test)]
 pub(crate) mod conformance;
+mod engine;
 mod error;
+mod postgres;
 mod record;
+mod redis;
+#[cfg(test)]
+pub(crate) mod servers;
 mod sql;
 mod sqlite;
 mod vault;
 
+use std::future::Future;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use model::names::{Duration, Timestamp};
+use model::names::{Duration, Secret, Timestamp};
 use model::seams::Randomness;
-use sqlx::Sqlite;
+use tokio::runtime::Handle;
 
+pub use address::{AddressFault, RedisAddress, StoreAddress};
+use engine::Engine;
 pub use error::StoreError;
 pub(crate) use record::{Record, Stored, Whose};
-use sql::Sql;
-use vault::Vault;
+use vault::{Vault, derive};
 
 use super::value::Name;
 
-/// How long changes are told: another process that heard nothing for longer forgets everything.
-const TOLD: Duration = Duration::from_secs(3600);
+/// A store elsewhere that takes longer has failed.
+const ANSWERS: Duration = Duration::from_secs(4);
+
+/// Bytes of a secret at least.
+const SECRET: usize = 32;
 
 /// Where sessions are kept.
 pub(crate) struct Store {
-    engine: Engine,
+    engine: Arc<Engine>,
     vault: Vault,
+    home: Home,
+    /// It did not answer when it was asked last.
+    is_down: AtomicBool,
 }
 
-enum Engine {
-    Sqlite(Sql<Sqlite>),
+/// What a store's own keys come of, and where it is asked.
+enum Home {
+    /// This process, in a thread of the engine's: the file has the keys.
+    Here,
+    /// Elsewhere: connections live in this runtime, whoever asks, and keys come of the secrets that
+    /// every process has, the first one for what is made, all for what is found.
+    Elsewhere {
+        runtime: Handle,
+        secrets: Vec<Secret>,
+    },
 }
 
 /// A session as an engine gets it.
@@ -43,7 +67,10 @@ struct Row {
     subject: String,
     sid: Option<String>,
     seen: Timestamp,
+    /// When it is over unless somebody shows its cookie.
     expires: Timestamp,
+    /// When it is over, whatever happens.
+    ends: Timestamp,
 }
 
 /// A session as an engine gives it.
@@ -97,23 +124,84 @@ impl Store {
     /// Opens or makes the database at `path`, readable by its owner only.
     pub(crate) async fn open(path: &Path) -> Result<Self, StoreError> {
         Ok(Self {
-            engine: Engine::Sqlite(sqlite::open(path).await?),
+            engine: Arc::new(Engine::Sqlite(sqlite::open(path).await?)),
             vault: Vault::Plain,
+            home: Home::Here,
+            is_down: AtomicBool::new(false),
         })
     }
 
-    /// The secret for `purpose`, made the first time it is asked for.
-    pub(crate) async fn key(
+    /// The store at `address`, or the database at `path`. A store elsewhere need not be there yet.
+    pub(crate) async fn at(
+        address: &StoreAddress,
+        path: &Path,
+        secrets: Vec<Secret>,
+    ) -> Result<Self, StoreError> {
+        let engine = match address {
+            StoreAddress::Sqlite => return Self::open(path).await,
+            StoreAddress::Postgres(options) => {
+                Engine::Postgres(postgres::PostgresStore::new((**options).clone()))
+            }
+            StoreAddress::Redis(address) => {
+                Engine::Redis(Box::new(redis::RedisStore::new(address)?))
+            }
+        };
+        if secrets.iter().any(|secret| secret.expose().len() < SECRET) {
+            return Err(StoreError::NoSecret(SECRET));
+        }
+        let vault = Vault::sealed(secrets.iter().map(Secret::expose));
+        let store = Self {
+            engine: Arc::new(engine),
+            vault: vault.ok_or(StoreError::NoSecret(SECRET))?,
+            home: Home::Elsewhere {
+                runtime: Handle::current(),
+                secrets,
+            },
+            is_down: AtomicBool::new(false),
+        };
+        match store.ready().await {
+            Err(error) if error.is_outage() => {
+                tracing::error!(%error, store = %address, "sessions cannot be reached yet");
+                store.is_down.store(true, Ordering::Relaxed);
+            }
+            Err(error) => return Err(error),
+            Ok(()) => {}
+        }
+        Ok(store)
+    }
+
+    /// Asks, whatever it answered before, whether it can be used; what was asked after that is told
+    /// by it.
+    pub(crate) async fn ready(&self) -> Result<(), StoreError> {
+        let ready = self
+            .ask_always(|engine| async move { engine.ready().await })
+            .await;
+        self.answered(&ready);
+        ready
+    }
+
+    /// The secrets for `purpose`, the same in every process on this store: the first one for what is
+    /// made, all for what is found.
+    pub(crate) async fn keys(
         &self,
         purpose: &str,
         randomness: &dyn Randomness,
-    ) -> Result<[u8; 32], StoreError> {
-        let mut fresh = [0; 32];
-        randomness.fill(&mut fresh);
-        let secret = match &self.engine {
-            Engine::Sqlite(sql) => sql.key(purpose, &fresh).await,
-        };
-        secret?.try_into().map_err(|_| StoreError::Corrupt)
+    ) -> Result<Vec<[u8; 32]>, StoreError> {
+        match (&self.home, &*self.engine) {
+            (Home::Elsewhere { secrets, .. }, _) => Ok(secrets
+                .iter()
+                .map(|secret| derive(secret.expose(), purpose))
+                .collect()),
+            (Home::Here, Engine::Sqlite(sql)) => {
+                let mut fresh = [0; 32];
+                randomness.fill(&mut fresh);
+                let secret = sql.key(purpose, &fresh).await?;
+                Ok(vec![secret.try_into().map_err(|_| StoreError::Corrupt)?])
+            }
+            (Home::Here, Engine::Postgres(_) | Engine::Redis(_)) => {
+                Err(StoreError::NoSecret(SECRET))
+            }
+        }
     }
 
     /// Keeps a session until `expires`. When this returns, it survives a crash.
@@ -125,16 +213,16 @@ impl Store {
         randomness: &dyn Randomness,
     ) -> Result<(), StoreError> {
         let row = self.row(name, 1, record, record.created, expires, randomness)?;
-        match &self.engine {
-            Engine::Sqlite(sql) => sql.insert(&row).await,
-        }
+        self.ask(|engine| async move { engine.insert(&row).await })
+            .await
     }
 
     /// The session with this name.
     pub(crate) async fn find(&self, name: &Name) -> Result<Option<Stored>, StoreError> {
-        let place = match &self.engine {
-            Engine::Sqlite(sql) => sql.find(name).await?,
-        };
+        let name = *name;
+        let place = self
+            .ask(move |engine| async move { engine.find(&name).await })
+            .await?;
         Ok(place
             .map(|place| self.entry(place))
             .transpose()?
@@ -153,9 +241,9 @@ impl Store {
     ) -> Result<Option<i64>, StoreError> {
         let version = before + 1;
         let row = self.row(name, version, record, now, expires, randomness)?;
-        let replaced = match &self.engine {
-            Engine::Sqlite(sql) => sql.replace(before, &row, now).await?,
-        };
+        let replaced = self
+            .ask(move |engine| async move { engine.replace(before, &row).await })
+            .await?;
         Ok(replaced.then_some(version))
     }
 
@@ -166,17 +254,17 @@ impl Store {
         seen: Timestamp,
         expires: Timestamp,
     ) -> Result<(), StoreError> {
-        match &self.engine {
-            Engine::Sqlite(sql) => sql.touch(name, seen, expires).await,
-        }
+        let name = *name;
+        self.ask(move |engine| async move { engine.touch(&name, seen, expires).await })
+            .await
     }
 
     /// Forgets a session; says whether there was one. When this returns, it stays forgotten after a
     /// crash, and other processes are told.
     pub(crate) async fn delete(&self, name: &Name, now: Timestamp) -> Result<bool, StoreError> {
-        match &self.engine {
-            Engine::Sqlite(sql) => sql.delete(name, now).await,
-        }
+        let name = *name;
+        self.ask(move |engine| async move { engine.delete(&name, now).await })
+            .await
     }
 
     /// Forgets the sessions of `whose`, as [`Self::delete`] does; gives their names.
@@ -188,30 +276,30 @@ impl Store {
         let index = index(whose);
         let mut names = Vec::new();
         for tag in self.vault.tags(whose) {
-            names.extend(match &self.engine {
-                Engine::Sqlite(sql) => sql.delete_by(index, &tag, now).await?,
-            });
+            let step = self
+                .ask_long(move |engine| async move { engine.delete_by(index, &tag, now).await })
+                .await?;
+            names.extend(step);
         }
         Ok(names)
     }
 
     /// Forgets every session, as [`Self::delete`] does; says how many.
     pub(crate) async fn delete_all(&self, now: Timestamp) -> Result<u64, StoreError> {
-        match &self.engine {
-            Engine::Sqlite(sql) => sql.delete_all(now).await,
-        }
+        self.ask_long(move |engine| async move { engine.delete_all(now).await })
+            .await
     }
 
     /// At most so many sessions after `after`, in the order of their names.
     pub(crate) async fn list(
         &self,
-        after: Option<&Name>,
+        after: &[u8],
         at_most: usize,
     ) -> Result<Vec<Entry>, StoreError> {
-        let after = after.map(Name::as_slice).unwrap_or_default();
-        let places = match &self.engine {
-            Engine::Sqlite(sql) => sql.list(after, at_most).await?,
-        };
+        let after = after.to_vec();
+        let places = self
+            .ask_long(move |engine| async move { engine.list(&after, at_most).await })
+            .await?;
         places.into_iter().map(|place| self.entry(place)).collect()
     }
 
@@ -220,9 +308,9 @@ impl Store {
         let index = index(whose);
         let mut entries = Vec::new();
         for tag in self.vault.tags(whose) {
-            let places = match &self.engine {
-                Engine::Sqlite(sql) => sql.list_by(index, &tag).await?,
-            };
+            let places = self
+                .ask_long(move |engine| async move { engine.list_by(index, &tag).await })
+                .await?;
             for place in places {
                 entries.push(self.entry(place)?);
             }
@@ -232,9 +320,8 @@ impl Store {
 
     /// Forgets sessions that are over, in bounded steps; says how many.
     pub(crate) async fn sweep(&self, now: Timestamp) -> Result<u64, StoreError> {
-        match &self.engine {
-            Engine::Sqlite(sql) => sql.sweep(now, now.minus(TOLD)).await,
-        }
+        self.ask_long(move |engine| async move { engine.sweep(now).await })
+            .await
     }
 
     /// The right to renew the tokens of a session for `span`; `None` when somebody has it.
@@ -245,42 +332,100 @@ impl Store {
         span: Duration,
         randomness: &dyn Randomness,
     ) -> Result<Option<RenewalLock>, StoreError> {
-        let mut holder = [0; 16];
+        let (name, mut holder) = (*name, [0; 16]);
         randomness.fill(&mut holder);
-        let taken = match &self.engine {
-            Engine::Sqlite(sql) => sql.lock(name, &holder, now, now.plus(span)).await?,
-        };
-        let name = *name;
+        let taken = self
+            .ask(move |engine| async move { engine.lock(&name, &holder, now, span).await })
+            .await?;
         Ok(taken.then_some(RenewalLock { name, holder }))
     }
 
     /// Gives the right back. One that was lost meanwhile is not taken from who has it.
     pub(crate) async fn unlock(&self, lock: RenewalLock) -> Result<(), StoreError> {
         let RenewalLock { name, holder } = lock;
-        match &self.engine {
-            Engine::Sqlite(sql) => sql.unlock(&name, &holder).await,
-        }
+        self.ask(move |engine| async move { engine.unlock(&name, &holder).await })
+            .await
     }
 
-    /// Where the record of changes stands.
+    /// Where the record of changes stands. Asks whatever it answered before.
     pub(crate) async fn cursor(&self) -> Result<Cursor, StoreError> {
-        match &self.engine {
-            Engine::Sqlite(sql) => sql.cursor().await,
-        }
+        let cursor = self
+            .ask_always(|engine| async move { engine.cursor().await })
+            .await;
+        self.answered(&cursor);
+        cursor
     }
 
-    /// What has changed since `cursor`.
+    /// What has changed since `cursor`. Asks whatever it answered before.
     pub(crate) async fn changes(&self, cursor: Cursor) -> Result<Changes, StoreError> {
-        match &self.engine {
-            Engine::Sqlite(sql) => sql.changes(cursor).await,
-        }
+        let changes = self
+            .ask_always(move |engine| async move { engine.changes(cursor).await })
+            .await;
+        self.answered(&changes);
+        changes
     }
 
     #[cfg(any(test, feature = "testing"))]
     pub(crate) async fn close(&self) {
-        match &self.engine {
-            Engine::Sqlite(sql) => sql.close().await,
+        self.engine.close().await;
+    }
+
+    /// Asks the engine; not at all while it is known to be down, so that nobody waits in vain.
+    async fn ask<T, F>(&self, question: impl FnOnce(Arc<Engine>) -> F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T, StoreError>> + Send + 'static,
+    {
+        if self.is_down.load(Ordering::Relaxed) {
+            return Err(StoreError::Down);
         }
+        self.ask_always(question).await
+    }
+
+    async fn ask_always<T, F>(
+        &self,
+        question: impl FnOnce(Arc<Engine>) -> F,
+    ) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T, StoreError>> + Send + 'static,
+    {
+        let question = question(Arc::clone(&self.engine));
+        match &self.home {
+            Home::Here => question.await,
+            Home::Elsewhere { runtime, .. } => {
+                let answer = runtime.spawn(tokio::time::timeout(ANSWERS, question));
+                match answer.await {
+                    Ok(Ok(answer)) => answer,
+                    // The runtime ends, or it took too long.
+                    Ok(Err(_)) | Err(_) => Err(StoreError::TimedOut),
+                }
+            }
+        }
+    }
+
+    /// As [`Self::ask`], however long it takes.
+    async fn ask_long<T, F>(&self, question: impl FnOnce(Arc<Engine>) -> F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T, StoreError>> + Send + 'static,
+    {
+        if self.is_down.load(Ordering::Relaxed) {
+            return Err(StoreError::Down);
+        }
+        let question = question(Arc::clone(&self.engine));
+        match &self.home {
+            Home::Here => question.await,
+            Home::Elsewhere { runtime, .. } => runtime
+                .spawn(question)
+                .await
+                .map_err(|_| StoreError::TimedOut)?,
+        }
+    }
+
+    fn answered<T>(&self, answer: &Result<T, StoreError>) {
+        let is_down = matches!(answer, Err(error) if error.is_outage());
+        self.is_down.store(is_down, Ordering::Relaxed);
     }
 
     fn row(
@@ -301,6 +446,7 @@ impl Store {
             sid: record.by_sid().map(|sid| self.vault.tag(&sid)),
             seen,
             expires,
+            ends: record.expires,
         })
     }
 

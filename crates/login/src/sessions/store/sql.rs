@@ -64,6 +64,7 @@ where
             sid,
             seen,
             expires,
+            ends: _,
         } = row;
         sqlx::query(
             "INSERT INTO session (name, version, record, email, subject, sid, seen, expires)
@@ -83,12 +84,7 @@ where
     }
 
     /// Puts `row` where version `before` stands; says whether it stood there.
-    pub(super) async fn replace(
-        &self,
-        before: i64,
-        row: &Row,
-        now: Timestamp,
-    ) -> Result<bool, StoreError> {
+    pub(super) async fn replace(&self, before: i64, row: &Row) -> Result<bool, StoreError> {
         let Row {
             name,
             version,
@@ -98,6 +94,7 @@ where
             sid,
             seen,
             expires,
+            ends: _,
         } = row;
         let mut transaction = self.writer.begin().await?;
         let replaced = sqlx::query(
@@ -117,7 +114,7 @@ where
         .fetch_all(&mut *transaction)
         .await?;
         if !replaced.is_empty() {
-            Self::tell(&mut transaction, &[name.to_vec()], now).await?;
+            Self::tell(&mut transaction, &[name.to_vec()], *seen).await?;
         }
         transaction.commit().await?;
         Ok(!replaced.is_empty())

@@ -163,3 +163,39 @@ async fn sessions_of_the_form_before_are_kept() {
     let mine = Whose::Email(expected.email);
     assert_eq!(bench.sessions.end_whose(&mine).await.unwrap(), 1);
 }
+
+#[tokio::test]
+async fn administrators_see_sessions_without_what_opens_them_and_end_them() {
+    let bench = Bench::new().await;
+    let (mut one, mut two) = (Browser::default(), Browser::default());
+    bench.sign_in(&mut one, "/").await;
+    bench.sign_in(&mut two, "/").await;
+    let all = bench.sessions.list(None, "", 10).await.unwrap();
+    assert_eq!(all.len(), 2);
+    assert!(all[0].id < all[1].id);
+    let shown = format!("{all:?}");
+    let cookie = one.cookie(NAME).unwrap();
+    assert!(!shown.contains(cookie) && !shown.contains("eyJ"), "{shown}");
+    assert_eq!(all[0].created, NOW);
+    let rest = bench.sessions.list(None, &all[0].id, 10).await.unwrap();
+    assert_eq!(rest, all[1..]);
+    let mail = all[0].email.to_uppercase();
+    let mine = bench.sessions.list(Some(&mail), "", 10).await.unwrap();
+    assert_eq!(mine.len(), 2);
+    let nobodys = bench.sessions.list(Some("nobody@example.com"), "", 10);
+    assert!(nobodys.await.unwrap().is_empty());
+
+    for none in ["", "xyz", "00", "0000000000000000"] {
+        assert!(!bench.sessions.end_listed(none).await.unwrap(), "{none}");
+    }
+    assert!(bench.sessions.end_listed(&all[0].id).await.unwrap());
+    assert!(!bench.sessions.end_listed(&all[0].id).await.unwrap());
+    let is_in = |browser: &Browser| bench.now(&browser.headers()).unwrap().is_ok();
+    assert!(is_in(&one) ^ is_in(&two));
+    assert_eq!(bench.sessions.end_of(&mail).await.unwrap(), 1);
+    assert!(!is_in(&one) && !is_in(&two));
+    // What is over is not listed.
+    bench.sign_in(&mut one, "/").await;
+    bench.clock.advance(Duration::from_secs(30 * 86_400));
+    assert!(bench.sessions.list(None, "", 10).await.unwrap().is_empty());
+}
