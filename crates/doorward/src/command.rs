@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::{completions, doctor, explain, up};
+use crate::{completions, doctor, explain, program, up};
 
 /// The front door for Kubeflow and for every other web application in a cluster.
 #[derive(Debug, Parser)]
@@ -23,25 +23,55 @@ enum Command {
     Doctor(Box<doctor::DoctorArgs>),
     /// Say what would happen to a request, and why; what somebody reaches; what a change changes.
     Explain(Box<explain::ExplainArgs>),
+    /// Stand in for OAuth2 Proxy: the same flags, environment and files.
+    #[command(
+        name = "oauth2-proxy",
+        disable_help_flag = true,
+        disable_version_flag = true
+    )]
+    OAuth2Proxy(Words),
     /// Print a completion script for a shell.
     Completions(completions::CompletionsArgs),
     /// Print the version.
     Version,
 }
 
+/// Words that a program which is stood in for reads by itself.
+#[derive(Debug, clap::Args)]
+struct Words {
+    /// Its flags.
+    #[arg(
+        value_name = "FLAG",
+        trailing_var_arg = true,
+        allow_hyphen_values = true
+    )]
+    words: Vec<String>,
+}
+
 /// Bad usage or configuration.
 pub(crate) const USAGE: u8 = 2;
 
 pub(crate) fn run() -> ExitCode {
-    let arguments = Arguments::parse();
+    let arguments = Arguments::parse_from(words());
     let mut out = anstream::stdout();
     match arguments.command {
         Command::Up(args) => up::run(*args),
         Command::Doctor(args) => doctor::run(&args, &mut out),
         Command::Explain(args) => explain::run(&args, &mut out),
+        Command::OAuth2Proxy(args) => program::oauth2_proxy::run(&args.words, &mut out),
         Command::Completions(args) => completions::run::<Arguments>(&args, &mut out),
         Command::Version => version(&mut out),
     }
+}
+
+/// The command line; the file's name may say which program this stands in for.
+fn words() -> Vec<std::ffi::OsString> {
+    let mut words: Vec<_> = std::env::args_os().collect();
+    let name = words.first().and_then(|name| name.to_str());
+    if let Some(program) = name.and_then(program::by_name) {
+        words.insert(1, program.into());
+    }
+    words
 }
 
 fn version(out: &mut dyn io::Write) -> ExitCode {

@@ -5,6 +5,7 @@ mod completions;
 mod config;
 mod doctor;
 mod explain;
+mod program;
 mod up;
 
 use std::process::ExitCode;

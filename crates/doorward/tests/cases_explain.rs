@@ -271,6 +271,8 @@ fn outcome(expected: &ExpectedOutcome) -> (i32, Vec<(&'static str, Value)>) {
                 SignInWay::Page => "page",
                 SignInWay::Redirect => "redirect",
                 SignInWay::Unauthorized => "unauthorized",
+                SignInWay::Plain => "plain",
+                SignInWay::NotAllowedIn => "not_allowed_in",
             };
             (
                 4,
@@ -291,6 +293,8 @@ fn outcome(expected: &ExpectedOutcome) -> (i32, Vec<(&'static str, Value)>) {
                 LocalService::Provider => "provider",
                 LocalService::Kfam => "kfam",
                 LocalService::Whoami => "whoami",
+                LocalService::Ready => "ready",
+                LocalService::Files => "files",
                 LocalService::Response => "response",
                 LocalService::Preflight => "preflight",
                 LocalService::Fault => "fault",
@@ -315,6 +319,7 @@ fn refused(refusal: ExpectedRefusal) -> Vec<(&'static str, Value)> {
         ExpectedRefusal::Misdirected => "misdirected",
         ExpectedRefusal::Denied => "denied",
         ExpectedRefusal::Token(_) => "token",
+        ExpectedRefusal::Forbidden => "forbidden",
         ExpectedRefusal::NotAllowedIn => "not_allowed_in",
         ExpectedRefusal::AuthorizerUnavailable(_) => "authorizer_unavailable",
         ExpectedRefusal::StoreUnavailable => "store_unavailable",

@@ -3,6 +3,7 @@
 use std::rc::Rc;
 
 use bytes::{Bytes, BytesMut};
+use http::header::HOST;
 use http::request::Parts;
 use http::{HeaderValue, Request, Response};
 use http_body_util::BodyExt;
@@ -31,6 +32,8 @@ pub(crate) async fn sign_in(
     entry: Box<Entry>,
 ) -> Response<Body> {
     let asker = Asker::new(&parts, &facts);
+    let mut parts = parts;
+    at_site(&mut parts, &facts);
     let told = view.world.local.sign_in(&sign_in, parts);
     match worker.control().spawn(told).await {
         Ok(response) => answer::sign_in(response, &asker, entry),
@@ -68,7 +71,12 @@ pub(crate) async fn serve(
         Served::Fault(abort) => {
             return body.unwanted(answer::fault(*abort, &parts.headers, entry));
         }
-        Served::Login(_) | Served::Provider(_) | Served::Kfam | Served::Whoami => {}
+        Served::Login(_)
+        | Served::Provider(_)
+        | Served::Kfam
+        | Served::Whoami
+        | Served::Ready
+        | Served::Files { .. } => {}
     }
     let asker = Asker::new(&parts, &facts);
     // Only the login proxy's own pages need the session cookies.
@@ -83,6 +91,7 @@ pub(crate) async fn serve(
         Err(fault) => return body.unwanted(answer::local_fault(fault, &asker, entry)),
     };
     parts.extensions.clear();
+    at_site(&mut parts, &facts);
     if what == Served::Kfam
         && let Some(permit) = &permit
         && let Some(caller) = Caller::of(permit, view.world.snapshot.user_header())
@@ -105,6 +114,13 @@ pub(crate) async fn serve(
             answer::local(response, edits, entry)
         }
         Err(_) => answer::local_fault(LocalFault::Failed, &asker, entry),
+    }
+}
+
+/// Pages speak of the host that the browser asked.
+fn at_site(parts: &mut Parts, facts: &Facts) {
+    if let Some(site) = &facts.site {
+        parts.headers.insert(HOST, site.clone());
     }
 }
 

@@ -14,7 +14,7 @@ use model::snapshot::Destination;
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// Where Gateway port 443 is bound; port 0 picks a free one.
-    pub https: SocketAddr,
+    pub https: Option<SocketAddr>,
     /// Where Gateway port 80 is bound; port 0 picks a free one.
     pub http: Option<SocketAddr>,
     /// Where further Gateway ports are bound, and what stands in front of any. A port that is not

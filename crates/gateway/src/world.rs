@@ -15,7 +15,8 @@ use policy::decision::{Served, SignIn};
 ///
 /// Requests carry the served host in `host`, the scheme that the browser used in
 /// `x-forwarded-proto`, and path and query as the route rewrote them. One for KFAM carries the
-/// [`policy::membership::Caller`] among its extensions, if it is known.
+/// [`policy::membership::Caller`] among its extensions, if it is known. For a file of a directory
+/// they are as they were received.
 pub trait Local: Send + Sync {
     /// Answers a request for one of the local services.
     fn serve(

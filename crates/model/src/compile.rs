@@ -302,6 +302,7 @@ pub fn compile_as(objects: &ObjectSet, role: &Role) -> Compiled {
         computed_hosts,
         tenancy: profiles.tenancy,
         objects: world.counts,
+        program: None,
     };
     Compiled {
         snapshot,

@@ -16,6 +16,14 @@ pub mod finding;
 pub mod fuzzing;
 mod manifest;
 pub mod names;
+pub mod oauth2_proxy {
+    //! OAuth2 Proxy as a program that this process stands in for.
+
+    pub use crate::manifest::oauth2_proxy::alone::{
+        CommandLine, IssuerTrust, Listens, Standing, Surroundings, Tls, options,
+    };
+    pub use crate::manifest::oauth2_proxy::options::Alone;
+}
 pub mod objects;
 pub mod seams;
 pub mod snapshot;

@@ -6,6 +6,7 @@ mod cors;
 mod custom;
 pub(crate) mod login;
 mod perform;
+mod program;
 mod token;
 
 use std::sync::Arc;
@@ -66,6 +67,9 @@ fn run(
     session: &Session,
     recorder: &mut Recorder<'_>,
 ) -> Decision {
+    if let Some(program) = snapshot.program() {
+        return program::decide(program, request, snapshot, session, recorder);
+    }
     let (mut way, door) = Way::of(request, snapshot, recorder);
     let end = before_policies(door, request).and_then(|()| {
         let entrance = Entrance::of(request, snapshot, Routing::Here);

@@ -113,6 +113,10 @@ pub enum DefaultReason {
     Preflight,
     /// The route makes some of its requests fail on purpose.
     InjectedFault,
+    /// The program that this process stands in for says so, by its check of who is signed in.
+    LoginCheck,
+    /// It has another address for what was asked.
+    ProgramRedirect,
 }
 
 impl DefaultReason {
@@ -129,6 +133,8 @@ impl DefaultReason {
             Self::Token => "token",
             Self::Preflight => "preflight",
             Self::InjectedFault => "injected_fault",
+            Self::LoginCheck => "login_check",
+            Self::ProgramRedirect => "program_redirect",
         }
     }
 }
@@ -157,8 +163,8 @@ pub struct Permit {
     pub(crate) identified: Option<Identified>,
     /// Whether somebody vouches for the groups in there too.
     pub(crate) groups_are_told: bool,
-    /// What the answer tells a page of another origin.
-    pub(crate) cors: Option<Box<HeaderEdits>>,
+    /// What is added to the answer: what a page of another origin is told, or whose session it is.
+    pub(crate) added: Option<Box<HeaderEdits>>,
     /// Which of the route's mirrors get a copy.
     pub(crate) mirrors: Vec<usize>,
 }
@@ -208,7 +214,7 @@ impl Permit {
     /// The edits of the answer, in the order in which they run.
     pub fn response_headers(&self) -> impl Iterator<Item = &HeaderEdits> {
         self.edits(|one| &one.response_headers, |route| &route.response_headers)
-            .chain(self.cors.as_deref())
+            .chain(self.added.as_deref())
     }
 
     fn edits<'a>(
@@ -317,6 +323,10 @@ pub enum SignInAnswer {
     Redirect,
     /// 401 with `{}`, for scripts.
     Unauthorized,
+    /// 401 with a line of text, for proxies that ask.
+    Plain,
+    /// 403: there is a session, and it ends, because its owner may not enter.
+    NotAllowedIn,
 }
 
 /// A redirect, whole.
@@ -379,6 +389,15 @@ pub enum Served {
     Kfam,
     /// The built-in `whoami` application.
     Whoami,
+    /// Whether the program that this process stands in for can do its work.
+    Ready,
+    /// A file of a directory.
+    Files {
+        /// The directory.
+        directory: Arc<str>,
+        /// What was asked for below it, as it was received.
+        below: Box<str>,
+    },
     /// The `directResponse` of this route.
     Response(Arc<Route>),
     /// The gateway itself: what a browser asks before a request to another origin.
@@ -400,6 +419,8 @@ pub enum Refusal {
     Token(TokenFault),
     /// The e-mail or group may not enter: 403.
     NotAllowedIn,
+    /// A session does not meet what the query wants, or a token proves nothing: 403 `Forbidden`.
+    Forbidden,
     /// The authorizer cannot be asked: its `statusOnError`.
     AuthorizerUnavailable(u16),
     /// The session store did not answer: 503.

@@ -215,6 +215,8 @@ pub(super) fn served(what: &Served) -> &'static str {
         Served::Login(_) => "login",
         Served::Provider(_) => "provider",
         Served::Kfam => "kfam",
+        Served::Ready => "ready",
+        Served::Files { .. } => "files",
         Served::Whoami => "whoami",
         Served::Response(_) => "response",
         Served::Preflight => "preflight",
@@ -226,6 +228,8 @@ pub(super) fn how(how: SignInAnswer) -> &'static str {
     match how {
         SignInAnswer::Page => "page",
         SignInAnswer::Redirect => "redirect",
+        SignInAnswer::Plain => "plain",
+        SignInAnswer::NotAllowedIn => "not_allowed_in",
         SignInAnswer::Unauthorized => "unauthorized",
     }
 }
@@ -236,6 +240,7 @@ fn refused(refusal: &Refusal) -> Value {
         Refusal::Misdirected => json!({ "kind": "misdirected" }),
         Refusal::Denied => json!({ "kind": "denied" }),
         Refusal::Token(fault) => json!({ "kind": "token", "fault": fault.message() }),
+        Refusal::Forbidden => json!({ "kind": "forbidden" }),
         Refusal::NotAllowedIn => json!({ "kind": "not_allowed_in" }),
         Refusal::AuthorizerUnavailable(status) => {
             json!({ "kind": "authorizer_unavailable", "status": status })

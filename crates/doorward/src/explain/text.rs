@@ -83,6 +83,8 @@ fn headline(outcome: &Outcome, out: &mut dyn Write) -> io::Result<()> {
             let how = match sign_in.how {
                 SignInAnswer::Page => "the browser gets the sign-in page",
                 SignInAnswer::Redirect => "the browser is sent to the issuer",
+                SignInAnswer::Plain => "the proxy that asks gets 401",
+                SignInAnswer::NotAllowedIn => "the session ends, because its owner may not enter",
                 SignInAnswer::Unauthorized => "the script is told to sign in",
             };
             let absence = sign_in.absence.as_str().replace('_', " ");
@@ -98,6 +100,7 @@ pub(super) fn refused(refusal: &Refusal) -> String {
         Refusal::Misdirected => "the handshake named a host of another TLS server".into(),
         Refusal::Denied => "a policy says no".into(),
         Refusal::Token(fault) => format!("the token is not accepted: {}", fault.message()),
+        Refusal::Forbidden => "the session does not meet what the query wants".into(),
         Refusal::NotAllowedIn => "the login proxy does not let this user in".into(),
         Refusal::AuthorizerUnavailable(status) => {
             format!("the authorizer cannot be asked, which is answered {status}")

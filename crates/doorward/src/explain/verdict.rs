@@ -126,6 +126,8 @@ impl Verdict {
                 let how = match sign_in.how {
                     SignInAnswer::Page => "sign-in page",
                     SignInAnswer::Redirect => "to the issuer",
+                    SignInAnswer::Plain => "401",
+                    SignInAnswer::NotAllowedIn => "403",
                     SignInAnswer::Unauthorized => "401",
                 };
                 (Passes::SignIn, how.to_owned())

@@ -18,6 +18,7 @@ use tokio::runtime::Handle;
 
 use super::kfam::Contributors;
 use super::whoami;
+use crate::program::files;
 
 /// What answers in this process, in the order of one snapshot.
 pub(crate) struct Pages {
@@ -70,6 +71,14 @@ impl Local for Pages {
             Served::Kfam => {
                 let contributors = Arc::clone(&self.contributors);
                 self.on_control(async move { contributors.handle(request).await })
+            }
+            Served::Ready => match self.logins.first().cloned() {
+                Some(login) => self.on_control(async move { login.ready().await }),
+                None => at_once(status(StatusCode::SERVICE_UNAVAILABLE)),
+            },
+            Served::Files { directory, below } => {
+                let (directory, below) = (Arc::clone(directory), below.clone());
+                self.on_control(files::answer(directory, below, request))
             }
             Served::Whoami => at_once(whoami::answer(&request)),
             // The gateway answers these by itself, from the route.

@@ -6,14 +6,14 @@ mod announce;
 mod demo;
 mod handover;
 mod heritage;
-mod kfam;
+pub(crate) mod kfam;
 mod listing;
-mod local;
+pub(crate) mod local;
 mod reload;
-mod seams;
+pub(crate) mod seams;
 mod start;
-mod state;
-mod transport;
+pub(crate) mod state;
+pub(crate) mod transport;
 mod whoami;
 
 use std::io::IsTerminal as _;
@@ -71,7 +71,7 @@ pub(crate) fn run(args: UpArgs) -> ExitCode {
 }
 
 /// The log goes to standard error; the access log has standard output for itself.
-fn start_log(filter: &str) -> Result<(), String> {
+pub(crate) fn start_log(filter: &str) -> Result<(), String> {
     let filter = EnvFilter::try_new(filter)
         .map_err(|error| format!("`--log {filter}`: {error}\nhelp: try `--log info`"))?;
     let terminal = std::io::stderr().is_terminal();
@@ -88,7 +88,7 @@ fn start_log(filter: &str) -> Result<(), String> {
     Ok(())
 }
 
-fn fail(code: u8, words: &str) -> ExitCode {
+pub(crate) fn fail(code: u8, words: &str) -> ExitCode {
     anstream::eprintln!("doorward: {words}");
     ExitCode::from(code)
 }

@@ -178,7 +178,7 @@ pub(crate) async fn serve(mut settings: Settings) -> Result<(), Fault> {
         predecessor,
     } = Heritage::claim(found, activated, &sessions).await?;
     let gateway_settings = gateway::Settings {
-        https,
+        https: Some(https),
         http: Some(http),
         listen,
         hsts,
@@ -249,7 +249,7 @@ pub(crate) async fn serve(mut settings: Settings) -> Result<(), Fault> {
     tokio::spawn(reload.run(source.watch));
 
     let addresses = Addresses {
-        https: gateway.https_address(),
+        https: gateway.https_address().unwrap_or(https),
         http: gateway.http_address(),
         further: further
             .into_iter()

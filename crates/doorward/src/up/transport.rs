@@ -56,6 +56,14 @@ impl IssuerTransport {
         }
     }
 
+    /// Reaches issuers with this TLS.
+    pub(crate) fn over(tls: rustls::ClientConfig) -> Self {
+        Self {
+            local: ArcSwap::from_pointee(Vec::new()),
+            client: Some(client_over(tls)),
+        }
+    }
+
     /// Names the issuers that this process plays from now on.
     pub(crate) fn play(&self, issuers: Vec<LocalIssuer>) {
         self.local.store(Arc::new(issuers));
@@ -123,6 +131,10 @@ fn client() -> Result<Client, rustls::Error> {
         .with_safe_default_protocol_versions()?
         .with_platform_verifier()?
         .with_no_client_auth();
+    Ok(client_over(tls))
+}
+
+fn client_over(tls: rustls::ClientConfig) -> Client {
     let connector = hyper_rustls::HttpsConnectorBuilder::new()
         .with_tls_config(tls)
         .https_or_http()
@@ -130,7 +142,7 @@ fn client() -> Result<Client, rustls::Error> {
         .build();
     #[expect(clippy::disallowed_types, reason = "as above")]
     let builder = hyper_util::client::legacy::Client::builder(TokioExecutor::new());
-    Ok(builder.build(connector))
+    builder.build(connector)
 }
 
 /// Servers get `/path?query` and a `Host`; clients name the whole URL.

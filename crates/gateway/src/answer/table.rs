@@ -152,6 +152,7 @@ pub(super) fn refusal(refusal: &Refusal) -> Told {
                 ),
             )
         }
+        Refusal::Forbidden => text(StatusCode::FORBIDDEN, "Forbidden\n"),
         Refusal::NotAllowedIn => text(StatusCode::FORBIDDEN, "this account is not allowed in")
             .page(
                 "This account is not allowed in",

@@ -8,6 +8,7 @@ use crate::listen::Peer;
 
 const FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+const URI: HeaderName = HeaderName::from_static("x-forwarded-uri");
 const PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
 /// The scheme the browser used: a trusted hop may have ended TLS.
@@ -46,6 +47,19 @@ fn address(text: &str) -> Option<IpAddr> {
         .ok()
         .or_else(|| Some(text.parse::<SocketAddr>().ok()?.ip()))?;
     Some(IpAddr::to_canonical(&address))
+}
+
+/// For a program that this process stands in for: the host that a trusted hop says the browser
+/// asked. What else says so, or names another target, is taken off.
+pub(super) fn site(headers: &mut HeaderMap, trusted_hops: usize) -> Option<HeaderValue> {
+    if trusted_hops == 0 {
+        headers.remove(URI);
+        return None;
+    }
+    let first = headers.get(HOST)?.to_str().ok()?.split(',').next()?.trim();
+    HeaderValue::from_str(first)
+        .ok()
+        .filter(|host| !host.is_empty())
 }
 
 /// Sets `x-forwarded-{for,proto,host}`; the client's own copies count only behind a trusted hop.

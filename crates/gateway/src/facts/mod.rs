@@ -42,6 +42,8 @@ const MOST_HEADERS: usize = 100;
 pub(crate) struct Facts {
     /// `Host` or `:authority` as received.
     pub(crate) authority: HeaderValue,
+    /// The host that the browser asked, where a trusted proxy in front asks another one.
+    pub(crate) site: Option<HeaderValue>,
     /// `http` or `https`, as the browser sees it.
     pub(crate) scheme: &'static str,
     /// Client after the trusted hops.
@@ -106,7 +108,14 @@ pub(crate) fn gather(
         let target = parts.uri.path_and_query().cloned();
         parts.uri = target.map_or_else(|| Uri::from_static("/"), Uri::from);
     }
-    let trusted_hops = view.world.snapshot.trusted_hops();
+    let program = view.world.snapshot.program();
+    let trusted_hops = match program {
+        Some(program) => usize::from(program.trust().covers(peer.address)),
+        None => view.world.snapshot.trusted_hops(),
+    };
+    // Before the names that it may stand under are taken off.
+    let named = program.map(|program| program.client(&parts.headers, peer.address));
+    let site = program.and_then(|_| forwarded::site(&mut parts.headers, trusted_hops));
     let mut websocket = headers::strip_request(parts, &view.names);
     if extended {
         let key = worker.identifiers.borrow_mut().websocket_key();
@@ -115,7 +124,8 @@ pub(crate) fn gather(
     }
     cookies::join(&mut parts.headers);
     let scheme = forwarded::scheme(&parts.headers, peer.secure, trusted_hops);
-    let client = forwarded::client(&parts.headers, peer.address, trusted_hops);
+    let client =
+        named.unwrap_or_else(|| forwarded::client(&parts.headers, peer.address, trusted_hops));
     let (request_id, draw) = worker.identifiers.borrow_mut().identify(&mut parts.headers);
     forwarded::set(&mut parts.headers, peer, scheme, &authority, trusted_hops);
     let mode = view.world.snapshot.forward_client_cert();
@@ -132,6 +142,7 @@ pub(crate) fn gather(
         .ok_or(Unclear::Misdirected)?;
     Ok(Facts {
         authority,
+        site,
         scheme,
         client,
         request_id,

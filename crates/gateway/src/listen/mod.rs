@@ -101,7 +101,7 @@ enum Stage {
 /// What all workers share.
 struct Shared {
     settings: Settings,
-    https: SocketAddr,
+    https: Option<SocketAddr>,
     http: Option<SocketAddr>,
     world: Arc<ArcSwap<World>>,
     sessions: Arc<Sessions>,
@@ -120,7 +120,7 @@ struct Shared {
 
 /// The running data plane. Dropping it cuts every connection; [`Self::drain`] is the kind way.
 pub struct Gateway {
-    https: SocketAddr,
+    https: Option<SocketAddr>,
     http: Option<SocketAddr>,
     sockets: Arc<Sockets>,
     metrics: Arc<Metrics>,
@@ -150,7 +150,7 @@ impl Gateway {
         };
         let given = std::mem::take(&mut settings.given);
         let sockets = Arc::new(Sockets::open(&settings, given, workers)?);
-        let https = sockets.address(HTTPS).unwrap_or(settings.https);
+        let https = sockets.address(HTTPS);
         let http = sockets.address(HTTP);
         let tls = Tls::new(certificates).map_err(StartFault::Tls)?;
         let (writer, log_thread) = log.open().map_err(StartFault::Thread)?.unzip();
@@ -207,7 +207,7 @@ impl Gateway {
     }
 
     /// Where HTTPS is served.
-    pub fn https_address(&self) -> SocketAddr {
+    pub fn https_address(&self) -> Option<SocketAddr> {
         self.https
     }
 

@@ -40,7 +40,8 @@ impl Sockets {
         let http = settings.http.map(|address| (HTTP, address));
         let authorizer = settings.authorizer.http;
         let authorizer = authorizer.map(|address| (Purpose::AuthorizerHttp, address));
-        let wanted = [(HTTPS, settings.https)]
+        let https = settings.https.map(|address| (HTTPS, address));
+        let wanted = https
             .into_iter()
             .chain(http)
             .chain(further)
@@ -165,7 +166,7 @@ mod tests {
 
     fn settings(https: &str, http: Option<&str>) -> Settings {
         Settings {
-            https: https.parse().unwrap(),
+            https: Some(https.parse().unwrap()),
             http: http.map(|it| it.parse().unwrap()),
             listen: BTreeMap::new(),
             hsts: None,

@@ -133,7 +133,7 @@ impl Worker {
 
     /// Port of the HTTPS socket.
     pub(crate) fn https_port(&self) -> u16 {
-        self.shared.https.port()
+        self.shared.https.map_or(443, |address| address.port())
     }
 
     /// For how long browsers are told to come over HTTPS only.

@@ -65,6 +65,8 @@ impl Local for Pages {
             Served::Provider(_) => "provider",
             Served::Kfam => "kfam",
             Served::Whoami => "whoami",
+            Served::Ready => "ready",
+            Served::Files { .. } => "files",
             Served::Response(_) => "response",
             Served::Preflight => "preflight",
             Served::Fault(_) => "fault",
@@ -401,6 +403,10 @@ impl Compare<'_> {
                         self.same("leads on", true, seen.header("location").is_some());
                     }
                     SignInWay::Unauthorized => self.same("body", "{}", &*seen.text),
+                    SignInWay::Plain => self.same("body", "Unauthorized\n", &*seen.text),
+                    SignInWay::NotAllowedIn => {
+                        self.same("has a form", false, seen.text.contains("<form"));
+                    }
                 }
             }
             ExpectedOutcome::Refuse(refusal) => {
@@ -496,6 +502,8 @@ fn word(service: LocalService) -> &'static str {
         LocalService::Provider => "provider",
         LocalService::Kfam => "kfam",
         LocalService::Whoami => "whoami",
+        LocalService::Ready => "ready",
+        LocalService::Files => "files",
         LocalService::Response => "response",
         LocalService::Preflight => "preflight",
         LocalService::Fault => "fault",
@@ -516,9 +524,9 @@ fn logged(outcome: &ExpectedOutcome) -> &'static str {
 fn usual_status(outcome: &ExpectedOutcome) -> Option<u16> {
     Some(match outcome {
         ExpectedOutcome::Forward => 200,
-        ExpectedOutcome::SignIn(SignInWay::Page) => 403,
+        ExpectedOutcome::SignIn(SignInWay::Page | SignInWay::NotAllowedIn) => 403,
         ExpectedOutcome::SignIn(SignInWay::Redirect) => 302,
-        ExpectedOutcome::SignIn(SignInWay::Unauthorized) => 401,
+        ExpectedOutcome::SignIn(SignInWay::Unauthorized | SignInWay::Plain) => 401,
         ExpectedOutcome::Redirect(to) => to.code,
         // The route says.
         ExpectedOutcome::Serve(LocalService::Response | LocalService::Fault) => return None,
@@ -529,6 +537,7 @@ fn usual_status(outcome: &ExpectedOutcome) -> Option<u16> {
             ExpectedRefusal::Misdirected => 421,
             ExpectedRefusal::Token(Fault::AudienceNotAllowed)
             | ExpectedRefusal::Denied
+            | ExpectedRefusal::Forbidden
             | ExpectedRefusal::NotAllowedIn => 403,
             ExpectedRefusal::Token(_) => 401,
             ExpectedRefusal::AuthorizerUnavailable(status) => *status,

@@ -390,7 +390,7 @@ impl Door {
     }
 
     pub(crate) fn https(&self) -> SocketAddr {
-        self.gateway.https_address()
+        self.gateway.https_address().unwrap()
     }
 
     pub(crate) fn http(&self) -> SocketAddr {
@@ -482,7 +482,7 @@ pub(crate) async fn raw(at: SocketAddr, bytes: &[u8]) -> String {
 /// One worker on any ports.
 pub(crate) fn free_ports() -> Settings {
     Settings {
-        https: "127.0.0.1:0".parse().unwrap(),
+        https: Some("127.0.0.1:0".parse().unwrap()),
         http: Some("127.0.0.1:0".parse().unwrap()),
         listen: BTreeMap::new(),
         hsts: None,

@@ -14,7 +14,7 @@ use http::header::{CONTENT_TYPE, REFERER};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
 use model::seams::{Clock, Randomness};
-use model::snapshot::Login;
+use model::snapshot::{Login, LoginShape};
 use policy::NoSession;
 use policy::decision::{SignIn, SignInAnswer};
 use url::form_urlencoded::byte_serialize;
@@ -28,6 +28,11 @@ use crate::pages::{self, Again, Answer, Choice, Trouble};
 use crate::sessions::Sessions;
 use crate::site::Site;
 use crate::transport::Transport;
+
+/// Where a proxy in front says that somebody wants to go.
+const FORWARDED_URI: &str = "x-forwarded-uri";
+/// Where whoever asks for a sign-in says that it leads.
+const REDIRECT: &str = "x-auth-request-redirect";
 
 /// One login proxy of a snapshot. Cheap to make: all that lasts is in [`Sessions`] and its keys.
 pub struct LoginProxy {
@@ -103,15 +108,28 @@ impl LoginProxy {
         };
         // What a form was sent to cannot be gone to without the form: back to where it stood.
         let form = form_page(request, &site);
-        let wanted = match &form {
-            Some(page) => page,
-            None => uri.path_and_query().map_or("/", |path| path.as_str()),
+        // Only what a trusted proxy in front says gets here under this name.
+        let forwarded = headers.get(FORWARDED_URI).and_then(|uri| uri.to_str().ok());
+        let wanted = match (&form, forwarded) {
+            (_, Some(forwarded)) => forwarded,
+            (Some(page), None) => page,
+            (None, None) => uri.path_and_query().map_or("/", |path| path.as_str()),
         };
         let wanted = own(wanted, &self.settings.prefix);
-        let target = Target::first([wanted], &self.settings.whitelist_domains);
+        let asked = headers
+            .get(REDIRECT)
+            .and_then(|value| value.to_str().ok())
+            .filter(|_| self.settings.shape == LoginShape::OAuth2Proxy);
+        let candidates = asked.into_iter().chain([wanted]);
+        let target = Target::first(candidates, &self.settings.whitelist_domains);
         match sign_in.how {
             SignInAnswer::Unauthorized => pages::unauthorized_json(),
             SignInAnswer::Redirect => self.depart(&self.settings, headers, &site, target).await,
+            SignInAnswer::Plain => {
+                let deletions = self.deletions(headers, &site, false);
+                pages::with_cookies(person::refusal(sign_in.absence), deletions)
+            }
+            SignInAnswer::NotAllowedIn => self.turn_away(headers, &site).await,
             SignInAnswer::Page => {
                 let page = self.sign_in_page(StatusCode::FORBIDDEN, &site, &target);
                 match sign_in.absence {
@@ -122,6 +140,37 @@ impl LoginProxy {
                 }
             }
         }
+    }
+
+    /// Whether sessions can be looked up: 200 `OK`, else 500.
+    pub async fn ready(&self) -> http::Response<Bytes> {
+        const PLAIN: &str = "text/plain; charset=utf-8";
+        match self.sessions.is_reachable().await {
+            true => pages::text(StatusCode::OK, PLAIN, "OK"),
+            false => pages::text(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                PLAIN,
+                "the session store does not answer\n",
+            ),
+        }
+    }
+
+    /// Somebody who signed in and may not enter: the session ends.
+    async fn turn_away(&self, headers: &HeaderMap, site: &Site) -> Answer {
+        if let Err(error) = self.sessions.end(headers, &self.settings).await {
+            tracing::error!(%error, "a session cannot be ended");
+        }
+        let answer = match self.settings.force_json_errors {
+            true => pages::text(StatusCode::FORBIDDEN, "application/json", "{}"),
+            false => {
+                let again = Again {
+                    address: format!("{}/sign_in", self.settings.prefix),
+                    label: "Sign in with another account",
+                };
+                self.trouble(Trouble::NOT_ALLOWED_IN, headers, Some(again))
+            }
+        };
+        pages::with_cookies(answer, self.deletions(headers, site, false))
     }
 
     /// To the issuer.
@@ -218,7 +267,7 @@ impl LoginProxy {
     fn target(&self, parts: &Parts, body: &Bytes) -> Target {
         let query = parameter(parts.uri.query().unwrap_or_default(), "rd");
         let form = form(parts, body).and_then(|form| parameter(form, "rd"));
-        let header = parts.headers.get("x-auth-request-redirect");
+        let header = parts.headers.get(REDIRECT);
         let header = header.and_then(|value| value.to_str().ok());
         let candidates = query
             .as_deref()

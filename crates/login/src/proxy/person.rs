@@ -163,7 +163,7 @@ fn by_cookie(person: &Person) -> Known {
     }
 }
 
-fn refusal(absence: NoSession) -> Answer {
+pub(super) fn refusal(absence: NoSession) -> Answer {
     match absence {
         NoSession::StoreUnavailable => pages::text(
             StatusCode::SERVICE_UNAVAILABLE,

@@ -494,6 +494,11 @@ impl Sessions {
         Ok(value)
     }
 
+    /// Whether the store answers.
+    pub(crate) async fn is_reachable(&self) -> bool {
+        self.store.find(&Name::default()).await.is_ok()
+    }
+
     /// What issuers publish.
     pub(crate) fn keys(&self) -> &Arc<Keys> {
         &self.keys

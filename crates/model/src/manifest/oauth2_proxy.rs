@@ -1,7 +1,8 @@
 //! OAuth2 Proxy: a login proxy, found by what runs or by its configuration file.
 
+pub(crate) mod alone;
 mod login;
-mod options;
+pub(crate) mod options;
 mod rules;
 mod settings;
 

@@ -138,8 +138,38 @@ pub struct Login {
     /// `backend_logout_url`: asked with GET when somebody signs out; `{id_token}` in it is the
     /// session's ID token.
     pub backend_logout_url: Option<Arc<str>>,
+    /// `cookie_secret`: sessions that an OAuth2 Proxy with the same one began are honoured. Empty
+    /// where there are none.
+    pub cookie_secret: Secret,
+    /// Which program's paths and cookies it has.
+    pub shape: LoginShape,
     /// How the issuer is reached over TLS.
     pub issuer_tls: IssuerTls,
+}
+
+/// Which program's paths and cookies a login proxy has.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum LoginShape {
+    /// OAuth2 Proxy's.
+    #[default]
+    OAuth2Proxy,
+    /// AuthService's.
+    AuthService(AuthServiceShape),
+}
+
+/// Paths and places of AuthService.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AuthServiceShape {
+    /// The callback's path.
+    pub callback: Arc<str>,
+    /// `HOMEPAGE_URL`: where a callback without code leads.
+    pub homepage: Arc<str>,
+    /// `AFTER_LOGIN_URL`, and whether what was wanted is added to it as `next`.
+    pub after_login: Option<(Arc<str>, bool)>,
+    /// `AFTER_LOGOUT_URL`: what a sign-out answers.
+    pub after_logout: Arc<str>,
+    /// `AUTH_HEADER`: the header that may carry the value of the session cookie.
+    pub session_header: super::mesh::HeaderName,
 }
 
 /// How a client proves who it is at the issuer (OpenID Connect Core §9, RFC 8705 §2).
@@ -306,6 +336,8 @@ impl Login {
             preferred_username_claim: "preferred_username".into(),
             logout_at_issuer: false,
             backend_logout_url: None,
+            cookie_secret: Secret::new([]),
+            shape: LoginShape::default(),
             issuer_tls: IssuerTls::default(),
         }
     }

@@ -13,6 +13,7 @@ mod login;
 mod mesh;
 mod policy;
 mod policy_list;
+mod program;
 mod provider;
 mod re2;
 mod route;
@@ -43,8 +44,8 @@ pub use forward::{
 pub use gateway::{Identity, VirtualHosts};
 pub use listener::{Chain, HostIndex, Listener, ListenerProtocol, Serves};
 pub use login::{
-    EmailVerified, EntryRule, ExtraIssuer, IssuerTls, IssuerTlsClient, Login, LoginClientAuth,
-    RefreshFailure, SkipRule, WhenOffered,
+    AuthServiceShape, EmailVerified, EntryRule, ExtraIssuer, IssuerTls, IssuerTlsClient, Login,
+    LoginClientAuth, LoginShape, RefreshFailure, SkipRule, WhenOffered,
 };
 pub use mesh::{Authorizer, AuthorizerKind, HeaderName, HeaderPattern, Normalization};
 pub use policy::{
@@ -52,6 +53,10 @@ pub use policy::{
     Values,
 };
 pub use policy_list::PolicyList;
+pub use program::{
+    AuthService, Mount, MountedUpstream, OAuth2Proxy, Ping, Program, SignOutPath, ToClient,
+    ToUpstream, Transformer, TrustedPeers, fixed,
+};
 pub use provider::{Provider, ProviderClient, ProviderConnector, ProviderPassword};
 pub use route::{
     ClaimTest, HeaderMatch, HeaderTest, PseudoHeader, PseudoTest, Redirect, RedirectPort, Respond,
@@ -93,6 +98,7 @@ pub struct Snapshot {
     pub(crate) computed_hosts: Vec<ComputedHost>,
     pub(crate) tenancy: Tenancy,
     pub(crate) objects: BTreeMap<Arc<str>, usize>,
+    pub(crate) program: Option<Arc<Program>>,
 }
 
 /// How applications learn who the user is: Kubeflow's `USERID_HEADER` and `USERID_PREFIX`.
@@ -218,5 +224,10 @@ impl Snapshot {
     /// How many objects of each kind were seen, kinds that mean nothing here included.
     pub fn objects(&self) -> &BTreeMap<Arc<str>, usize> {
         &self.objects
+    }
+
+    /// The program that this process stands in for.
+    pub fn program(&self) -> Option<&Arc<Program>> {
+        self.program.as_ref()
     }
 }

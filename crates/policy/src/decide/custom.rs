@@ -23,8 +23,8 @@ pub(super) static EMAIL: HeaderName = HeaderName::from_static("x-auth-request-em
 pub(super) static GROUPS: HeaderName = HeaderName::from_static("x-auth-request-groups");
 pub(super) static PREFERRED: HeaderName =
     HeaderName::from_static("x-auth-request-preferred-username");
-static ACCESS_TOKEN: HeaderName = HeaderName::from_static("x-auth-request-access-token");
-static GAP_AUTH: HeaderName = HeaderName::from_static("gap-auth");
+pub(super) static ACCESS_TOKEN: HeaderName = HeaderName::from_static("x-auth-request-access-token");
+pub(super) static GAP_AUTH: HeaderName = HeaderName::from_static("gap-auth");
 
 /// What came of asking.
 #[derive(Debug)]

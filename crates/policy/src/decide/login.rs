@@ -94,8 +94,26 @@ pub(super) fn check<'s>(
     if is_own_page(login, path) {
         return Answer::OwnPage;
     }
+    judge(
+        login,
+        path,
+        is_exempt(login, path, request),
+        request,
+        session,
+    )
+}
+
+/// As [`check`], once it is known that the page is not one of its own, and whether it needs a
+/// session.
+pub(super) fn judge<'s>(
+    login: &Login,
+    path: &str,
+    is_exempt: bool,
+    request: &Request<'_>,
+    session: &'s Session,
+) -> Answer<'s> {
     let now = request.head().now;
-    if is_exempt(login, path, request) {
+    if is_exempt {
         let person = cookie_person(login, session, now).ok();
         let known = person.filter(|person| admits(login, person.email(), person.groups()));
         return Answer::Exempt(known.map(Known::person));
@@ -160,10 +178,12 @@ fn is_of(login: &Login, person: &Person) -> bool {
         .is_some_and(|rest| rest == name)
 }
 
+/// Pages below the prefix.
+pub(super) const PAGES: [&str; 6] = [
+    "start", "callback", "sign_in", "sign_out", "auth", "userinfo",
+];
+
 fn is_own_page(login: &Login, path: &str) -> bool {
-    const PAGES: [&str; 6] = [
-        "start", "callback", "sign_in", "sign_out", "auth", "userinfo",
-    ];
     let below = path
         .strip_prefix(&*login.prefix)
         .and_then(|rest| rest.strip_prefix('/'));
@@ -177,7 +197,7 @@ fn is_own_page(login: &Login, path: &str) -> bool {
     }
 }
 
-fn is_exempt(login: &Login, path: &str, request: &Request<'_>) -> bool {
+pub(super) fn is_exempt(login: &Login, path: &str, request: &Request<'_>) -> bool {
     if login.skip_preflight && *request.head().method == Method::OPTIONS {
         return true;
     }
@@ -230,7 +250,7 @@ fn sign_in(login: &Login, request: &Request<'_>) -> SignInAnswer {
 }
 
 /// The session that a bearer token is, where the proxy takes one; `None` goes on to the cookie.
-fn bearer_session<'s>(
+pub(super) fn bearer_session<'s>(
     login: &Login,
     path: &str,
     request: &Request<'_>,

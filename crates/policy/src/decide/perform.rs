@@ -156,7 +156,7 @@ impl Forwarding<'_> {
             user: user.or_else(|| accepted.map(|one| label(one.token))),
             identified: identified.or_else(|| accepted.map(bearer)),
             groups_are_told,
-            cors,
+            added: cors,
             mirrors,
         };
         let what = match &destination.played_by {
@@ -173,7 +173,7 @@ impl Forwarding<'_> {
                     code: redirect.code,
                     edits: headers
                         .into_iter()
-                        .chain(permit.cors.as_deref())
+                        .chain(permit.added.as_deref())
                         .cloned()
                         .collect(),
                 };

@@ -281,6 +281,10 @@ pub enum SignInWay {
     Redirect,
     /// 401 for scripts.
     Unauthorized,
+    /// 401 for proxies that ask.
+    Plain,
+    /// 403, and the session ends.
+    NotAllowedIn,
 }
 
 /// A redirect.
@@ -305,6 +309,10 @@ pub enum LocalService {
     Kfam,
     /// The built-in application.
     Whoami,
+    /// Whether this process can do its work.
+    Ready,
+    /// A file.
+    Files,
     /// The route itself.
     Response,
     /// What a browser asks before a request to another origin.
@@ -327,6 +335,8 @@ pub enum ExpectedRefusal {
     Denied,
     /// A token.
     Token(Fault),
+    /// The query wants something else, or a token proves nothing.
+    Forbidden,
     /// E-mail or group may not enter.
     NotAllowedIn,
     /// The authorizer cannot be asked; its status.

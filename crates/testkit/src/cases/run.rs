@@ -286,6 +286,8 @@ fn outcome(outcome: &Outcome) -> ExpectedOutcome {
             SignInAnswer::Page => SignInWay::Page,
             SignInAnswer::Redirect => SignInWay::Redirect,
             SignInAnswer::Unauthorized => SignInWay::Unauthorized,
+            SignInAnswer::Plain => SignInWay::Plain,
+            SignInAnswer::NotAllowedIn => SignInWay::NotAllowedIn,
         }),
         Outcome::Redirect(redirect) => ExpectedOutcome::Redirect(RedirectTo {
             location: redirect.location.to_string(),
@@ -296,6 +298,8 @@ fn outcome(outcome: &Outcome) -> ExpectedOutcome {
             Served::Provider(_) => LocalService::Provider,
             Served::Kfam => LocalService::Kfam,
             Served::Whoami => LocalService::Whoami,
+            Served::Ready => LocalService::Ready,
+            Served::Files { .. } => LocalService::Files,
             Served::Response(_) => LocalService::Response,
             Served::Preflight => LocalService::Preflight,
             Served::Fault(_) => LocalService::Fault,
@@ -305,6 +309,7 @@ fn outcome(outcome: &Outcome) -> ExpectedOutcome {
             Refusal::Misdirected => ExpectedRefusal::Misdirected,
             Refusal::Denied => ExpectedRefusal::Denied,
             Refusal::Token(fault) => ExpectedRefusal::Token((*fault).into()),
+            Refusal::Forbidden => ExpectedRefusal::Forbidden,
             Refusal::NotAllowedIn => ExpectedRefusal::NotAllowedIn,
             Refusal::AuthorizerUnavailable(status) => {
                 ExpectedRefusal::AuthorizerUnavailable(*status)

@@ -38,6 +38,18 @@ impl ConfigFile {
         })
     }
 
+    /// A file by itself, which `object` stands for.
+    pub(crate) fn of_text(object: &Arc<Object>, text: &str) -> Self {
+        Self {
+            object: Arc::clone(object),
+            key: "".into(),
+            value: Secret::new(text.as_bytes()),
+            map: "",
+            line: 0,
+            block: true,
+        }
+    }
+
     /// An entry of a Secret.
     pub(crate) fn of_secret(secret: &SecretData, key: &str) -> Option<Self> {
         let (key, value) = secret.data.get_key_value(key)?;

@@ -1,5 +1,6 @@
 //! Options as a login proxy.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use data_encoding::BASE64URL_NOPAD;
@@ -9,7 +10,7 @@ use super::settings::Settings;
 use crate::finding::{Severity, codes};
 use crate::manifest::published_samples::is_published;
 use crate::names::{Duration, Secret};
-use crate::snapshot::{Closure, EmailVerified, Login};
+use crate::snapshot::{Closure, EmailVerified, Login, LoginShape};
 
 const WEEK: Duration = Duration::from_secs(7 * 24 * 3600);
 
@@ -40,14 +41,17 @@ pub(super) fn login(mut settings: Settings<'_>, files: Files<'_>) -> Result<Logi
     let api_routes = api_routes(settings);
     let extra_issuers = extra_issuers(settings);
     let email_domains = settings.list("email_domains");
-    if email_domains.is_empty() {
+    let emails = emails(settings, files);
+    if email_domains.is_empty() && settings.text("authenticated_emails_file").is_none() {
         missing(
             settings,
             "email_domains",
             "add `email_domains = [\"*\"]`, or the domains you mean",
         );
     }
-    upstreams(settings);
+    if !settings.alone {
+        upstreams(settings);
+    }
     let (object, line) = settings.home.clone();
     let usual = Login::with_defaults(object.reference.clone(), object.at(line), issuer, client_id);
     let login = Login {
@@ -90,6 +94,9 @@ pub(super) fn login(mut settings: Settings<'_>, files: Files<'_>) -> Result<Logi
         groups_claim: settings
             .text("oidc_groups_claim")
             .unwrap_or(usual.groups_claim),
+        emails: Arc::new(emails),
+        cookie_secret,
+        shape: LoginShape::OAuth2Proxy,
         ..usual
     };
     settings.closed.take().map_or(Ok(login), Err)
@@ -118,7 +125,9 @@ fn required(settings: &mut Settings<'_>, name: &str) -> Arc<str> {
 fn provider(settings: &mut Settings<'_>) {
     let provider = settings.text("provider").unwrap_or_else(|| "google".into());
     let unknown = settings.unresolved && settings.text("provider").is_none();
-    if *provider != *"oidc" && !unknown {
+    // Roles, which is what Keycloak's own provider adds, are refused as an option.
+    let is_keycloak = settings.alone && *provider == *"keycloak-oidc";
+    if *provider != *"oidc" && !unknown && !is_keycloak {
         let at = settings.origin("provider");
         let fault = format!("the provider `{provider}` is not supported yet");
         let remedy = "use `provider = \"oidc\"` with the issuer of that provider".to_owned();
@@ -146,8 +155,16 @@ fn secret(settings: &mut Settings<'_>, name: &'static str, files: Files<'_>) -> 
         (None, Some(path)) => {
             let at = settings.origin(&in_file);
             let Some(found) = files(&path).filter(|found| !found.is_empty()) else {
-                let fault = format!("`{in_file}` names `{path}`, which is not in the manifests");
-                let remedy = "mount the Secret that holds it, and add that to the manifests";
+                let (fault, remedy) = match settings.alone {
+                    true => (
+                        format!("`{in_file}` names `{path}`, which cannot be read"),
+                        "let this process read it",
+                    ),
+                    false => (
+                        format!("`{in_file}` names `{path}`, which is not in the manifests"),
+                        "mount the Secret that holds it, and add that to the manifests",
+                    ),
+                };
                 settings.close(&at, codes::FILE_ABSENT, fault, remedy.to_owned());
                 return none;
             };
@@ -178,6 +195,31 @@ fn secret(settings: &mut Settings<'_>, name: &'static str, files: Files<'_>) -> 
         );
     }
     found
+}
+
+/// `authenticated_emails_file`: comma-separated values, of which the first column counts.
+fn emails(settings: &mut Settings<'_>, files: Files<'_>) -> BTreeSet<Box<str>> {
+    let Some(path) = settings
+        .text("authenticated_emails_file")
+        .filter(|_| settings.alone)
+    else {
+        return BTreeSet::new();
+    };
+    let Some(file) = files(&path) else {
+        let at = settings.origin("authenticated_emails_file");
+        let fault = format!("`authenticated_emails_file` names `{path}`, which cannot be read");
+        let remedy = "let this process read it".to_owned();
+        settings.close(&at, codes::FILE_ABSENT, fault, remedy);
+        return BTreeSet::new();
+    };
+    let lines = file.expose_str().unwrap_or_default().lines();
+    lines
+        .filter(|line| !line.starts_with('#'))
+        .filter_map(|line| line.split(',').next())
+        .map(|email| email.trim().trim_matches('"').to_lowercase())
+        .filter(|email| !email.is_empty())
+        .map(Box::from)
+        .collect()
 }
 
 /// What AES takes: the bytes that base64url stands for, else the text itself.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use toml::de::{DeTable, DeValue};
 
-use super::options::{Effect, Kind, Known};
+use super::options::{Alone, Effect, Kind, Known};
 use crate::finding::{Code, Finding, Severity, codes};
 use crate::manifest::environment::{ConfigFile, Environment};
 use crate::names::Duration;
@@ -23,6 +23,8 @@ pub(super) struct Settings<'a> {
     pub(super) closed: Option<Arc<Closure>>,
     /// Part of the file or the environment could not be had.
     pub(super) unresolved: bool,
+    /// They are those of `doorward oauth2-proxy`, not of a manifest.
+    pub(super) alone: bool,
 }
 
 struct Setting {
@@ -54,6 +56,7 @@ impl<'a> Settings<'a> {
             findings,
             closed: None,
             unresolved: false,
+            alone: false,
         }
     }
 
@@ -196,6 +199,10 @@ impl<'a> Settings<'a> {
 
     /// Says what becomes of every option that nothing acts on.
     pub(super) fn judge_unused(&mut self) {
+        if self.alone {
+            self.judge_alone();
+            return;
+        }
         let mut told = Vec::new();
         for (name, setting) in &self.set {
             let Some(known) = Known::in_file(name) else {
@@ -226,6 +233,40 @@ impl<'a> Settings<'a> {
                 ),
             };
             if setting.value.spelled() != usual {
+                told.push((setting.origin.clone(), code, severity, fault, remedy));
+            }
+        }
+        for (at, code, severity, fault, remedy) in told {
+            self.report(&at, code, severity, fault, remedy.to_owned());
+        }
+    }
+
+    fn judge_alone(&mut self) {
+        let mut told = Vec::new();
+        for (name, setting) in &self.set {
+            let Some(known) = Known::in_file(name) else {
+                continue;
+            };
+            let (usual, code, severity, fault, remedy) = match known.alone {
+                Alone::Acts => continue,
+                Alone::Warns(usual, why) => (
+                    usual,
+                    codes::LOGIN_OPTION_IGNORED,
+                    Severity::Warning,
+                    format!("`{name}` has no effect here: {why}"),
+                    "remove it, or leave it",
+                ),
+                Alone::Refuses(usual, why) => (
+                    usual,
+                    codes::LOGIN_OPTION_UNENFORCED,
+                    Severity::Error,
+                    format!("`{name}` cannot be kept: {why}"),
+                    "remove it if it is not needed",
+                ),
+            };
+            // `-` takes away what the original would show or do.
+            let spelled = setting.value.spelled();
+            if spelled != usual && spelled != "-" {
                 told.push((setting.origin.clone(), code, severity, fault, remedy));
             }
         }

@@ -131,6 +131,7 @@ fn stock_kubeflow_is_read_whole() {
         extra_issuers: vec![],
         email_claim: "email".into(),
         groups_claim: "groups".into(),
+        cookie_secret: Secret::new("7d16fee92f8d11b8940b081b3f8b8acb"),
         ..usual
     };
     assert_eq!(*login, wanted);

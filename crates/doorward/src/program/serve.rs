@@ -1,0 +1,248 @@
+//! Wiring of a program: sessions, pages, data plane; what it reads again; its end.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+use std::fs;
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use arc_swap::ArcSwap;
+use gateway::{Gateway, LogSink, StartFault, World};
+use kubernetes::DirectoryWriter;
+use login::{Keys, LoginProxy, Sessions};
+use model::Snapshot;
+use model::seams::{Clock, Randomness};
+use rustls::ClientConfig;
+use serde_json::json;
+use tokio::runtime::Handle;
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::listen::AddressFault;
+use super::tls::OnePair;
+use super::{metrics, state, variable};
+use crate::up::kfam::Contributors;
+use crate::up::local::Pages;
+use crate::up::seams::{SystemClock, SystemRandomness};
+use crate::up::state::StateFault;
+use crate::up::transport::IssuerTransport;
+
+/// Requests in flight get this long when the process stops.
+const DRAIN: Duration = Duration::from_secs(20);
+/// Files are looked at this often.
+const LOOK: Duration = Duration::from_secs(2);
+/// The expired is deleted every so many looks.
+const SWEEP: u32 = 15;
+
+/// A program, ready to be run.
+pub(super) struct Program {
+    /// Its name, for the state directory.
+    pub(super) name: &'static str,
+    /// What is decided by.
+    pub(super) snapshot: Snapshot,
+    /// Where plain HTTP is served.
+    pub(super) http: Option<SocketAddr>,
+    /// Where HTTPS is served, and with which files: chain and key.
+    pub(super) https: Option<(SocketAddr, Arc<str>, Arc<str>)>,
+    /// Where metrics are served.
+    pub(super) metrics: Option<SocketAddr>,
+    /// TLS to the issuer.
+    pub(super) issuer: ClientConfig,
+    /// Files that are read again.
+    pub(super) watched: Vec<Arc<str>>,
+    /// Reads everything again; `None` when it is wrong now, which was told.
+    pub(super) again: Box<dyn Fn() -> Option<Snapshot> + Send>,
+}
+
+/// Why nothing serves.
+#[derive(Debug)]
+pub(super) enum Fault {
+    State(StateFault),
+    Address(AddressFault),
+    Sessions(login::StoreError),
+    Pair(String),
+    Gateway(StartFault),
+    Metrics(SocketAddr, io::Error),
+    Signals(io::Error),
+    ReadyFile(PathBuf, io::Error),
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::State(fault) => fault.fmt(f),
+            Self::Address(fault) => fault.fmt(f),
+            Self::Sessions(fault) => write!(f, "sessions: {fault}"),
+            Self::Pair(fault) => write!(f, "{fault}\nhelp: name a chain and its key, both PEM"),
+            Self::Gateway(fault) => fault.fmt(f),
+            Self::Metrics(address, error) => write!(
+                f,
+                "`{address}` cannot be bound: {error}\nhelp: name another with `metrics_address`"
+            ),
+            Self::Signals(error) => write!(f, "signals: {error}"),
+            Self::ReadyFile(path, error) => write!(f, "`{}`: {error}", path.display()),
+        }
+    }
+}
+
+/// Runs until SIGTERM or SIGINT.
+pub(super) async fn serve(program: Program) -> Result<(), Fault> {
+    let Program {
+        name,
+        snapshot,
+        http,
+        https,
+        metrics,
+        issuer,
+        mut watched,
+        again,
+    } = program;
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let randomness: Arc<dyn Randomness> = Arc::new(SystemRandomness);
+    let mut terminate = signal(SignalKind::terminate()).map_err(Fault::Signals)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(Fault::Signals)?;
+    let state = state::open(name).map_err(Fault::State)?;
+    let pair = Arc::new(OnePair::none());
+    if let Some((_, chain, key)) = &https {
+        pair.read(chain, key).map_err(Fault::Pair)?;
+        watched.extend([Arc::clone(chain), Arc::clone(key)]);
+    }
+    let transport = Arc::new(IssuerTransport::over(issuer));
+    let keys = Arc::new(Keys::new(
+        Arc::<IssuerTransport>::clone(&transport),
+        Arc::clone(&clock),
+    ));
+    let database = state.path().join("sessions.db");
+    let sessions = Sessions::open(&database, keys, Arc::clone(&clock), Arc::clone(&randomness));
+    let sessions = Arc::new(sessions.await.map_err(Fault::Sessions)?);
+    let maker = Maker {
+        transport,
+        sessions: Arc::clone(&sessions),
+        clock: Arc::clone(&clock),
+        randomness: Arc::clone(&randomness),
+    };
+    let world = Arc::new(ArcSwap::from_pointee(maker.world(snapshot)));
+    let settings = gateway::Settings {
+        https: https.as_ref().map(|(address, ..)| *address),
+        http,
+        listen: BTreeMap::new(),
+        hsts: None,
+        https_upgrade: false,
+        workers: 0,
+        limits: gateway::Limits::default(),
+        resolve: Vec::new(),
+        given: Vec::new(),
+    };
+    let gateway = Gateway::start(
+        settings,
+        Arc::clone(&world),
+        Arc::clone(&sessions),
+        Arc::<OnePair>::clone(&pair),
+        clock,
+        randomness,
+        LogSink::writing(io::stdout()),
+    )
+    .map_err(Fault::Gateway)?;
+    let metrics = match metrics {
+        None => None,
+        Some(address) => {
+            let bound = metrics::serve(address, gateway.metrics()).await;
+            Some(bound.map_err(|error| Fault::Metrics(address, error))?)
+        }
+    };
+    let bound = json!({
+        "http": gateway.http_address().map(|address| address.to_string()),
+        "https": gateway.https_address().map(|address| address.to_string()),
+        "metrics": metrics.map(|address| address.to_string()),
+        "pid": std::process::id(),
+    });
+    tracing::info!(%bound, "{name} serves");
+    if let Some(file) = variable("DOORWARD_READY_FILE").map(PathBuf::from) {
+        tell(&file, &bound).map_err(|error| Fault::ReadyFile(file, error))?;
+    }
+    let following = tokio::spawn(async move {
+        let mut seen = looks(&watched);
+        let mut ticks = tokio::time::interval(LOOK);
+        for round in 1_u32.. {
+            ticks.tick().await;
+            if round.is_multiple_of(SWEEP)
+                && let Err(error) = maker.sessions.sweep(maker.clock.now()).await
+            {
+                tracing::error!(%error, "expired sessions cannot be deleted");
+            }
+            let now = looks(&watched);
+            if now == seen {
+                continue;
+            }
+            seen = now;
+            if let Some((_, chain, key)) = &https
+                && let Err(fault) = pair.read(chain, key)
+            {
+                tracing::error!(fault, "the key pair stays as it was");
+            }
+            if let Some(snapshot) = again() {
+                world.store(Arc::new(maker.world(snapshot)));
+                tracing::info!("files changed; new requests follow them");
+            }
+        }
+    });
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    tracing::info!("stopping: requests in flight finish first");
+    following.abort();
+    gateway.drain(DRAIN).await;
+    drop(state);
+    Ok(())
+}
+
+/// Makes worlds of snapshots.
+struct Maker {
+    transport: Arc<IssuerTransport>,
+    sessions: Arc<Sessions>,
+    clock: Arc<dyn Clock>,
+    randomness: Arc<dyn Randomness>,
+}
+
+impl Maker {
+    fn world(&self, snapshot: Snapshot) -> World {
+        let logins = snapshot.logins().iter().map(|settings| {
+            Arc::new(LoginProxy::new(
+                Arc::clone(settings),
+                Arc::clone(&self.sessions),
+                Arc::<IssuerTransport>::clone(&self.transport),
+                Arc::clone(&self.clock),
+                Arc::clone(&self.randomness),
+            ))
+        });
+        let nobody = Arc::new(Contributors::new(DirectoryWriter::new(&[])));
+        let pages = Pages::new(logins.collect(), Vec::new(), nobody, Handle::current());
+        World {
+            snapshot: Arc::new(snapshot),
+            local: Arc::new(pages),
+        }
+    }
+}
+
+/// Written whole or not at all, so that a reader never sees half of it.
+fn tell(file: &Path, bound: &serde_json::Value) -> io::Result<()> {
+    let draft = file.with_extension("new");
+    fs::write(&draft, format!("{bound:#}\n"))?;
+    fs::rename(&draft, file)
+}
+
+/// When each file changed last, through any symbolic links: Kubernetes swaps those.
+fn looks(files: &[Arc<str>]) -> HashMap<Arc<str>, Option<(PathBuf, SystemTime, u64)>> {
+    let look = |file: &Arc<str>| {
+        let real = fs::canonicalize(&**file).ok()?;
+        let found = fs::metadata(&real).ok()?;
+        Some((real, found.modified().ok()?, found.len()))
+    };
+    files
+        .iter()
+        .map(|file| (Arc::clone(file), look(file)))
+        .collect()
+}

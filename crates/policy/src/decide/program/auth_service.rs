@@ -1,0 +1,127 @@
+//! AuthService: every request is a check, but for the callback and the sign-out.
+
+use http::{HeaderName, HeaderValue, Method};
+use model::snapshot::{AuthService, HeaderEdits};
+use percent_encoding::percent_decode_str;
+
+use super::paths::{cleaned, with_query};
+use super::{Asked, End, answer, own_page, redirect, refuse, say, tell};
+use crate::decide::login::{self, Answer, Known};
+use crate::decision::{DefaultReason, Refusal, SignInAnswer};
+use crate::recorder::Recorder;
+use crate::session::{Bearer, Identified, NoSession, header_value};
+
+pub(super) fn decide(service: &AuthService, asked: &Asked<'_>, recorder: &mut Recorder<'_>) -> End {
+    let Asked {
+        login,
+        request,
+        session,
+    } = *asked;
+    let path = request.path();
+    if let Some(clean) = cleaned(path) {
+        return redirect(with_query(&clean, request.query()), 301);
+    }
+    let method = request.head().method;
+    if *path == *service.callback && *method == Method::GET {
+        return own_page();
+    }
+    if is_sign_out(service, method, path) {
+        return own_page();
+    }
+    let verifies = is_below(&service.verify, path);
+    if !verifies && is_skipped(service, path) {
+        return (answer(&service.skip, None), DefaultReason::LoginCheck);
+    }
+    // One that is its issuer's and for this service, and bad all the same.
+    if let Bearer::Invalid(_) = session.bearer {
+        return tell(SignInAnswer::Plain, NoSession::Unknown);
+    }
+    let checked = login::judge(login, path, false, request, session);
+    say(recorder, login, &checked);
+    match checked {
+        Answer::Session(known) => {
+            let route = match verifies {
+                true => &service.verified,
+                false => &service.pass,
+            };
+            let told = Some(told(service, &known));
+            (answer(route, told), DefaultReason::LoginCheck)
+        }
+        Answer::StoreUnavailable => refuse(Refusal::StoreUnavailable),
+        Answer::NoSession(_, absence) if verifies => tell(SignInAnswer::Plain, absence),
+        Answer::NoSession(_, absence) => tell(SignInAnswer::Redirect, absence),
+        Answer::NotAllowedIn | Answer::OwnPage | Answer::Exempt(_) => {
+            tell(SignInAnswer::NotAllowedIn, NoSession::Unknown)
+        }
+    }
+}
+
+/// `POST`; the oldest generation had `GET /logout`.
+fn is_sign_out(service: &AuthService, method: &Method, path: &str) -> bool {
+    service.sign_outs.iter().any(|sign_out| {
+        *sign_out.path == *path
+            && (*method == Method::POST || sign_out.by_get && *method == Method::GET)
+    })
+}
+
+/// The path itself, or something below it: `/dex` does not stand for `/dexter`, as it did in the
+/// original.
+fn is_below(prefix: &str, path: &str) -> bool {
+    let bare = prefix.strip_suffix('/').unwrap_or(prefix);
+    path.strip_prefix(bare)
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+/// A path that hides a separator would be read in two ways: it is never skipped.
+fn is_skipped(service: &AuthService, path: &str) -> bool {
+    let Ok(decoded) = percent_decode_str(path).decode_utf8() else {
+        return false;
+    };
+    let separators = |text: &str| text.matches(['/', '\\', '#', '?']).count();
+    if separators(&decoded) != separators(path) || cleaned(&decoded).is_some() {
+        return false;
+    }
+    let mut prefixes = service.skipped.iter().chain([&service.prefix]);
+    prefixes.any(|prefix| is_below(prefix, path))
+}
+
+fn told(service: &AuthService, known: &Known<'_>) -> HeaderEdits {
+    let mut set: Vec<(HeaderName, HeaderValue)> = Vec::new();
+    let values = &*known.values;
+    let user = values.email.as_ref().or(values.user.as_ref());
+    let user = user
+        .and_then(|value| std::str::from_utf8(value.as_bytes()).ok())
+        .unwrap_or_default();
+    let user = format!("{}{}", service.user_prefix, transformed(service, user));
+    set.extend(header_value(&user).map(|user| (service.user_header.clone(), user)));
+    // Always, so that it replaces one that the client sent.
+    let none = HeaderValue::from_static("");
+    let groups = values.groups.clone().unwrap_or(none);
+    set.push((service.groups_header.clone(), groups));
+    let method = match known.identified {
+        Identified::Person(_) => "cookie",
+        Identified::Bearer(_) => "header",
+    };
+    let method = HeaderValue::from_static(method);
+    set.push((service.method_header.clone(), method));
+    if let (Some(name), Some(token)) = (&service.token_header, known.token) {
+        let value = HeaderValue::from_bytes(token.compact()).ok();
+        set.extend(value.map(|mut value| {
+            value.set_sensitive(true);
+            (name.clone(), value)
+        }));
+    }
+    HeaderEdits {
+        set,
+        ..HeaderEdits::default()
+    }
+}
+
+fn transformed(service: &AuthService, user: &str) -> String {
+    let mut transformers = service.transformers.iter();
+    let found = transformers.find(|one| one.matches.is_match(user));
+    found.map_or_else(
+        || user.to_owned(),
+        |one| one.matches.replace_all(user, &one.replaces),
+    )
+}
