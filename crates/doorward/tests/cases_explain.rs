@@ -9,8 +9,8 @@ use data_encoding::BASE64URL_NOPAD;
 use policy::TokenFault;
 use serde_json::{Map, Value, json};
 use testkit::cases::{
-    Absence, Bearer, Case, ExpectedOutcome, ExpectedRefusal, Fault, LocalService, Person,
-    RequestCase, SessionCase, SignInWay, load, token_claims,
+    Absence, Bearer, Case, ConnectionCase, ConnectionExpectation, ExpectedOutcome, ExpectedRefusal,
+    Fault, LocalService, Person, RequestCase, SessionCase, SignInWay, load, token_claims,
 };
 
 /// A moment after every run of these tests: cases happen at a moment of their own, the command
@@ -75,6 +75,78 @@ fn every_case_that_flags_can_tell_is_explained_as_it_says() {
         untold.len() * 4 < requests.len(),
         "too much is left out: {untold:?}"
     );
+}
+
+#[test]
+fn every_connection_is_explained_as_its_case_says() {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../cases");
+    let mut faults = Vec::new();
+    let mut asked = 0;
+    for case in load(&directory).unwrap() {
+        for connection in &case.file.connections {
+            let mut flags = vec!["explain".to_owned(), "--format=json".to_owned()];
+            let manifests = case.manifests.iter();
+            flags.extend(manifests.map(|path| format!("--manifests={}", path.display())));
+            flags.extend([
+                "--connection".to_owned(),
+                format!("--port={}", connection.port),
+            ]);
+            let name = connection.sni.iter();
+            flags.extend(name.map(|name| format!("--server-name={name}")));
+            asked += 1;
+            let told = compare_connection(connection, &flags);
+            let at = format!("{}: {}", case.name, connection.name);
+            faults.extend(told.into_iter().map(|fault| format!("{at}: {fault}")));
+        }
+    }
+    assert!(faults.is_empty(), "\n{}\n", faults.join("\n"));
+    assert!(asked >= 15, "{asked}");
+}
+
+/// What is otherwise than the case says.
+fn compare_connection(connection: &ConnectionCase, flags: &[String]) -> Vec<String> {
+    let output = Command::new(env!("CARGO_BIN_EXE_doorward"))
+        .args(flags)
+        .output()
+        .unwrap();
+    let Ok(told) = serde_json::from_slice::<Value>(&output.stdout) else {
+        let said = String::from_utf8_lossy(&output.stderr);
+        return vec![format!("no JSON: {said}")];
+    };
+    let ConnectionExpectation {
+        outcome,
+        destination,
+        route,
+        reason,
+        line,
+    } = &connection.expect;
+    let (word, why) = outcome.words();
+    let exit = if why.is_some() { 3 } else { 0 };
+    let by = &told["reason"];
+    let got = |member: &str| told.pointer(member).cloned().unwrap_or_default();
+    let mut compared = vec![
+        ("exit code", json!(exit), json!(output.status.code())),
+        ("outcome", json!(word), got("/outcome")),
+        ("refusal", json!(why), got("/refusal/kind")),
+    ];
+    for (field, expected, got) in [
+        ("destination", destination, got("/destination")),
+        ("route", route, got("/route/object")),
+        (
+            "reason",
+            reason,
+            by.get("policy").unwrap_or(&by["default"]).clone(),
+        ),
+    ] {
+        compared.extend(expected.as_ref().map(|one| (field, json!(one), got)));
+    }
+    compared.extend(line.map(|line| ("line", json!(line), by["line"].clone())));
+    let differ = compared
+        .into_iter()
+        .filter(|(_, expected, got)| expected != got);
+    differ
+        .map(|(field, expected, got)| format!("{field}: expected {expected}, got {got}"))
+        .collect()
 }
 
 fn flags(case: &Case, request: &RequestCase) -> Result<Vec<String>, Untold> {

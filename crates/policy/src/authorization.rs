@@ -149,14 +149,31 @@ pub(crate) fn consult(
 
 /// Line of the rule of a CUSTOM `policy` that matches a connection whose bytes are passed on. Rules
 /// that look at anything of HTTP are about requests, and this is none.
-pub(crate) fn consult_stream(policy: &Policy, view: &View<'_>) -> Option<u32> {
+pub(crate) fn consult_stream(
+    policy: &Arc<Policy>,
+    view: &View<'_>,
+    stage: Stage,
+    recorder: &mut Recorder<'_>,
+) -> Option<u32> {
     let of_http = |tests: &Vec<Test>| tests.iter().any(|test| test.attribute.is_of_requests());
     let mut rules = policy.rules.iter().filter(|rule| {
         !of_http(&rule.when) && !rule.from.iter().any(of_http) && !rule.to.iter().any(of_http)
     });
-    rules
+    let matched = rules
         .find(|rule| applies(rule, view, Effect::Restrains))
-        .map(|rule| rule.line)
+        .map(|rule| rule.line);
+    recorder.step(|| Step::Policy {
+        stage,
+        policy: policy.info.clone(),
+        action: "CUSTOM",
+        matched,
+        unmet: match matched {
+            Some(_) => Vec::new(),
+            // What only requests have is what it misses.
+            None => unmet::of(policy, view, Effect::Grants),
+        },
+    });
+    matched
 }
 
 /// The reason that a rule of `policy` is.

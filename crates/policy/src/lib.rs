@@ -36,6 +36,9 @@ pub use decision::{Decision, Outcome, Permit, Reason, Record, Refusal};
 pub use exemptions::check_exemptions;
 pub use request::{Request, RequestHead, Unreadable};
 pub use session::{Bearer, Identified, NoSession, Person, Proof, Session, Token, TokenFault};
-pub use stream::{ConnectionHead, StreamDecision, StreamPermit, StreamRefusal, decide_connection};
+pub use stream::{
+    ConnectionHead, StreamDecision, StreamPermit, StreamRefusal, decide_connection,
+    decide_connection_recording,
+};
 pub use tested::tested_headers;
 pub use token_place::texts_at;

@@ -11,7 +11,7 @@ use model::snapshot::{
 };
 
 use crate::authorization::{self, Connection, Headers, Verdict, View};
-use crate::decision::{DefaultReason, Reason, Stage};
+use crate::decision::{DefaultReason, Reason, Record, Stage, Step};
 use crate::recorder::Recorder;
 use crate::route;
 
@@ -85,12 +85,31 @@ struct End(StreamRefusal, Reason);
 
 /// Decides one connection.
 pub fn decide_connection(head: &ConnectionHead<'_>, snapshot: &Snapshot) -> StreamDecision {
+    run(head, snapshot, &mut Recorder::nobody())
+}
+
+/// As [`decide_connection`], telling every step to `record`.
+pub fn decide_connection_recording(
+    head: &ConnectionHead<'_>,
+    snapshot: &Snapshot,
+    record: &mut dyn Record,
+) -> StreamDecision {
+    run(head, snapshot, &mut Recorder::to(record))
+}
+
+fn run(
+    head: &ConnectionHead<'_>,
+    snapshot: &Snapshot,
+    recorder: &mut Recorder<'_>,
+) -> StreamDecision {
     let route = find(head, snapshot);
     let info = match &route {
         Ok(route) => Some(Arc::clone(&route.info)),
         Err(_) => None,
     };
-    let (outcome, reason) = match route.and_then(|route| judge(head, snapshot, route)) {
+    recorder.step(|| Step::Route(info.clone()));
+    let judged = route.and_then(|route| judge(head, snapshot, route, recorder));
+    let (outcome, reason) = match judged {
         Ok((permit, reason)) => (Ok(permit), reason),
         Err(End(refusal, reason)) => (Err(refusal), reason),
     };
@@ -151,6 +170,7 @@ fn judge(
     head: &ConnectionHead<'_>,
     snapshot: &Snapshot,
     route: &StreamRoute,
+    recorder: &mut Recorder<'_>,
 ) -> Result<(StreamPermit, Reason), End> {
     if let Some(closure) = &route.closed {
         return Err(closed(closure));
@@ -167,10 +187,10 @@ fn judge(
     };
     let own = route.guard.as_deref();
     let policies = own.map_or(snapshot.gateway_policies(), |guard| &guard.gateway);
-    let at_gateway = enter(policies, &view, Stage::Gateway)?;
+    let at_gateway = enter(policies, &view, Stage::Gateway, recorder)?;
     let at_gateway = match own {
         None => at_gateway,
-        Some(own) => enter(&own.attached, &view, Stage::Gateway)?.after(at_gateway),
+        Some(own) => enter(&own.attached, &view, Stage::Gateway, recorder)?.after(at_gateway),
     };
 
     let weights = route.destinations.iter().map(|one| one.weight);
@@ -181,7 +201,7 @@ fn judge(
         port: destination.target_port,
         ..bytes(head)
     };
-    let at_destination = enter(&destination.policies, &view, Stage::Destination)?;
+    let at_destination = enter(&destination.policies, &view, Stage::Destination, recorder)?;
     let reason = at_destination.after(at_gateway);
     match &destination.played_by {
         PlayedBy::Upstream => Ok((
@@ -200,17 +220,22 @@ fn judge(
 }
 
 /// Asks the policies of one workload.
-fn enter(policies: &PolicySet, view: &View<'_>, stage: Stage) -> Result<Reason, End> {
+fn enter(
+    policies: &PolicySet,
+    view: &View<'_>,
+    stage: Stage,
+    recorder: &mut Recorder<'_>,
+) -> Result<Reason, End> {
     if let Some(verdict) = authorization::closed(policies) {
         pass(verdict)?;
     }
     // Nobody can be asked about bytes: what asks for a check of every connection refuses it.
     for policy in &policies.custom {
-        if let Some(line) = authorization::consult_stream(policy, view) {
+        if let Some(line) = authorization::consult_stream(policy, view, stage, recorder) {
             return Err(End(StreamRefusal::Denied, authorization::by(policy, line)));
         }
     }
-    let verdict = authorization::judge(policies, view, stage, &mut Recorder::nobody());
+    let verdict = authorization::judge(policies, view, stage, recorder);
     pass(verdict)
 }
 

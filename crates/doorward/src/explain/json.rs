@@ -2,7 +2,7 @@
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use model::names::Place;
-use model::snapshot::HeaderEdits;
+use model::snapshot::{Closure, HeaderEdits, RouteInfo};
 use policy::decision::{Found, Served, SignInAnswer, Stage, Step, Unmet};
 use policy::request::is_secret;
 use policy::{Decision, Outcome, Permit, Reason, Refusal};
@@ -51,20 +51,8 @@ fn decided(decision: &Decision, asked: &Probe) -> Value {
     } = decision;
     let mut document = json!({
         "outcome": outcome.as_str(),
-        "route": route.as_ref().map(|route| json!({
-            "object": route.object.to_string(),
-            "name": &*route.name,
-            "file": &*route.place.file,
-            "line": route.place.line,
-        })),
-        "reason": match reason {
-            Reason::Rule { policy, line } => json!({
-                "policy": policy.object.to_string(),
-                "file": &*policy.place.file,
-                "line": line,
-            }),
-            Reason::Default(default) => json!({ "default": default.as_str() }),
-        },
+        "route": route.as_deref().map(route_taken),
+        "reason": determined_by(reason),
     });
     let told = answer_headers(outcome);
     if !told.is_empty() {
@@ -94,6 +82,26 @@ fn decided(decision: &Decision, asked: &Probe) -> Value {
         Outcome::Refuse(refusal) => document["refusal"] = refused(refusal),
     }
     document
+}
+
+pub(super) fn route_taken(route: &RouteInfo) -> Value {
+    json!({
+        "object": route.object.to_string(),
+        "name": &*route.name,
+        "file": &*route.place.file,
+        "line": route.place.line,
+    })
+}
+
+pub(super) fn determined_by(reason: &Reason) -> Value {
+    match reason {
+        Reason::Rule { policy, line } => json!({
+            "policy": policy.object.to_string(),
+            "file": &*policy.place.file,
+            "line": line,
+        }),
+        Reason::Default(default) => json!({ "default": default.as_str() }),
+    }
 }
 
 fn forwarded(document: &mut Value, permit: &Permit, asked: &Probe) {
@@ -246,18 +254,22 @@ fn refused(refusal: &Refusal) -> Value {
             json!({ "kind": "authorizer_unavailable", "status": status })
         }
         Refusal::StoreUnavailable => json!({ "kind": "store_unavailable" }),
-        Refusal::Closed(closure) => json!({
-            "kind": "closed",
-            "code": closure.code.to_string(),
-            "object": closure.object.as_ref().map(ToString::to_string),
-            "file": closure.place.as_ref().map(|place| &*place.file),
-            "line": closure.place.as_ref().map(|place| place.line),
-            "fault": &*closure.fault,
-        }),
+        Refusal::Closed(closure) => closed(closure),
     }
 }
 
-fn step(step: &Step) -> Value {
+pub(super) fn closed(closure: &Closure) -> Value {
+    json!({
+        "kind": "closed",
+        "code": closure.code.to_string(),
+        "object": closure.object.as_ref().map(ToString::to_string),
+        "file": closure.place.as_ref().map(|place| &*place.file),
+        "line": closure.place.as_ref().map(|place| place.line),
+        "fault": &*closure.fault,
+    })
+}
+
+pub(super) fn step(step: &Step) -> Value {
     match step {
         Step::Route(route) => json!({
             "step": "route",

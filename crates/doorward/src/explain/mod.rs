@@ -3,6 +3,7 @@
 mod asked;
 mod clause;
 mod compare;
+mod connection;
 mod json;
 mod named;
 mod places;
@@ -39,7 +40,7 @@ const REFUSED: u8 = 3;
 const SIGN_IN: u8 = 4;
 
 /// One of these has to be said for a question about everything.
-const WHO: [&str; 5] = ["user", "anonymous", "token", "diff", "replay"];
+const WHO: [&str; 6] = ["user", "anonymous", "token", "diff", "replay", "connection"];
 
 /// Arguments of `doorward explain`.
 #[derive(Debug, Args)]
@@ -95,6 +96,15 @@ pub(crate) struct ExplainArgs {
     /// what changes is told; with `--diff`, what changes of them from one tree to the other.
     #[arg(long, value_name = "LOG", conflicts_with_all = ["host", "token"])]
     replay: Option<PathBuf>,
+
+    /// Ask about a connection whose bytes are passed on (TCP, TLS passthrough) instead of a request;
+    /// `--port` says where it comes in.
+    #[arg(
+        long,
+        requires = "port",
+        conflicts_with_all = ["host", "headers", "user", "anonymous", "token", "diff", "replay"]
+    )]
+    connection: bool,
 
     /// Scheme as the browser sees it.
     #[arg(long, value_name = "SCHEME", default_value = "https")]
@@ -206,6 +216,9 @@ fn answer(
 ) -> Result<io::Result<u8>, Fault> {
     if !args.diff.is_empty() || args.replay.is_some() {
         return compare::run(args, snapshot, now, out);
+    }
+    if let (true, Some(port)) = (args.connection, args.port) {
+        return Ok(connection::run(args, port, snapshot, out));
     }
     let (Some(host), Some(path)) = (&args.host, &args.path) else {
         return reach::run(args, snapshot, now, out).map(|written| written.map(|()| 0));

@@ -4,6 +4,7 @@ use std::io::{self, Write};
 
 use anstyle::{AnsiColor, Style};
 use model::names::Place;
+use model::snapshot::{Closure, RouteInfo};
 use policy::decision::{SignInAnswer, Stage, Step, Unmet};
 use policy::{Decision, Outcome, Permit, Reason, Refusal};
 
@@ -106,20 +107,32 @@ pub(super) fn refused(refusal: &Refusal) -> String {
             format!("the authorizer cannot be asked, which is answered {status}")
         }
         Refusal::StoreUnavailable => "the session store does not answer".into(),
-        Refusal::Closed(closure) => {
-            let place = closure.place.as_ref().map(|place| format!(" ({place})"));
-            format!(
-                "closed by {}: {}{}",
-                closure.code,
-                closure.fault,
-                place.unwrap_or_default()
-            )
-        }
+        Refusal::Closed(closure) => closed(closure),
     }
 }
 
+/// What closes, and where.
+pub(super) fn closed(closure: &Closure) -> String {
+    let place = closure.place.as_ref().map(|place| format!(" ({place})"));
+    format!(
+        "closed by {}: {}{}",
+        closure.code,
+        closure.fault,
+        place.unwrap_or_default()
+    )
+}
+
 fn because(decision: &Decision, out: &mut dyn Write) -> io::Result<()> {
-    match &decision.route {
+    why(decision.route.as_deref(), &decision.reason, out)
+}
+
+/// The route, and the rule that determined the outcome.
+pub(super) fn why(
+    route: Option<&RouteInfo>,
+    reason: &Reason,
+    out: &mut dyn Write,
+) -> io::Result<()> {
+    match route {
         Some(route) => {
             let (object, name, place) = (&route.object, &route.name, &route.place);
             writeln!(
@@ -129,7 +142,7 @@ fn because(decision: &Decision, out: &mut dyn Write) -> io::Result<()> {
         }
         None => writeln!(out, "  {BOLD}route{BOLD:#}       none")?,
     }
-    match &decision.reason {
+    match reason {
         Reason::Rule { policy, line } => {
             let place = rule_place(&policy.place, *line);
             writeln!(
@@ -145,7 +158,7 @@ fn because(decision: &Decision, out: &mut dyn Write) -> io::Result<()> {
     }
 }
 
-fn consulted(steps: &[Step], out: &mut dyn Write) -> io::Result<()> {
+pub(super) fn consulted(steps: &[Step], out: &mut dyn Write) -> io::Result<()> {
     let mut last: Option<Stage> = None;
     let mut stage_line = |stage: Stage, out: &mut dyn Write| {
         if last == Some(stage) {

@@ -4,6 +4,7 @@ mod authorizer;
 mod balance;
 mod cases;
 mod clients;
+mod connections;
 mod door;
 mod edges;
 mod envoy;

@@ -21,7 +21,11 @@ pub struct CaseFile {
     #[serde(default)]
     pub sessions: BTreeMap<String, SessionCase>,
     /// What is sent, and what is to happen.
+    #[serde(default)]
     pub requests: Vec<RequestCase>,
+    /// Who connects where bytes are passed on, and what is to happen.
+    #[serde(default)]
+    pub connections: Vec<ConnectionCase>,
 }
 
 /// Who sends a request.
@@ -202,6 +206,81 @@ impl RequestCase {
     /// Names of the tokens that it brings.
     pub fn bearers(&self) -> impl Iterator<Item = &String> {
         self.bearer.iter().chain(&self.also)
+    }
+}
+
+/// One connection whose bytes are passed on.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ConnectionCase {
+    /// A sentence.
+    pub name: String,
+    /// `Gateway` port.
+    pub port: u16,
+    /// TCP peer.
+    #[serde(default = "peer")]
+    pub peer: IpAddr,
+    /// Server name of the handshake that is passed on.
+    pub sni: Option<String>,
+    /// What is to happen.
+    pub expect: ConnectionExpectation,
+}
+
+/// What is to happen to a connection. What is not given is not compared.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ConnectionExpectation {
+    /// The outcome.
+    pub outcome: ConnectionOutcome,
+    /// `name.namespace:port` of the destination.
+    pub destination: Option<String>,
+    /// The route's object, `VirtualService namespace/name`.
+    pub route: Option<String>,
+    /// The object whose rule determined the outcome, or a named default.
+    pub reason: Option<String>,
+    /// Line of that rule.
+    pub line: Option<u32>,
+}
+
+/// The outcome of a connection.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "snake_case")]
+pub enum ConnectionOutcome {
+    /// Its bytes are passed on.
+    Forward,
+    /// It is closed.
+    Refuse(ConnectionRefusal),
+}
+
+/// Why a connection is closed.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "snake_case")]
+pub enum ConnectionRefusal {
+    /// No route.
+    NoRoute,
+    /// A policy.
+    Denied,
+    /// A manifest cannot be read.
+    Closed,
+    /// The destination speaks HTTP, in this process.
+    NotAStream,
+}
+
+impl ConnectionOutcome {
+    /// The words of the log and of `explain`: the outcome, and why it is refused.
+    pub fn words(self) -> (&'static str, Option<&'static str>) {
+        match self {
+            Self::Forward => ("forward", None),
+            Self::Refuse(refusal) => {
+                let why = match refusal {
+                    ConnectionRefusal::NoRoute => "no_route",
+                    ConnectionRefusal::Denied => "denied",
+                    ConnectionRefusal::Closed => "closed",
+                    ConnectionRefusal::NotAStream => "not_a_stream",
+                };
+                ("refuse", Some(why))
+            }
+        }
     }
 }
 

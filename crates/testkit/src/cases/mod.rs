@@ -21,12 +21,17 @@
 //!     headers: {kubeflow-userid: user@example.com, kubeflow-groups: team, x-other: null}
 //!     reason: AuthorizationPolicy kubeflow/central-dashboard
 //!     status: 200
+//! connections:                     # where a Gateway passes bytes on
+//! - name: bytes reach the database
+//!   port: 5432
+//!   expect: {outcome: forward, destination: 'db.data:5432', reason: no_allow_policy}
 //! ```
 //!
 //! Claims that a token does not name are filled from the first login proxy: `iss`, `aud`, and `exp`
 //! one hour after [`NOW`]. Expected fields that are not given are not compared, but
 //! the outcome always is.
 
+mod connect;
 mod format;
 mod run;
 
@@ -38,8 +43,9 @@ use std::path::{Path, PathBuf};
 use model::objects::{File, ObjectSet};
 
 pub use format::{
-    Absence, Bearer, Expectation, ExpectedOutcome, ExpectedRefusal, Fault, LocalService, Person,
-    RedirectTo, RequestCase, SessionCase, SignInWay, TokenPlace,
+    Absence, Bearer, ConnectionCase, ConnectionExpectation, ConnectionOutcome, ConnectionRefusal,
+    Expectation, ExpectedOutcome, ExpectedRefusal, Fault, LocalService, Person, RedirectTo,
+    RequestCase, SessionCase, SignInWay, TokenPlace,
 };
 pub use run::{Mismatch, run, session, token_claims};
 

@@ -17,7 +17,7 @@ use super::format::{
     Bearer, Expectation, ExpectedOutcome, ExpectedRefusal, LocalService, Person, RedirectTo,
     RequestCase, SessionCase, SignInWay, TokenPlace,
 };
-use super::{Case, CaseFault, NOW};
+use super::{Case, CaseFault, NOW, connect};
 
 /// What stands in a request for a token.
 const COMPACT: &str = "e30.e30.c2lnbmF0dXJl";
@@ -56,7 +56,7 @@ pub fn run(case: &Case) -> Result<Vec<Mismatch>, CaseFault> {
     let mut mismatches = Vec::new();
     for request in &case.file.requests {
         let mut compare = Compare {
-            request,
+            name: &request.name,
             mismatches: &mut mismatches,
         };
         match session(case, request, &snapshot) {
@@ -66,6 +66,13 @@ pub fn run(case: &Case) -> Result<Vec<Mismatch>, CaseFault> {
             }
             Err(name) => compare.equal("session", "one of the case", &name),
         }
+    }
+    for connection in &case.file.connections {
+        let mut compare = Compare {
+            name: &connection.name,
+            mismatches: &mut mismatches,
+        };
+        connect::run_one(connection, &snapshot, &mut compare);
     }
     Ok(mismatches)
 }
@@ -321,10 +328,7 @@ fn outcome(outcome: &Outcome) -> ExpectedOutcome {
 }
 
 fn compare_reason(expect: &Expectation, decision: &Decision, compare: &mut Compare<'_>) {
-    let (reason, line) = match &decision.reason {
-        Reason::Rule { policy, line } => (policy.object.to_string(), Some(*line)),
-        Reason::Default(default) => (DefaultReason::as_str(*default).to_owned(), None),
-    };
+    let (reason, line) = told(&decision.reason);
     compare.given("reason", expect.reason.as_ref(), Some(&reason));
     compare.given("line", expect.line.as_ref(), line.as_ref());
     let route = decision
@@ -332,6 +336,14 @@ fn compare_reason(expect: &Expectation, decision: &Decision, compare: &mut Compa
         .as_ref()
         .map(|route| route.object.to_string());
     compare.given("route", expect.route.as_ref(), route.as_ref());
+}
+
+/// The object whose rule it is and the rule's line, or a named default.
+pub(super) fn told(reason: &Reason) -> (String, Option<u32>) {
+    match reason {
+        Reason::Rule { policy, line } => (policy.object.to_string(), Some(*line)),
+        Reason::Default(default) => (DefaultReason::as_str(*default).to_owned(), None),
+    }
 }
 
 fn compare_permit(
@@ -394,16 +406,17 @@ fn apply(headers: &mut HeaderMap, edits: &HeaderEdits) {
     }
 }
 
-struct Compare<'a> {
-    request: &'a RequestCase,
-    mismatches: &'a mut Vec<Mismatch>,
+pub(super) struct Compare<'a> {
+    /// Name of the request or connection.
+    pub(super) name: &'a str,
+    pub(super) mismatches: &'a mut Vec<Mismatch>,
 }
 
 impl Compare<'_> {
     fn equal(&mut self, field: &str, expected: &str, got: &str) {
         if expected != got {
             self.mismatches.push(Mismatch {
-                request: self.request.name.clone(),
+                request: self.name.to_owned(),
                 field: field.to_owned(),
                 expected: expected.to_owned(),
                 got: got.to_owned(),
@@ -411,11 +424,16 @@ impl Compare<'_> {
         }
     }
 
-    fn debug<T: fmt::Debug>(&mut self, field: &str, expected: &T, got: &T) {
+    pub(super) fn debug<T: fmt::Debug>(&mut self, field: &str, expected: &T, got: &T) {
         self.equal(field, &format!("{expected:?}"), &format!("{got:?}"));
     }
 
-    fn given<T: fmt::Debug>(&mut self, field: &str, expected: Option<&T>, got: Option<&T>) {
+    pub(super) fn given<T: fmt::Debug>(
+        &mut self,
+        field: &str,
+        expected: Option<&T>,
+        got: Option<&T>,
+    ) {
         if expected.is_some() {
             self.debug(field, &expected, &got);
         }
