@@ -130,6 +130,7 @@ pub(super) async fn serve(program: Program) -> Result<(), Fault> {
         listen: BTreeMap::new(),
         hsts: None,
         https_upgrade: false,
+        authorizer: gateway::AuthorizerSettings::default(),
         workers: 0,
         limits: gateway::Limits::default(),
         resolve: Vec::new(),

@@ -72,6 +72,7 @@ pub(crate) fn gather_asked(
     let port = view.entry_asked(told.scheme, authority.to_str().unwrap_or_default());
     Ok(Facts {
         authority,
+        site: None,
         scheme: told.scheme,
         client: told.client,
         request_id,
