@@ -149,6 +149,12 @@ impl Compare<'_> {
             ExpectedOutcome::SignIn(SignInWay::Unauthorized) => {
                 self.same("body", "{}", &*seen.text);
             }
+            ExpectedOutcome::SignIn(SignInWay::Plain) => {
+                self.same("body", "Unauthorized\n", &*seen.text);
+            }
+            ExpectedOutcome::SignIn(SignInWay::NotAllowedIn) => {
+                self.same("has a form", false, seen.text.contains("<form"));
+            }
             ExpectedOutcome::Redirect(to) => {
                 self.same("location", Some(&*to.location), seen.header("location"));
             }
