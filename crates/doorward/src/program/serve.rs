@@ -135,7 +135,6 @@ pub(super) async fn serve(program: Program) -> Result<(), Fault> {
         limits: gateway::Limits::default(),
         resolve: Vec::new(),
         given: Vec::new(),
-        authorizer: gateway::AuthorizerSettings::default(),
     };
     let gateway = Gateway::start(
         settings,
