@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::{completions, doctor, explain, program, up};
+use crate::{completions, doctor, explain, program, session, up};
 
 /// The front door for Kubeflow and for every other web application in a cluster.
 #[derive(Debug, Parser)]
@@ -23,6 +23,8 @@ enum Command {
     Doctor(Box<doctor::DoctorArgs>),
     /// Say what would happen to a request, and why; what somebody reaches; what a change changes.
     Explain(Box<explain::ExplainArgs>),
+    /// List sessions, and end them.
+    Session(Box<session::SessionArgs>),
     /// Stand in for OAuth2 Proxy: the same flags, environment and files.
     #[command(
         name = "oauth2-proxy",
@@ -58,6 +60,7 @@ pub(crate) fn run() -> ExitCode {
         Command::Up(args) => up::run(*args),
         Command::Doctor(args) => doctor::run(&args, &mut out),
         Command::Explain(args) => explain::run(&args, &mut out),
+        Command::Session(args) => session::run(*args, &mut out),
         Command::OAuth2Proxy(args) => program::oauth2_proxy::run(&args.words, &mut out),
         Command::Completions(args) => completions::run::<Arguments>(&args, &mut out),
         Command::Version => version(&mut out),

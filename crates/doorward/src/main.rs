@@ -6,6 +6,7 @@ mod config;
 mod doctor;
 mod explain;
 mod program;
+mod session;
 mod up;
 
 use std::process::ExitCode;

@@ -34,6 +34,7 @@ pub use assertion::{Asserter, Assertion};
 pub use keys::Keys;
 pub use proxy::LoginProxy;
 pub use sessions::{
-    AddressFault, Listed, Memo, RedisAddress, SessionSettings, Sessions, StoreAddress, StoreError,
+    AddressFault, Listed, Memo, Page, RedisAddress, SessionSettings, Sessions, StoreAddress,
+    StoreError,
 };
 pub use transport::{Sent, Transport, TransportFault};

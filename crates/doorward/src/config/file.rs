@@ -13,6 +13,7 @@ use serde::{Deserialize, Deserializer};
 
 use super::Switch;
 use super::authorizer::AuthorizerConfig;
+use super::sessions::SessionsConfig;
 
 /// What the file says; everything is optional.
 #[derive(Debug, Default, Deserialize)]
@@ -26,6 +27,7 @@ pub(crate) struct FileConfig {
     pub(crate) authorizer_http: Option<SocketAddr>,
     pub(crate) authorizer: AuthorizerConfig,
     pub(crate) resolve: Vec<String>,
+    pub(crate) sessions: SessionsConfig,
     pub(crate) https_upgrade: Option<Switch>,
     pub(crate) names: Vec<String>,
     pub(crate) workers: Option<usize>,

@@ -2,6 +2,7 @@
 
 mod authorizer;
 mod file;
+mod sessions;
 
 use std::collections::BTreeMap;
 use std::env;
@@ -16,6 +17,9 @@ use gateway::{AuthorizerSettings, ListenAt, ResolveRule, ResolveRuleFault};
 pub(crate) use authorizer::AuthorizerFault;
 pub(crate) use file::{FileConfig, FileFault};
 use file::{Hsts, Listen, ListenMore};
+use login::SessionSettings;
+pub(crate) use sessions::SessionFlags;
+use sessions::SessionsFault;
 
 /// Flags of `doorward up`. Each has an environment variable, and those that are not about one start
 /// a key in the configuration file.
@@ -76,6 +80,9 @@ pub(crate) struct Flags {
         value_delimiter = ','
     )]
     pub(crate) resolve: Vec<String>,
+
+    #[command(flatten)]
+    pub(crate) sessions: SessionFlags,
 
     /// Serve a plain-HTTP `Gateway` over HTTPS too and redirect there [default: on]
     #[arg(long, value_name = "on|off", env = "DOORWARD_HTTPS_UPGRADE")]
@@ -140,6 +147,7 @@ pub(crate) struct Settings {
     pub(crate) hsts: Option<Duration>,
     pub(crate) take_over: bool,
     pub(crate) ready_file: Option<PathBuf>,
+    pub(crate) sessions: SessionSettings,
     pub(crate) role: model::Role,
 }
 
@@ -155,6 +163,8 @@ pub(crate) enum SettingsFault {
     Resolve(String, ResolveRuleFault),
     /// `authorizer`.
     Authorizer(AuthorizerFault),
+    /// `sessions`.
+    Sessions(SessionsFault),
     /// No directory for state is known.
     NoStateDirectory,
     /// `--workers 0`.
@@ -173,6 +183,7 @@ impl fmt::Display for SettingsFault {
                 write!(f, "`--resolve {rule}`: {fault}\nhelp: write it such as `*=127.0.0.1:9000`")
             }
             Self::Authorizer(fault) => fault.fmt(f),
+            Self::Sessions(fault) => fault.fmt(f),
             Self::NoStateDirectory => f.write_str(
                 "no directory for state is known: neither `XDG_STATE_HOME` nor `HOME` is set\nhelp: name one with `--state DIR`",
             ),
@@ -203,6 +214,7 @@ impl Settings {
             authorizer_http,
             authorizer_trusted_peers,
             resolve,
+            sessions,
             https_upgrade,
             names,
             workers,
@@ -223,6 +235,7 @@ impl Settings {
             authorizer_http: file_authorizer_http,
             authorizer,
             resolve: file_resolve,
+            sessions: file_sessions,
             https_upgrade: file_upgrade,
             names: file_names,
             workers: file_workers,
@@ -252,6 +265,9 @@ impl Settings {
         if workers == 0 {
             return Err(SettingsFault::NoWorkers);
         }
+        let sessions = sessions
+            .settings(file_sessions, &state)
+            .map_err(SettingsFault::Sessions)?;
         let upgrade = https_upgrade.or(file_upgrade).unwrap_or(Switch::On);
         Ok(Self {
             manifests: if manifests.is_empty() {
@@ -286,6 +302,7 @@ impl Settings {
             },
             take_over: take_over.or(file_take_over) == Some(Switch::On),
             ready_file,
+            sessions,
             role: policy.role(),
         })
     }
@@ -331,7 +348,7 @@ pub(crate) fn beside(manifests: &[PathBuf]) -> Option<PathBuf> {
     clippy::disallowed_methods,
     reason = "settings come from the environment here"
 )]
-fn default_state() -> Option<PathBuf> {
+pub(crate) fn default_state() -> Option<PathBuf> {
     let absolute = |name: &str| {
         let path = PathBuf::from(env::var_os(name)?);
         path.is_absolute().then_some(path)

@@ -16,11 +16,12 @@ use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use login::Sessions;
 use model::{Finding, Severity};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
-use super::listing;
+use super::{admin_sessions, listing};
 
 /// A head that takes longer than this is not a health check.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
@@ -28,6 +29,7 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
 /// What the administration listener tells about.
 pub(crate) struct Admin {
     pub(crate) world: Arc<ArcSwap<World>>,
+    pub(crate) sessions: Arc<Sessions>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) condition: Arc<ArcSwap<Condition>>,
     /// Where other proxies ask over HTTP.
@@ -63,12 +65,15 @@ impl Admin {
             let admin = Arc::clone(&self);
             tokio::spawn(async move {
                 let service = service_fn(move |request| {
-                    let mut answer = admin.answer(&request);
-                    if admin.succeeded.load(Ordering::Relaxed) {
-                        let close = HeaderValue::from_static("close");
-                        answer.headers_mut().insert(header::CONNECTION, close);
+                    let admin = Arc::clone(&admin);
+                    async move {
+                        let mut answer = admin.answer(&request).await;
+                        if admin.succeeded.load(Ordering::Relaxed) {
+                            let close = HeaderValue::from_static("close");
+                            answer.headers_mut().insert(header::CONNECTION, close);
+                        }
+                        Ok::<_, Infallible>(answer)
                     }
-                    async move { Ok::<_, Infallible>(answer) }
                 });
                 let served = hyper::server::conn::http1::Builder::new()
                     .timer(TokioTimer::new())
@@ -82,7 +87,10 @@ impl Admin {
         }
     }
 
-    fn answer(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {
+    async fn answer(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {
+        if let Some(rest) = request.uri().path().strip_prefix("/sessions") {
+            return admin_sessions::answer(&self.sessions, request, rest).await;
+        }
         if !matches!(*request.method(), Method::GET | Method::HEAD) {
             return text(StatusCode::METHOD_NOT_ALLOWED, "GET only\n");
         }
@@ -90,7 +98,10 @@ impl Admin {
             "/healthz" => text(StatusCode::OK, "ok\n"),
             "/readyz" => self.ready(),
             "/metrics" => {
-                let mut response = text(StatusCode::OK, self.metrics.render());
+                let mut metrics = self.metrics.render();
+                let is_up = u8::from(self.sessions.alarm().is_none());
+                metrics.push_str(&format!("# HELP doorward_session_store_up Whether the session store answers.\n# TYPE doorward_session_store_up gauge\ndoorward_session_store_up {is_up}\n"));
+                let mut response = text(StatusCode::OK, metrics);
                 let format = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
                 response.headers_mut().insert(header::CONTENT_TYPE, format);
                 response
@@ -101,7 +112,7 @@ impl Admin {
             ),
             _ => text(
                 StatusCode::NOT_FOUND,
-                "not here; there are /healthz, /readyz, /metrics and /snapshot\n",
+                "not here; there are /healthz, /readyz, /metrics, /snapshot and /sessions\n",
             ),
         }
     }
@@ -129,6 +140,7 @@ impl Admin {
             "draining": draining,
             "authorizerHttp": self.authorizer_http.map(|address| address.to_string()),
             "alarm": condition.alarm,
+            "sessions": self.sessions.alarm(),
             "errors": count(Severity::Error),
             "warnings": count(Severity::Warning),
             "findings": findings,
@@ -156,7 +168,7 @@ pub(crate) fn bind(
     Ok((listener, address))
 }
 
-fn text(status: StatusCode, body: impl Into<Bytes>) -> Response<Full<Bytes>> {
+pub(super) fn text(status: StatusCode, body: impl Into<Bytes>) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::new(body.into()));
     *response.status_mut() = status;
     let plain = HeaderValue::from_static("text/plain; charset=utf-8");
@@ -164,7 +176,7 @@ fn text(status: StatusCode, body: impl Into<Bytes>) -> Response<Full<Bytes>> {
     response
 }
 
-fn json_answer(status: StatusCode, body: &Value) -> Response<Full<Bytes>> {
+pub(super) fn json_answer(status: StatusCode, body: &Value) -> Response<Full<Bytes>> {
     let mut response = text(status, format!("{body:#}\n"));
     let json = HeaderValue::from_static("application/json");
     response.headers_mut().insert(header::CONTENT_TYPE, json);

@@ -2,6 +2,7 @@
 
 mod activation;
 mod admin;
+mod admin_sessions;
 mod announce;
 mod demo;
 mod handover;
@@ -25,8 +26,10 @@ use tracing_subscriber::EnvFilter;
 use crate::command::USAGE;
 use crate::config::{Flags, Settings};
 
+pub(crate) use admin_sessions::told as session_as_json;
 pub(crate) use listing::finding as finding_as_json;
-pub(crate) use seams::SystemClock;
+pub(crate) use seams::{SystemClock, SystemRandomness};
+pub(crate) use transport::IssuerTransport;
 
 /// Arguments of `doorward up`.
 #[derive(Debug, Args)]

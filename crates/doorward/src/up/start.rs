@@ -106,6 +106,7 @@ pub(crate) async fn serve(mut settings: Settings) -> Result<(), Fault> {
         hsts,
         take_over,
         ready_file,
+        sessions,
         role,
     } = settings;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
@@ -133,14 +134,10 @@ pub(crate) async fn serve(mut settings: Settings) -> Result<(), Fault> {
         Arc::<IssuerTransport>::clone(&transport),
         Arc::clone(&clock),
     ));
-    let sessions = Sessions::open(
-        &found.path().join("sessions.db"),
-        keys,
-        Arc::clone(&clock),
-        Arc::clone(&randomness),
-    )
-    .await;
+    let sessions =
+        Sessions::with(sessions, keys, Arc::clone(&clock), Arc::clone(&randomness)).await;
     let sessions = Arc::new(sessions.map_err(Fault::Sessions)?);
+    sessions.follow();
     let store = provider::Store::open(&found.path().join("provider.db")).await;
     let store = Arc::new(store.map_err(Fault::Provider)?);
     let held = Arc::new(Held::new(Arc::clone(&authority), Arc::clone(&clock)));
@@ -208,6 +205,7 @@ pub(crate) async fn serve(mut settings: Settings) -> Result<(), Fault> {
     let succeeded = Arc::new(AtomicBool::new(false));
     let admin = Arc::new(Admin {
         world: Arc::clone(&world),
+        sessions: Arc::clone(&sessions),
         metrics: gateway.metrics(),
         authorizer_http: gateway.authorizer_http_address(),
         condition: Arc::clone(&condition),

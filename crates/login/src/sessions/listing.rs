@@ -32,6 +32,15 @@ pub struct Listed {
     pub idle_until: Timestamp,
 }
 
+/// Some sessions.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Page {
+    /// In the order of their ids.
+    pub sessions: Vec<Listed>,
+    /// What to ask for further ones after; `None` when these were the last.
+    pub next: Option<String>,
+}
+
 impl Sessions {
     /// At most so many sessions after the one named `after`, in the order of their ids; of one
     /// e-mail all of them.
@@ -43,7 +52,7 @@ impl Sessions {
         email: Option<&str>,
         after: &str,
         at_most: usize,
-    ) -> Result<Vec<Listed>, StoreError> {
+    ) -> Result<Page, StoreError> {
         let entries = match email {
             Some(email) => self.store.list_by(&Whose::Email(email.to_owned())).await?,
             None => {
@@ -56,11 +65,16 @@ impl Sessions {
                 self.store.list(&after, at_most).await?
             }
         };
+        let last = entries.last().filter(|_| email.is_none());
+        let next = last.map(|last| HEXLOWER.encode(&last.name[..ID]));
+        let next = next.filter(|_| entries.len() >= at_most);
         let now = self.clock.now();
         let listed = entries.into_iter().map(|entry| self.listed(entry));
-        Ok(listed
-            .filter(|one| one.expires > now && one.idle_until > now)
-            .collect())
+        let sessions = listed.filter(|one| one.expires > now && one.idle_until > now);
+        Ok(Page {
+            sessions: sessions.collect(),
+            next,
+        })
     }
 
     /// Ends one session here and in every process; says whether there was one.

@@ -36,7 +36,7 @@ use quick_cache::sync::{Cache, DefaultLifecycle};
 pub(crate) use bearer::tokens_found;
 use following::Hearing;
 use held::{Held, Lifetimes};
-pub use listing::Listed;
+pub use listing::{Listed, Page};
 use person::{Weight, fitting, vouched};
 pub use settings::SessionSettings;
 use store::Record;

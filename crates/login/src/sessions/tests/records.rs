@@ -170,20 +170,23 @@ async fn administrators_see_sessions_without_what_opens_them_and_end_them() {
     let (mut one, mut two) = (Browser::default(), Browser::default());
     bench.sign_in(&mut one, "/").await;
     bench.sign_in(&mut two, "/").await;
-    let all = bench.sessions.list(None, "", 10).await.unwrap();
+    let all = bench.sessions.list(None, "", 10).await.unwrap().sessions;
     assert_eq!(all.len(), 2);
     assert!(all[0].id < all[1].id);
     let shown = format!("{all:?}");
     let cookie = one.cookie(NAME).unwrap();
     assert!(!shown.contains(cookie) && !shown.contains("eyJ"), "{shown}");
     assert_eq!(all[0].created, NOW);
+    let first = bench.sessions.list(None, "", 1).await.unwrap();
+    assert_eq!(first.sessions, all[..1]);
+    assert_eq!(first.next.as_ref(), Some(&all[0].id));
     let rest = bench.sessions.list(None, &all[0].id, 10).await.unwrap();
-    assert_eq!(rest, all[1..]);
+    assert_eq!((&*rest.sessions, rest.next), (&all[1..], None));
     let mail = all[0].email.to_uppercase();
     let mine = bench.sessions.list(Some(&mail), "", 10).await.unwrap();
-    assert_eq!(mine.len(), 2);
+    assert_eq!(mine.sessions.len(), 2);
     let nobodys = bench.sessions.list(Some("nobody@example.com"), "", 10);
-    assert!(nobodys.await.unwrap().is_empty());
+    assert!(nobodys.await.unwrap().sessions.is_empty());
 
     for none in ["", "xyz", "00", "0000000000000000"] {
         assert!(!bench.sessions.end_listed(none).await.unwrap(), "{none}");
@@ -197,5 +200,6 @@ async fn administrators_see_sessions_without_what_opens_them_and_end_them() {
     // What is over is not listed.
     bench.sign_in(&mut one, "/").await;
     bench.clock.advance(Duration::from_secs(30 * 86_400));
-    assert!(bench.sessions.list(None, "", 10).await.unwrap().is_empty());
+    let all = bench.sessions.list(None, "", 10).await.unwrap();
+    assert!(all.sessions.is_empty());
 }
