@@ -18,6 +18,7 @@ use x509_parser::prelude::X509Certificate;
 use x509_parser::{nom, parse_x509_certificate};
 
 use crate::clients;
+use crate::copies;
 use crate::depth;
 use crate::names::Validity;
 
@@ -25,8 +26,8 @@ use crate::names::Validity;
 pub(crate) struct Brought {
     pub(crate) key: Arc<CertifiedKey>,
     pub(crate) validity: Validity,
-    names: Vec<String>,
-    addresses: Vec<IpAddr>,
+    /// What it is for.
+    pub(crate) names: Alternatives,
     is_authority: bool,
     is_ordered: bool,
 }
@@ -66,6 +67,7 @@ enum Doubt {
 pub fn check(snapshot: &Snapshot, now: Timestamp) -> Vec<Finding> {
     let mut findings = clients::check(snapshot);
     let pairs = Pairs::default().with(snapshot.certificates());
+    findings.extend(copies::check(&pairs, snapshot.spare_certificates()));
     for (served, pair) in pairs.all() {
         findings.extend(pair.judge(served, now));
     }
@@ -97,11 +99,8 @@ fn read(served: &ServedCertificate) -> Result<Brought, Broken> {
         .collect::<Result<Vec<_>, nom::Err<_>>>()
         .map_err(|_| Broken::Chain)?;
     let leaf = parsed.first().ok_or(Broken::Chain)?;
-    let validity = Validity {
-        not_before: Timestamp::from_seconds(leaf.validity().not_before.timestamp()),
-        not_after: Timestamp::from_seconds(leaf.validity().not_after.timestamp()),
-    };
-    let (names, addresses) = alternative_names(leaf);
+    let validity = validity(leaf);
+    let names = Alternatives::of(leaf);
     let is_authority = leaf.is_ca();
     let is_ordered = parsed
         .windows(2)
@@ -116,7 +115,6 @@ fn read(served: &ServedCertificate) -> Result<Brought, Broken> {
         key: Arc::new(certified),
         validity,
         names,
-        addresses,
         is_authority,
         is_ordered,
     })
@@ -223,27 +221,58 @@ impl Outcome {
     }
 }
 
-fn alternative_names(leaf: &X509Certificate<'_>) -> (Vec<String>, Vec<IpAddr>) {
-    let (mut names, mut addresses) = (Vec::new(), Vec::new());
-    let Ok(Some(extension)) = leaf.subject_alternative_name() else {
-        return (names, addresses);
-    };
-    for name in &extension.value.general_names {
-        match name {
-            GeneralName::DNSName(name) => names.push(name.to_ascii_lowercase()),
-            GeneralName::IPAddress(bytes) => {
-                let four = <[u8; 4]>::try_from(*bytes).map(IpAddr::from);
-                let address = four.or_else(|_| <[u8; 16]>::try_from(*bytes).map(IpAddr::from));
-                addresses.extend(address.ok());
-            }
-            _ => {}
-        }
+/// Names and end of the first certificate of a PEM chain, where it can be read.
+pub(crate) fn leaf(chain: &str) -> Option<(Alternatives, Timestamp)> {
+    let der = CertificateDer::from_pem_slice(chain.as_bytes()).ok()?;
+    let (_, leaf) = parse_x509_certificate(&der).ok()?;
+    Some((Alternatives::of(&leaf), validity(&leaf).not_after))
+}
+
+fn validity(leaf: &X509Certificate<'_>) -> Validity {
+    Validity {
+        not_before: Timestamp::from_seconds(leaf.validity().not_before.timestamp()),
+        not_after: Timestamp::from_seconds(leaf.validity().not_after.timestamp()),
     }
-    (names, addresses)
+}
+
+/// The alternative names of a certificate, in lower case, and its addresses.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub(crate) struct Alternatives {
+    names: BTreeSet<String>,
+    addresses: BTreeSet<IpAddr>,
+}
+
+impl Alternatives {
+    fn of(leaf: &X509Certificate<'_>) -> Self {
+        let mut all = Self::default();
+        let Ok(Some(extension)) = leaf.subject_alternative_name() else {
+            return all;
+        };
+        for name in &extension.value.general_names {
+            match name {
+                GeneralName::DNSName(name) => {
+                    all.names.insert(name.to_ascii_lowercase());
+                }
+                GeneralName::IPAddress(bytes) => {
+                    let four = <[u8; 4]>::try_from(*bytes).map(IpAddr::from);
+                    let address = four.or_else(|_| <[u8; 16]>::try_from(*bytes).map(IpAddr::from));
+                    all.addresses.extend(address.ok());
+                }
+                _ => {}
+            }
+        }
+        all
+    }
+
+    /// Whether there is none.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.names.is_empty() && self.addresses.is_empty()
+    }
 }
 
 /// RFC 9525 §6.3: a star stands for exactly one label.
-fn is_named(host: &HostPattern, names: &[String], addresses: &[IpAddr]) -> bool {
+fn is_named(host: &HostPattern, alternatives: &Alternatives) -> bool {
+    let Alternatives { names, addresses } = alternatives;
     match host {
         HostPattern::Any => true,
         HostPattern::Suffix(suffix) => names
@@ -272,12 +301,12 @@ impl Brought {
 
     /// Whether clients that want this host take it.
     pub(crate) fn names(&self, host: &HostPattern) -> bool {
-        is_named(host, &self.names, &self.addresses)
+        is_named(host, &self.names)
     }
 
     /// Names in it that begin with a star.
     pub(crate) fn stars(&self) -> impl Iterator<Item = &str> {
-        let names = self.names.iter().map(String::as_str);
+        let names = self.names.names.iter().map(String::as_str);
         names.filter(|name| name.starts_with("*."))
     }
 
@@ -290,7 +319,7 @@ impl Brought {
         if self.is_authority {
             doubts.push(Doubt::Authority);
         }
-        if self.names.is_empty() && self.addresses.is_empty() {
+        if self.names.is_empty() {
             doubts.push(Doubt::Nameless);
         } else {
             let unnamed = hosts.iter().filter(|host| !self.names(host));
@@ -384,7 +413,7 @@ impl Doubt {
     }
 }
 
-fn finding(
+pub(crate) fn finding(
     served: &ServedCertificate,
     severity: Severity,
     code: Code,

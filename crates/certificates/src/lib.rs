@@ -13,6 +13,7 @@
 mod authority;
 mod brought;
 mod clients;
+mod copies;
 mod depth;
 mod held;
 mod names;

@@ -36,7 +36,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use crate::finding::Finding;
-use crate::manifest::certificate::{TlsServer, add_served, certificates};
+use crate::manifest::certificate::{TlsServer, add_served, certificates, spare};
 use crate::manifest::dex::find_providers;
 use crate::manifest::gateway::{Gateway, Inside, Speaks};
 use crate::manifest::kfam::find_services;
@@ -297,6 +297,7 @@ pub fn compile_as(objects: &ObjectSet, role: &Role) -> Compiled {
         providers,
         identity_headers,
         user_header,
+        spare_certificates: spare(&world, &certificates),
         certificates,
         wanted_certificates,
         computed_hosts,

@@ -13,6 +13,7 @@ use rustls::SignatureAlgorithm;
 use crate::authority::{Authority, Issued};
 use crate::brought::{Pairs, day, distinct};
 use crate::clients;
+use crate::copies;
 use crate::depth;
 use crate::names::{LIFETIME, NameFault, Names, is_dns_name, wildcard_for};
 use crate::plan::{Action, plan};
@@ -56,6 +57,8 @@ impl Wishes {
             .collect();
         self.own_names = own_names.to_vec();
         self.trusted = clients::check(snapshot);
+        let spare = snapshot.spare_certificates();
+        self.trusted.extend(copies::check(&self.pairs, spare));
     }
 
     /// Takes the key pairs of the manifests; those that are known already are not read again.

@@ -275,6 +275,8 @@ pub const CHAIN_ORDER: Code = Code(860);
 pub const CERTIFICATE_UNISSUABLE: Code = Code(861);
 /// doorward's own authority expires soon.
 pub const AUTHORITY_ENDS_SOON: Code = Code(862);
+/// A certificate is an older copy of one that lies in another Secret.
+pub const CERTIFICATE_OUTDATED: Code = Code(863);
 
 // Gateway API and Ingress.
 

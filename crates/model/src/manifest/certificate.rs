@@ -4,7 +4,7 @@
 mod clients;
 mod wanted;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::gateway::PairSource;
@@ -12,7 +12,7 @@ use super::secret::SecretData;
 use crate::finding::{Finding, Severity, codes};
 use crate::names::{HostPattern, ObjectRef, Secret};
 use crate::objects::Object;
-use crate::snapshot::{Identity, ServedCertificate, WantedCertificate};
+use crate::snapshot::{Identity, ServedCertificate, SpareCertificate, WantedCertificate};
 use crate::world::World;
 pub(crate) use clients::client_trust;
 use wanted::{asked_for, for_certificate, for_gateway};
@@ -83,6 +83,27 @@ pub(crate) fn certificates(
         }
     }
     (served, wanted)
+}
+
+/// Certificates in TLS Secrets that are none of the `served` ones. Without any served none is of
+/// interest.
+pub(crate) fn spare(world: &World, served: &[ServedCertificate]) -> Vec<SpareCertificate> {
+    if served.is_empty() {
+        return Vec::new();
+    }
+    let served: HashSet<&ObjectRef> = served.iter().map(|pair| &pair.object).collect();
+    let tls = world.secrets.values().filter(|secret| {
+        *secret.kind == *"kubernetes.io/tls"
+            && secret.object.closed.is_none()
+            && !served.contains(&secret.object.reference)
+    });
+    tls.filter_map(|secret| {
+        Some(SpareCertificate {
+            object: secret.object.reference.clone(),
+            chain: secret.data.get("tls.crt")?.expose_str()?.into(),
+        })
+    })
+    .collect()
 }
 
 /// Adds a key pair; one that several servers name is served for the hosts of all of them.

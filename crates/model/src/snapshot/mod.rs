@@ -69,7 +69,7 @@ pub use text::{PathTemplate, Regex, TextMatch, TextPattern};
 pub use text_list::TextList;
 pub use tls::{
     CipherSuite, ClientAuth, ClientTrust, ForwardClientCert, ServedCertificate, ServerTls,
-    TlsVersion, WantedCertificate,
+    SpareCertificate, TlsVersion, WantedCertificate,
 };
 pub use token::{Authentication, ClaimHeader, JwtRule, KeySource, TokenLocation, TokenPlace};
 pub use traffic::{Balance, HashKey, KeyPair, Outliers, Traffic, Trust, UpstreamTls};
@@ -94,6 +94,7 @@ pub struct Snapshot {
     pub(crate) identity_headers: Vec<HeaderName>,
     pub(crate) user_header: UserHeader,
     pub(crate) certificates: Vec<ServedCertificate>,
+    pub(crate) spare_certificates: Vec<SpareCertificate>,
     pub(crate) wanted_certificates: Vec<WantedCertificate>,
     pub(crate) computed_hosts: Vec<ComputedHost>,
     pub(crate) tenancy: Tenancy,
@@ -204,6 +205,11 @@ impl Snapshot {
     /// Key pairs that the manifests bring.
     pub fn certificates(&self) -> &[ServedCertificate] {
         &self.certificates
+    }
+
+    /// Certificates in TLS Secrets that no server names, where any is served from a Secret.
+    pub fn spare_certificates(&self) -> &[SpareCertificate] {
+        &self.spare_certificates
     }
 
     /// Certificates that somebody has to issue.

@@ -20,6 +20,15 @@ pub struct ServedCertificate {
     pub key: Secret,
 }
 
+/// A certificate that lies in a Secret which no server names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SpareCertificate {
+    /// The Secret.
+    pub object: ObjectRef,
+    /// PEM chain, leaf first.
+    pub chain: Arc<str>,
+}
+
 /// A certificate that has to be issued.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WantedCertificate {

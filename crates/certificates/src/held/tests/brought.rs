@@ -1,5 +1,8 @@
 //! What is wrong with pairs that the manifests bring.
 
+use model::finding::codes;
+use model::objects::{File, ObjectSet};
+
 use super::*;
 
 #[test]
@@ -108,4 +111,48 @@ fn what_clients_would_stumble_over_is_told() {
     served.chain = format!("{}{}", served.chain, stranger.served(&[]).chain).into();
     // Two servers name this Secret: it is told once.
     assert_eq!(bench.serve(vec![served.clone(), served]), ["DW0860"]);
+}
+
+#[test]
+fn a_copy_that_was_not_renewed_is_told() {
+    let pair = |names: &[&str], year: i32| {
+        let mut foreign = Foreign::new(names);
+        foreign.params.not_after = date_time_ymd(year, 1, 1);
+        foreign.served(names)
+    };
+    let secret = |namespace: &str, pair: &ServedCertificate| {
+        format!(
+            "apiVersion: v1\nkind: Secret\nmetadata: {{name: tls, namespace: {namespace}}}\ntype: kubernetes.io/tls\ndata: {{tls.crt: {}, tls.key: {}}}\n---\n",
+            BASE64.encode(pair.chain.as_bytes()),
+            BASE64.encode(pair.key.expose()),
+        )
+    };
+    let told = |served: &ServedCertificate, source: &ServedCertificate| {
+        let gateway = "apiVersion: networking.istio.io/v1\nkind: Gateway\nmetadata: {name: g, namespace: istio-system}\nspec:\n  selector: {istio: ingressgateway}\n  servers:\n  - port: {number: 443, name: https, protocol: HTTPS}\n    hosts: [a.example.com]\n    tls: {mode: SIMPLE, credentialName: tls}\n";
+        let file = File {
+            name: "t.yaml".into(),
+            text: secret("istio-system", served) + &secret("certs", source) + gateway,
+        };
+        let snapshot = model::compile(&ObjectSet { files: vec![file] }).snapshot;
+        let checked = crate::check(&snapshot, Timestamp::from_seconds(START));
+        let mut told = checked
+            .into_iter()
+            .filter(|finding| finding.code == codes::CERTIFICATE_OUTDATED);
+        told.next().map(|finding| finding.fault)
+    };
+    let hosts = ["a.example.com", "b.example.com"];
+    let (old, new) = (
+        pair(&hosts, 2028),
+        pair(&["b.example.com", "a.example.com"], 2029),
+    );
+    assert_eq!(
+        told(&old, &new).as_deref(),
+        Some(
+            "the certificate in `Secret istio-system/tls` ends on 2028-01-01, and `Secret certs/tls` has \
+             one for the same names that ends on 2029-01-01"
+        )
+    );
+    assert_eq!(told(&new, &old), None);
+    assert_eq!(told(&old, &old), None);
+    assert_eq!(told(&old, &pair(&["a.example.com"], 2029)), None);
 }
