@@ -113,6 +113,16 @@ pub(crate) struct Quirks {
     pub(crate) claims: Map<String, Value>,
     /// Signed by somebody else under the same key id.
     pub(crate) stranger: bool,
+    /// Members of the discovery document beside the usual ones.
+    pub(crate) offers: Map<String, Value>,
+    /// Whether it takes no pushed requests, though it offers to.
+    pub(crate) refuses_pushed: bool,
+    /// Whether it refuses refresh tokens.
+    pub(crate) refuses_renewal: bool,
+    /// Whether renewals bring no ID token.
+    pub(crate) renews_without_id_token: bool,
+    /// How long its tokens are good, seconds, when it gives refresh tokens.
+    pub(crate) renewable: Option<i64>,
     /// What becomes of an ID token on its way.
     pub(crate) bend: Option<fn(&str) -> String>,
     /// Whether the discovery document says that every answer names the issuer.
@@ -125,6 +135,13 @@ pub(crate) struct TinyIssuer {
     key: Mutex<Arc<SigningKey>>,
     stranger: SigningKey,
     codes: Mutex<HashMap<String, Granted>>,
+    /// Refresh tokens that were not used yet: each is good once.
+    refresh: Mutex<Vec<String>>,
+    pub(crate) renewals: AtomicUsize,
+    /// Bodies of requests in which a client proves who it is, the latest last.
+    pub(crate) forms: Mutex<Vec<String>>,
+    /// Other addresses that were asked, with GET.
+    pub(crate) asked: Mutex<Vec<String>>,
     pub(crate) quirks: Mutex<Quirks>,
     pub(crate) key_fetches: AtomicUsize,
     pub(crate) document_fetches: AtomicUsize,
@@ -152,6 +169,10 @@ impl TinyIssuer {
             key: Mutex::new(Arc::new(key(&OWN))),
             stranger: key(&STRANGER),
             codes: Mutex::default(),
+            refresh: Mutex::default(),
+            renewals: AtomicUsize::new(0),
+            forms: Mutex::default(),
+            asked: Mutex::default(),
             quirks: Mutex::default(),
             key_fetches: AtomicUsize::new(0),
             document_fetches: AtomicUsize::new(0),
@@ -210,6 +231,7 @@ impl TinyIssuer {
     fn redeem(&self, request: &Request<Bytes>) -> Response<Bytes> {
         self.token_requests.fetch_add(1, Ordering::SeqCst);
         let form = std::str::from_utf8(request.body()).unwrap();
+        self.forms.lock().unwrap().push(form.to_owned());
         let get = |name| parameter(form, name).unwrap_or_default();
         let quirks = self.quirks.lock().unwrap().clone();
         let error = |status: u16, error: &str| answer(status, json!({"error": error}).to_string());
@@ -220,6 +242,7 @@ impl TinyIssuer {
         let known = match (&basic, quirks.refuses_basic) {
             (Some(_), true) => false,
             (Some(value), false) => value.starts_with(b"Basic a3ViZWZsb3ct"),
+            (None, _) if get("client_assertion_type").ends_with(":jwt-bearer") => true,
             (None, _) => get("client_secret") == "pUBnBOY80SnXgjibTYM9ZWNzY2xreNGQok",
         };
         if !known {
@@ -227,6 +250,9 @@ impl TinyIssuer {
         }
         if let Some(text) = quirks.answer {
             return answer(200, text.to_owned());
+        }
+        if get("grant_type") == "refresh_token" {
+            return self.renew(&get("refresh_token"), &quirks);
         }
         let Some(granted) = self.codes.lock().unwrap().remove(&get("code")) else {
             return error(400, "invalid_grant");
@@ -244,9 +270,48 @@ impl TinyIssuer {
             .as_object_mut()
             .unwrap()
             .extend(quirks.claims.clone());
+        if let Some(life) = quirks.renewable {
+            claims["exp"] = json!(self.clock.now().seconds() + life);
+        }
         let id_token = self.token(claims);
         let id_token = quirks.bend.map_or(id_token.clone(), |bend| bend(&id_token));
-        let body = json!({"access_token": "at", "token_type": "bearer", "id_token": id_token});
+        let mut body = json!({"access_token": "at", "token_type": "bearer", "id_token": id_token});
+        if let Some(life) = quirks.renewable {
+            body["expires_in"] = json!(life);
+            body["refresh_token"] = json!(self.fresh_refresh_token());
+        }
+        answer(200, body.to_string())
+    }
+
+    fn fresh_refresh_token(&self) -> String {
+        let mut held = self.refresh.lock().unwrap();
+        let number = self.renewals.load(Ordering::SeqCst);
+        let token = format!("refresh-{number}-{}", held.len());
+        held.push(token.clone());
+        token
+    }
+
+    /// RFC 6749 §6, with rotation: a refresh token is good once.
+    fn renew(&self, token: &str, quirks: &Quirks) -> Response<Bytes> {
+        self.renewals.fetch_add(1, Ordering::SeqCst);
+        let before = self.refresh.lock().unwrap().len();
+        self.refresh.lock().unwrap().retain(|one| one != token);
+        let known = before > self.refresh.lock().unwrap().len();
+        if !known || quirks.refuses_renewal {
+            return answer(400, json!({"error": "invalid_grant"}).to_string());
+        }
+        let life = quirks.renewable.unwrap_or(60);
+        let mut claims = quirks.claims.clone();
+        claims.insert("exp".to_owned(), json!(self.clock.now().seconds() + life));
+        let number = self.renewals.load(Ordering::SeqCst);
+        let mut body = json!({
+            "access_token": format!("at-{number}"), "token_type": "bearer", "expires_in": life,
+            "refresh_token": self.fresh_refresh_token(),
+        });
+        if !quirks.renews_without_id_token {
+            let id_token = self.token(Value::Object(claims));
+            body["id_token"] = json!(quirks.bend.map_or(id_token.clone(), |bend| bend(&id_token)));
+        }
         answer(200, body.to_string())
     }
 }
@@ -274,16 +339,36 @@ impl Transport for TinyIssuer {
                 "/.well-known/openid-configuration" => {
                     self.document_fetches.fetch_add(1, Ordering::SeqCst);
                     let at = |path: &str| format!("{ISSUER}{path}");
-                    let document = json!({
+                    let mut document = json!({
                         "issuer": ISSUER, "authorization_endpoint": at("/auth"),
                         "token_endpoint": at("/token"), "jwks_uri": at("/keys"),
                         "authorization_response_iss_parameter_supported":
                             self.quirks.lock().unwrap().names_itself,
                     });
+                    let offers = self.quirks.lock().unwrap().offers.clone();
+                    document.as_object_mut().unwrap().extend(offers);
                     answer(200, document.to_string())
                 }
-                "/token" => self.redeem(&request),
-                _ => answer(404, String::new()),
+                "/par" => {
+                    let form = String::from_utf8(request.body().to_vec()).unwrap();
+                    let number = self.forms.lock().unwrap().len();
+                    self.forms.lock().unwrap().push(form);
+                    let body =
+                        json!({"request_uri": format!("urn:pushed:{number}"), "expires_in": 60});
+                    match self.quirks.lock().unwrap().refuses_pushed {
+                        true => answer(400, json!({"error": "invalid_request"}).to_string()),
+                        false => answer(201, body.to_string()),
+                    }
+                }
+                "/token" => {
+                    // Long enough for others to come in between.
+                    tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+                    self.redeem(&request)
+                }
+                _ => {
+                    self.asked.lock().unwrap().push(path);
+                    answer(404, String::new())
+                }
             })
         })
     }
@@ -325,7 +410,6 @@ impl Bench {
         let proxy = LoginProxy::new(
             login.clone(),
             sessions.clone(),
-            issuer.clone(),
             clock.clone(),
             randomness.clone(),
         );
@@ -369,7 +453,6 @@ impl Bench {
         self.proxy = LoginProxy::new(
             self.login.clone(),
             self.sessions.clone(),
-            self.issuer.clone(),
             self.clock.clone(),
             self.randomness.clone(),
         );
@@ -387,7 +470,6 @@ impl Bench {
         self.proxy = LoginProxy::new(
             self.login.clone(),
             self.sessions.clone(),
-            self.issuer.clone(),
             self.clock.clone(),
             self.randomness.clone(),
         );
@@ -427,11 +509,10 @@ async fn open(
     randomness: Arc<SeededRandomness>,
 ) -> Arc<Sessions> {
     let path = directory.join("sessions.db");
-    Arc::new(
-        Sessions::open(&path, keys, clock, randomness)
-            .await
-            .unwrap(),
-    )
+    let sessions = Sessions::open(&path, keys, clock, randomness).await;
+    let sessions = Arc::new(sessions.unwrap());
+    tokio::spawn(sessions.clone().renew());
+    sessions
 }
 
 /// Cookies by name, as a browser keeps them.

@@ -40,6 +40,10 @@ pub(crate) enum IssuerFault {
     TooLarge,
     /// Asked a moment ago, and it failed.
     TriedJustNow,
+    /// The private key that we prove ourselves with cannot be read, or does not sign.
+    ClientKey,
+    /// The issuer does not offer what the settings ask for, or asks for what they forbid.
+    NotOffered,
 }
 
 impl fmt::Display for IssuerFault {
@@ -52,6 +56,8 @@ impl fmt::Display for IssuerFault {
             Self::AnotherIssuer => f.write_str("the discovery document names another issuer"),
             Self::TooLarge => f.write_str("the issuer's answer is too long"),
             Self::TriedJustNow => f.write_str("the issuer failed a moment ago"),
+            Self::ClientKey => f.write_str("the client's private key cannot be used"),
+            Self::NotOffered => f.write_str("the issuer does not offer what the settings ask for"),
         }
     }
 }
@@ -82,8 +88,8 @@ impl Issuer {
         Ok((read_key_set(text)?, body))
     }
 
-    /// The token endpoint's answer, whatever it is.
-    pub(crate) async fn token(
+    /// An endpoint's answer, whatever it is.
+    pub(crate) async fn ask(
         &self,
         request: http::Request<Bytes>,
     ) -> Result<http::Response<Bytes>, IssuerFault> {

@@ -111,6 +111,11 @@ impl Keys {
         }
     }
 
+    /// What asks issuers.
+    pub(crate) fn issuer(&self) -> &Issuer {
+        &self.shared.issuer
+    }
+
     /// The discovery document, when it is in memory.
     pub(crate) fn metadata_now(&self, issuer: &Arc<str>) -> Option<Arc<ProviderMetadata>> {
         let (metadata, at) = self.shared.metadata.get(issuer)?.now()?;

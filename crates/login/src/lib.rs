@@ -13,6 +13,7 @@
 //! keys → a session (`sessions`) under a random cookie → where the person wanted to go.
 
 mod assertion;
+mod client;
 mod cookies;
 mod flow;
 #[cfg(any(test, fuzzing))]

@@ -82,6 +82,24 @@ pub(crate) fn sign_in(
     html(status, &page.render().unwrap_or_default(), form)
 }
 
+#[derive(Template)]
+#[template(path = "signed_out.html")]
+struct SignedOutPage<'a> {
+    prefix: &'a str,
+    host: &'a str,
+    again: Again,
+}
+
+/// The page for somebody who signed out.
+pub(crate) fn signed_out(prefix: &str, host: &str, again: Again) -> Answer {
+    let page = SignedOutPage {
+        prefix,
+        host,
+        again,
+    };
+    html(StatusCode::OK, &page.render().unwrap_or_default(), "'self'")
+}
+
 /// A page about what went wrong.
 pub(crate) fn error(
     trouble: Trouble,
@@ -256,6 +274,8 @@ impl Trouble {
             IssuerFault::BadAddress
             | IssuerFault::Unreadable
             | IssuerFault::AnotherIssuer
+            | IssuerFault::ClientKey
+            | IssuerFault::NotOffered
             | IssuerFault::TooLarge => Self::new(
                 StatusCode::BAD_GATEWAY,
                 WHAT,

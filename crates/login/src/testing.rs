@@ -55,6 +55,7 @@ pub async fn begin(sessions: &Sessions, person: SignedIn) -> Result<String, Stor
         id_token,
         access_token: None,
         refresh_token: None,
+        tokens: None,
         created,
         expires,
     };

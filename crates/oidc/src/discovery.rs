@@ -1,5 +1,7 @@
 //! What a provider says about itself (OpenID Connect Discovery 1.0 §3).
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 /// The discovery document, below `…/.well-known/openid-configuration`. Members that we do not use
@@ -24,6 +26,24 @@ pub struct ProviderMetadata {
     /// Where sessions end (OpenID Connect RP-Initiated Logout 1.0 §2.1).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub end_session_endpoint: Option<String>,
+    /// Whether the provider tells clients of ended sessions itself (Back-Channel Logout 1.0 §2.1).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub backchannel_logout_supported: Option<bool>,
+    /// Where authorization requests are pushed (RFC 9126 §5).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pushed_authorization_request_endpoint: Option<String>,
+    /// Whether only pushed ones are taken.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub require_pushed_authorization_requests: Option<bool>,
+    /// Whether only signed ones are taken (RFC 9101 §10.5).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub require_signed_request_object: Option<bool>,
+    /// Algorithms of signed requests; absent where nothing is said.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub request_object_signing_alg_values_supported: Vec<String>,
+    /// Endpoints for clients that show a certificate (RFC 8705 §5), by the name of the usual one.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub mtls_endpoint_aliases: BTreeMap<String, String>,
     /// RFC 7009.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub revocation_endpoint: Option<String>,

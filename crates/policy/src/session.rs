@@ -90,6 +90,7 @@ pub struct Person {
     token: Option<Arc<Token>>,
     access_token: Option<HeaderValue>,
     expires: Timestamp,
+    due: Option<Timestamp>,
     values: IdentityValues,
 }
 
@@ -142,8 +143,23 @@ impl Person {
             token,
             access_token,
             expires,
+            due: None,
             values,
         }
+    }
+
+    /// The same person, whose proof can be renewed, from `due` on.
+    #[must_use]
+    pub fn renewable(self, due: Timestamp) -> Self {
+        Self {
+            due: Some(due),
+            ..self
+        }
+    }
+
+    /// From when on the proof is to be renewed; `None` when it cannot be.
+    pub fn due(&self) -> Option<Timestamp> {
+        self.due
     }
 
     /// Key of the login proxy.
@@ -181,7 +197,7 @@ impl Person {
         self.access_token.as_ref()
     }
 
-    /// When the session ends.
+    /// Until when this is proven: the end of the session, or of the tokens that it stands on.
     pub fn expires(&self) -> Timestamp {
         self.expires
     }

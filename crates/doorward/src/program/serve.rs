@@ -117,8 +117,8 @@ pub(super) async fn serve(program: Program) -> Result<(), Fault> {
     let database = state.path().join("sessions.db");
     let sessions = Sessions::open(&database, keys, Arc::clone(&clock), Arc::clone(&randomness));
     let sessions = Arc::new(sessions.await.map_err(Fault::Sessions)?);
+    tokio::spawn(Arc::clone(&sessions).renew());
     let maker = Maker {
-        transport,
         sessions: Arc::clone(&sessions),
         clock: Arc::clone(&clock),
         randomness: Arc::clone(&randomness),
@@ -202,7 +202,6 @@ pub(super) async fn serve(program: Program) -> Result<(), Fault> {
 
 /// Makes worlds of snapshots.
 struct Maker {
-    transport: Arc<IssuerTransport>,
     sessions: Arc<Sessions>,
     clock: Arc<dyn Clock>,
     randomness: Arc<dyn Randomness>,
@@ -214,7 +213,6 @@ impl Maker {
             Arc::new(LoginProxy::new(
                 Arc::clone(settings),
                 Arc::clone(&self.sessions),
-                Arc::<IssuerTransport>::clone(&self.transport),
                 Arc::clone(&self.clock),
                 Arc::clone(&self.randomness),
             ))

@@ -79,7 +79,6 @@ impl Maker {
             Arc::new(LoginProxy::new(
                 Arc::clone(settings),
                 Arc::clone(&self.sessions),
-                Arc::<IssuerTransport>::clone(&self.transport),
                 Arc::clone(&self.clock),
                 Arc::clone(&self.randomness),
             ))

@@ -138,6 +138,7 @@ pub(crate) async fn serve(mut settings: Settings) -> Result<(), Fault> {
         Sessions::with(sessions, keys, Arc::clone(&clock), Arc::clone(&randomness)).await;
     let sessions = Arc::new(sessions.map_err(Fault::Sessions)?);
     sessions.follow();
+    tokio::spawn(Arc::clone(&sessions).renew());
     let store = provider::Store::open(&found.path().join("provider.db")).await;
     let store = Arc::new(store.map_err(Fault::Provider)?);
     let held = Arc::new(Held::new(Arc::clone(&authority), Arc::clone(&clock)));

@@ -200,7 +200,6 @@ impl<'a> Stage<'a> {
             Arc::new(LoginProxy::new(
                 Arc::clone(settings),
                 Arc::clone(&used),
-                issuer.clone(),
                 Arc::clone(&clock),
                 Arc::new(Counting::default()),
             ))

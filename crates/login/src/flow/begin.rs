@@ -7,14 +7,49 @@ use url::form_urlencoded::Serializer;
 use super::attempt::Attempt;
 use crate::site::Site;
 
-/// The URL that begins `attempt` at the issuer. `endpoint` may be relative to the served host and
-/// may have a query of its own.
-pub(crate) fn authorization_url(
+/// What the issuer of `login` is asked for `attempt`.
+pub(crate) fn authorization_parameters(
     login: &Login,
-    endpoint: &str,
     site: &Site,
     attempt: &Attempt,
-) -> String {
+) -> Vec<(String, String)> {
+    let mut parameters = vec![
+        ("client_id", login.client_id.to_string()),
+        ("redirect_uri", redirect_uri(login, site)),
+        ("response_type", "code".to_owned()),
+        ("scope", scope(login)),
+        ("state", attempt.state()),
+        ("nonce", attempt.nonce()),
+        ("code_challenge", attempt.verifier().challenge_s256()),
+        ("code_challenge_method", "S256".to_owned()),
+    ];
+    if let Some(prompt) = &login.prompt {
+        parameters.push(("prompt", prompt.to_string()));
+    }
+    let further = login.login_parameters.iter();
+    parameters
+        .into_iter()
+        .map(|(name, value)| (name.to_owned(), value))
+        .chain(further.map(|(name, value)| (name.to_string(), value.to_string())))
+        .collect()
+}
+
+/// Those of `parameters` that stay outside when all of them are signed or pushed: OpenID Connect
+/// Core §6.1 wants some again, and RFC 9126 §4 the client alone.
+pub(crate) fn outside(
+    parameters: &[(String, String)],
+    names: &[&str],
+    (name, value): (&str, String),
+) -> Vec<(String, String)> {
+    let kept = parameters
+        .iter()
+        .filter(|(name, _)| names.contains(&name.as_str()));
+    kept.cloned().chain([(name.to_owned(), value)]).collect()
+}
+
+/// The URL with `parameters`. `endpoint` may be relative to the served host and may have a query of
+/// its own.
+pub(crate) fn authorization_url(endpoint: &str, parameters: &[(String, String)]) -> String {
     let endpoint = endpoint.split('#').next().unwrap_or_default();
     let mut url = endpoint.to_owned();
     url.push(match endpoint.split_once('?') {
@@ -23,21 +58,7 @@ pub(crate) fn authorization_url(
     });
     let start = url.len();
     let mut query = Serializer::for_suffix(url, start);
-    query
-        .append_pair("client_id", &login.client_id)
-        .append_pair("redirect_uri", &redirect_uri(login, site))
-        .append_pair("response_type", "code")
-        .append_pair("scope", &scope(login))
-        .append_pair("state", &attempt.state())
-        .append_pair("nonce", &attempt.nonce())
-        .append_pair("code_challenge", &attempt.verifier().challenge_s256())
-        .append_pair("code_challenge_method", "S256");
-    if let Some(prompt) = &login.prompt {
-        query.append_pair("prompt", prompt);
-    }
-    for (name, value) in &login.login_parameters {
-        query.append_pair(name, value);
-    }
+    query.extend_pairs(parameters);
     query.finish()
 }
 
@@ -75,6 +96,11 @@ mod tests {
     use crate::fixture::{self, SeededRandomness};
     use crate::flow::target::Target;
 
+    fn url(login: &Login, endpoint: &str, attempt: &Attempt) -> String {
+        let parameters = authorization_parameters(login, &fixture::site(), attempt);
+        authorization_url(endpoint, &parameters)
+    }
+
     fn attempt() -> Attempt {
         let now = Timestamp::from_seconds(0);
         Attempt::new(
@@ -88,7 +114,7 @@ mod tests {
     #[test]
     fn the_request_names_everything_that_is_checked_on_return() {
         let attempt = attempt();
-        let url = authorization_url(&fixture::login(), "/dex/auth", &fixture::site(), &attempt);
+        let url = url(&fixture::login(), "/dex/auth", &attempt);
         assert!(url.starts_with("/dex/auth?client_id="), "{url}");
         let url = Url::parse("http://h").unwrap().join(&url).unwrap();
         let pairs: Vec<(String, String)> = url.query_pairs().into_owned().collect();
@@ -109,13 +135,7 @@ mod tests {
 
     #[test]
     fn the_endpoints_own_query_stays() {
-        let site = fixture::site();
-        let url = authorization_url(
-            &fixture::login(),
-            "https://i/a?tenant=x#f",
-            &site,
-            &attempt(),
-        );
+        let url = url(&fixture::login(), "https://i/a?tenant=x#f", &attempt());
         assert!(url.starts_with("https://i/a?tenant=x&client_id="), "{url}");
     }
 
@@ -148,7 +168,7 @@ mod tests {
     fn further_parameters_are_sent_as_they_are_set() {
         let mut login = fixture::login();
         login.login_parameters = vec![("acr_values".into(), "mfa phr".into())];
-        let url = authorization_url(&login, "/a", &fixture::site(), &attempt());
+        let url = url(&login, "/a", &attempt());
         assert!(url.ends_with("&acr_values=mfa+phr"), "{url}");
     }
 

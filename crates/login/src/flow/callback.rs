@@ -1,26 +1,26 @@
 //! Coming back from the issuer: what is checked, in which order, and what is asked for in between.
 
 use bytes::Bytes;
-use data_encoding::{BASE64, BASE64URL_NOPAD};
-use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
-use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use data_encoding::BASE64URL_NOPAD;
+use http::{HeaderMap, StatusCode};
 use model::names::Timestamp;
 use model::snapshot::Login;
 use oidc::discovery::ProviderMetadata;
 use oidc::id_token::{Expected, IdTokenFault};
-use oidc::jose;
-use oidc::wire::{ErrorCode, ErrorResponse, TokenResponse};
+use oidc::wire::{ErrorCode, TokenResponse};
 use policy::TokenFault;
 use serde_json::{Map, Value};
-use subtle::ConstantTimeEq;
-use url::form_urlencoded::{Serializer, byte_serialize};
 
 use super::attempt::{Attempt, AttemptFault, STATE_LENGTH, Seal};
 use super::begin::redirect_uri;
 use super::identity::{Identity, IdentityFault};
+use super::renewal;
 use super::target::{Target, parameter, parameter_count};
+use super::token::{expiry_of, fits_access_token, leeway_seconds, takes_algorithm};
+use crate::client::error_code;
 use crate::issuer::IssuerFault;
 use crate::sessions::NewSession;
+use crate::sessions::store::Tokens;
 use crate::site::Site;
 
 /// Why nobody was signed in.
@@ -79,23 +79,6 @@ pub(crate) struct Returned<'a> {
     attempt: Attempt,
     code: String,
     redirect_uri: String,
-}
-
-/// How the client proves who it is at the token endpoint (OpenID Connect Core §9).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum ClientProof {
-    /// `client_secret_basic`.
-    Basic,
-    /// `client_secret_post`, or nothing for a client without secret.
-    Post,
-}
-
-/// What the token endpoint said.
-pub(crate) enum Redemption<'a> {
-    /// Tokens: their signature has to be proven next.
-    Tokens(Redeemed<'a>),
-    /// It does not know the client, who may be proven in another way.
-    ClientRefused(Returned<'a>),
 }
 
 /// Tokens that nobody has proven yet.
@@ -186,64 +169,23 @@ impl<'a> Returned<'a> {
         }
     }
 
-    /// The access token request (RFC 6749 §4.1.3, RFC 7636 §4.5).
-    pub(crate) fn token_request(
-        &self,
-        endpoint: &str,
-        proof: ClientProof,
-    ) -> Result<http::Request<Bytes>, CallbackFault> {
-        let verifier = self.attempt.verifier();
-        let mut form = Serializer::new(String::new());
-        form.append_pair("grant_type", "authorization_code")
-            .append_pair("code", &self.code)
-            .append_pair("redirect_uri", &self.redirect_uri)
-            .append_pair("code_verifier", verifier.as_str());
-        let secret = self.login.client_secret.expose();
-        let mut request = http::Request::builder()
-            .method(Method::POST)
-            .uri(endpoint)
-            .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
-            .header(ACCEPT, "application/json");
-        match proof {
-            ClientProof::Basic => {
-                let encode = |bytes| byte_serialize(bytes).collect::<String>();
-                let pair = format!(
-                    "{}:{}",
-                    encode(self.login.client_id.as_bytes()),
-                    encode(secret)
-                );
-                let value = format!("Basic {}", BASE64.encode(pair.as_bytes()));
-                let mut value =
-                    HeaderValue::from_str(&value).map_err(|_| CallbackFault::AnswerUnreadable)?;
-                value.set_sensitive(true);
-                request = request.header(AUTHORIZATION, value);
-            }
-            ClientProof::Post => {
-                form.append_pair("client_id", &self.login.client_id);
-                if !secret.is_empty() {
-                    form.append_pair("client_secret", &String::from_utf8_lossy(secret));
-                }
-            }
-        }
-        request
-            .body(Bytes::from(form.finish()))
-            .map_err(|_| CallbackFault::Issuer(IssuerFault::BadAddress))
+    /// The access token request (RFC 6749 §4.1.3, RFC 7636 §4.5), but for who asks.
+    pub(crate) fn token_request(&self) -> [(&'static str, String); 4] {
+        [
+            ("grant_type", "authorization_code".to_owned()),
+            ("code", self.code.clone()),
+            ("redirect_uri", self.redirect_uri.clone()),
+            ("code_verifier", self.attempt.verifier().as_str().to_owned()),
+        ]
     }
 
     /// Takes the token endpoint's answer.
     pub(crate) fn answered(
         self,
         answer: &http::Response<Bytes>,
-    ) -> Result<Redemption<'a>, CallbackFault> {
+    ) -> Result<Redeemed<'a>, CallbackFault> {
         if answer.status() != StatusCode::OK {
-            let error: Option<ErrorResponse> = serde_json::from_slice(answer.body()).ok();
-            let code = error.and_then(|error| error.code());
-            let unknown_client = code == Some(ErrorCode::InvalidClient)
-                || (code.is_none() && answer.status() == StatusCode::UNAUTHORIZED);
-            return match unknown_client {
-                true => Ok(Redemption::ClientRefused(self)),
-                false => Err(CallbackFault::CodeRefused(code)),
-            };
+            return Err(CallbackFault::CodeRefused(error_code(answer)));
         }
         let mut tokens: TokenResponse =
             serde_json::from_slice(answer.body()).map_err(|_| CallbackFault::AnswerUnreadable)?;
@@ -252,12 +194,12 @@ impl<'a> Returned<'a> {
             .take()
             .ok_or(CallbackFault::AnswerUnreadable)?;
         let Self { login, attempt, .. } = self;
-        Ok(Redemption::Tokens(Redeemed {
+        Ok(Redeemed {
             login,
             attempt,
             tokens,
             id_token,
-        }))
+        })
     }
 }
 
@@ -294,17 +236,18 @@ impl Redeemed<'_> {
             now: now.seconds(),
             leeway_seconds: leeway_seconds(login),
         };
-        let algorithm = algorithm(&id_token);
-        let mut taken = login.signing_algorithms.iter();
-        if !login.signing_algorithms.is_empty() && !taken.any(|one| **one == *algorithm) {
+        if !takes_algorithm(login, &id_token) {
             return Err(CallbackFault::AlgorithmRefused);
         }
         oidc::id_token::check(claims, &expected).map_err(CallbackFault::IdToken)?;
-        check_access_token(&algorithm, claims, &tokens.access_token)?;
+        if !fits_access_token(&id_token, claims, &tokens.access_token) {
+            return Err(CallbackFault::AnotherAccessToken);
+        }
         let identity = Identity::read(login, claims).map_err(CallbackFault::Identity)?;
         if !policy::admits(login, Some(&identity.email), &identity.groups) {
             return Err(CallbackFault::NotAllowedIn);
         }
+        let lasting = Lasting::of(login, claims, &tokens, now)?;
         let session = NewSession {
             login: login.key(),
             issuer: login.issuer.to_string(),
@@ -313,19 +256,15 @@ impl Redeemed<'_> {
             id_token,
             access_token: Some(tokens.access_token).filter(|token| !token.is_empty()),
             refresh_token: tokens.refresh_token,
+            tokens: lasting.tokens,
             created: now,
-            expires: expiry(login, claims, now)?,
+            expires: lasting.expires,
         };
         Ok(SignedIn {
             target: attempt.target().clone(),
             session,
         })
     }
-}
-
-/// How far the clock of the issuer may be off.
-pub(crate) fn leeway_seconds(login: &Login) -> i64 {
-    i64::try_from(login.clock_skew.as_secs()).unwrap_or(i64::MAX)
 }
 
 /// Whether `path` is where answers of `login`'s issuer come to: each issuer of several has a callback
@@ -340,65 +279,40 @@ fn is_callback_of(login: &Login, path: &str) -> bool {
     path.strip_prefix(&*login.prefix) == Some(wanted)
 }
 
-/// `alg` of a token's header.
-fn algorithm(id_token: &str) -> String {
-    let header = id_token.split('.').next().unwrap_or_default();
-    let header: Map<String, Value> = BASE64URL_NOPAD
-        .decode(header.as_bytes())
-        .ok()
-        .and_then(|header| serde_json::from_slice(&header).ok())
-        .unwrap_or_default();
-    let algorithm = header.get("alg").and_then(Value::as_str);
-    algorithm.unwrap_or_default().to_owned()
+/// How long a session and its tokens last.
+struct Lasting {
+    expires: Timestamp,
+    tokens: Option<Tokens>,
 }
 
-/// `at_hash`, when there is one and its digest is SHA-256 (OpenID Connect Core §3.1.3.8).
-fn check_access_token(
-    algorithm: &str,
-    claims: &Map<String, Value>,
-    access_token: &str,
-) -> Result<(), CallbackFault> {
-    let Some(stated) = claims.get("at_hash") else {
-        return Ok(());
-    };
-    if !algorithm.ends_with("256") {
-        return Ok(());
-    }
-    let stated = stated.as_str().unwrap_or_default();
-    let same = jose::left_half_hash(access_token)
-        .as_bytes()
-        .ct_eq(stated.as_bytes());
-    if bool::from(same) {
-        Ok(())
-    } else {
-        Err(CallbackFault::AnotherAccessToken)
-    }
-}
-
-/// A session lasts as long as its cookie, and never longer than its ID token: what stands behind us
-/// refuses an expired one.
-fn expiry(
-    login: &Login,
-    claims: &Map<String, Value>,
-    now: Timestamp,
-) -> Result<Timestamp, CallbackFault> {
-    let stated = claims.get("exp");
-    #[allow(clippy::cast_possible_truncation)] // RFC 7519 §2 allows fractions
-    let token = stated
-        .and_then(|time| {
-            time.as_i64()
-                .or_else(|| time.as_f64().map(|time| time as i64))
+impl Lasting {
+    /// With a refresh token, a session lasts as long as its cookie. Without, never longer than its ID
+    /// token: what stands behind us refuses an expired one.
+    fn of(
+        login: &Login,
+        claims: &Map<String, Value>,
+        answer: &TokenResponse,
+        now: Timestamp,
+    ) -> Result<Self, CallbackFault> {
+        let token = expiry_of(claims).ok_or(CallbackFault::IdToken(IdTokenFault::NoExpiry))?;
+        // A token inside the leeway would make a session that is over before it begins.
+        if token <= now {
+            return Err(CallbackFault::IdToken(IdTokenFault::Expired));
+        }
+        let cookie = match login.cookie_expire {
+            span if span.is_zero() => token,
+            span => now.plus(span),
+        };
+        if answer.refresh_token.is_none() {
+            return Ok(Self {
+                expires: token.min(cookie),
+                tokens: None,
+            });
+        }
+        let until = renewal::until(Some(token), answer.expires_in, now);
+        Ok(Self {
+            expires: cookie,
+            tokens: Some(renewal::tokens(login, now, until)),
         })
-        .map(Timestamp::from_seconds)
-        .ok_or(CallbackFault::IdToken(IdTokenFault::NoExpiry))?;
-    let expires = match login.cookie_expire {
-        span if span.is_zero() => token,
-        span => token.min(now.plus(span)),
-    };
-    // A token inside the leeway would make a session that is over before it begins.
-    if expires <= now {
-        Err(CallbackFault::IdToken(IdTokenFault::Expired))
-    } else {
-        Ok(expires)
     }
 }

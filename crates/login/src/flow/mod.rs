@@ -9,4 +9,7 @@ pub(crate) mod attempt;
 pub(crate) mod begin;
 pub(crate) mod callback;
 pub(crate) mod identity;
+pub(crate) mod logout;
+pub(crate) mod renewal;
 pub(crate) mod target;
+pub(crate) mod token;

@@ -1,20 +1,15 @@
 //! Coming back from the issuer: the waiting between the pure steps of `flow::callback`.
 
-use std::sync::Arc;
-use std::sync::atomic::Ordering;
-
 use bytes::Bytes;
 use http::HeaderValue;
 use http::request::Parts;
 use model::names::{Duration, Timestamp};
-use model::snapshot::Login;
 
-use super::{LoginProxy, form, named};
+use super::{LoginProxy, form};
 use crate::cookies::{self, Attributes};
 use crate::flow::attempt::cookie_name;
-use crate::flow::callback::{CallbackFault, ClientProof, Redeemed, Redemption, Returned};
+use crate::flow::callback::{CallbackFault, Redeemed, Returned};
 use crate::flow::target::{Target, parameter};
-use crate::issuer::IssuerFault;
 use crate::keys::Source;
 use crate::pages::{self, Again, Answer, Trouble};
 use crate::sessions::CookieValue;
@@ -82,69 +77,13 @@ impl LoginProxy {
         })
     }
 
-    /// Trades the code for tokens. A token endpoint that does not know the client by
-    /// `client_secret_basic` is asked once more by `client_secret_post`.
+    /// Trades the code for tokens.
     async fn redeem<'a>(&self, returned: Returned<'a>) -> Result<Redeemed<'a>, CallbackFault> {
-        let choice = returned.choice();
-        let endpoint = self.token_endpoint(choice).await;
-        let endpoint = endpoint.map_err(CallbackFault::Issuer)?;
-        let public = choice.client_secret.is_empty();
-        let mark = self.mark(choice);
-        let first = match public || self.prefer_post.load(Ordering::Relaxed) & mark != 0 {
-            true => ClientProof::Post,
-            false => ClientProof::Basic,
-        };
-        let returned = match self.ask(returned, &endpoint, first).await? {
-            Redemption::Tokens(redeemed) => return Ok(redeemed),
-            Redemption::ClientRefused(returned) => returned,
-        };
-        let second = match first {
-            ClientProof::Basic => ClientProof::Post,
-            ClientProof::Post if public => return Err(CallbackFault::CodeRefused(None)),
-            ClientProof::Post => ClientProof::Basic,
-        };
-        match self.ask(returned, &endpoint, second).await? {
-            Redemption::Tokens(redeemed) => {
-                match second {
-                    ClientProof::Post => self.prefer_post.fetch_or(mark, Ordering::Relaxed),
-                    ClientProof::Basic => self.prefer_post.fetch_and(!mark, Ordering::Relaxed),
-                };
-                Ok(redeemed)
-            }
-            Redemption::ClientRefused(_) => Err(CallbackFault::CodeRefused(None)),
-        }
-    }
-
-    async fn ask<'a>(
-        &self,
-        returned: Returned<'a>,
-        endpoint: &str,
-        proof: ClientProof,
-    ) -> Result<Redemption<'a>, CallbackFault> {
-        let request = returned.token_request(endpoint, proof)?;
-        let answer = self
-            .issuer
-            .token(request)
-            .await
-            .map_err(CallbackFault::Issuer)?;
-        returned.answered(&answer)
-    }
-
-    /// The bit of `choice` in what is remembered of each.
-    fn mark(&self, choice: &Login) -> u64 {
-        let mut choices = self.settings.choices();
-        let place = choices.position(|one| one.choice == choice.choice);
-        place.map_or(0, |place| 1_u64.checked_shl(place as u32).unwrap_or(0))
-    }
-
-    async fn token_endpoint(&self, choice: &Login) -> Result<Arc<str>, IssuerFault> {
-        match &choice.redeem_url {
-            Some(url) => Ok(url.clone()),
-            None => {
-                let metadata = self.sessions.keys().metadata(&choice.issuer).await?;
-                named(&metadata.token_endpoint)
-            }
-        }
+        let form = returned.token_request();
+        let form = form.each_ref().map(|(name, value)| (*name, value.as_str()));
+        let clients = self.sessions.clients();
+        let answer = clients.token(returned.choice(), &form).await;
+        returned.answered(&answer.map_err(CallbackFault::Issuer)?)
     }
 
     fn welcome(&self, begun: &Begun, parts: &Parts, site: &Site) -> Answer {

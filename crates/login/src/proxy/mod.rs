@@ -1,13 +1,14 @@
 //! The pages of one login proxy, and its answers to people who have to sign in first.
 
 mod callback;
+mod departure;
+mod logout;
 mod person;
 
 #[cfg(test)]
 mod tests;
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, REFERER};
@@ -20,14 +21,11 @@ use policy::decision::{SignIn, SignInAnswer};
 use url::form_urlencoded::byte_serialize;
 
 use crate::cookies::{self, Attributes};
-use crate::flow::attempt::Attempt;
-use crate::flow::begin::authorization_url;
 use crate::flow::target::{Target, own, parameter};
-use crate::issuer::{Issuer, IssuerFault};
+use crate::issuer::IssuerFault;
 use crate::pages::{self, Again, Answer, Choice, Trouble};
 use crate::sessions::Sessions;
 use crate::site::Site;
-use crate::transport::Transport;
 
 /// Where a proxy in front says that somebody wants to go.
 const FORWARDED_URI: &str = "x-forwarded-uri";
@@ -38,32 +36,24 @@ const REDIRECT: &str = "x-auth-request-redirect";
 pub struct LoginProxy {
     settings: Arc<Login>,
     sessions: Arc<Sessions>,
-    issuer: Issuer,
     clock: Arc<dyn Clock>,
     randomness: Arc<dyn Randomness>,
-    /// By choice, in order: whether the token endpoint refused `client_secret_basic` and took
-    /// `client_secret_post`.
-    prefer_post: AtomicU64,
 }
 
 impl LoginProxy {
-    /// The login proxy that `settings` describe. Its keys and discovery documents are those of
-    /// `sessions`; `transport` is asked for codes.
+    /// The login proxy that `settings` describe. Keys, discovery documents and the way to issuers
+    /// are those of `sessions`.
     pub fn new(
         settings: Arc<Login>,
         sessions: Arc<Sessions>,
-        transport: Arc<dyn Transport>,
         clock: Arc<dyn Clock>,
         randomness: Arc<dyn Randomness>,
     ) -> Self {
-        let issuer = Issuer::new(transport);
         Self {
             settings,
             sessions,
-            issuer,
             clock,
             randomness,
-            prefer_post: AtomicU64::new(0),
         }
     }
 
@@ -72,6 +62,12 @@ impl LoginProxy {
         let (parts, body) = request.into_parts();
         let headers = &parts.headers;
         let below = parts.uri.path().strip_prefix(&*self.settings.prefix);
+        if self.settings.logout_path.as_deref() == Some(parts.uri.path()) {
+            return match Site::of(&parts.uri, headers) {
+                Some(site) => self.sign_out(&parts, &body, &site, true).await,
+                None => self.trouble(Trouble::BAD_HOST, headers, None),
+            };
+        }
         let Some(page) = below.and_then(|rest| rest.strip_prefix('/')) else {
             return self.trouble(Trouble::NOT_FOUND, headers, None);
         };
@@ -92,7 +88,13 @@ impl LoginProxy {
             "sign_in" => self.sign_in(&parts, &body, &site).await,
             "callback" => self.callback(&parts, &body, &site).await,
             own if own.starts_with("callback/") => self.callback(&parts, &body, &site).await,
-            "sign_out" => self.sign_out(&parts, &body, &site).await,
+            "sign_out" => {
+                let at_issuer = self.settings.logout_at_issuer;
+                self.sign_out(&parts, &body, &site, at_issuer).await
+            }
+            "signed_out" => self.signed_out(&parts, &site),
+            "backchannel_logout" => self.backchannel_logout(&parts, &body).await,
+            "frontchannel_logout" => self.frontchannel_logout(&parts).await,
             "auth" => self.auth(&parts, &site).await,
             "userinfo" => self.userinfo(&parts).await,
             _ => self.trouble(Trouble::NOT_FOUND, headers, None),
@@ -191,56 +193,6 @@ impl LoginProxy {
         }
     }
 
-    /// To the issuer of `choice`, once it is known where its sign-in is.
-    async fn depart(
-        &self,
-        choice: &Login,
-        headers: &HeaderMap,
-        site: &Site,
-        target: Target,
-    ) -> Answer {
-        match self.authorization_endpoint(choice).await {
-            Ok(endpoint) => self.leave(choice, &endpoint, headers, site, target),
-            Err(fault) => {
-                tracing::warn!(issuer = %choice.issuer, %fault, "nobody can sign in");
-                let again = Again {
-                    address: self.start_address(choice, &target),
-                    label: "Try again",
-                };
-                self.trouble(Trouble::of_issuer(fault), headers, Some(again))
-            }
-        }
-    }
-
-    fn leave(
-        &self,
-        choice: &Login,
-        endpoint: &str,
-        headers: &HeaderMap,
-        site: &Site,
-        target: Target,
-    ) -> Answer {
-        let login = &*self.settings;
-        let now = self.clock.now();
-        let attempt = Attempt::new(choice, &*self.randomness, now, target);
-        let seal = self.sessions.seal();
-        let Some(value) = seal.seal(login, &attempt, &*self.randomness) else {
-            return self.trouble(Trouble::of_issuer(IssuerFault::Unreadable), headers, None);
-        };
-        let name = attempt.cookie_name(login);
-        let attributes = Attributes::attempt(login, site);
-        let surplus = seal.surplus(login, headers, name.len() + value.len(), now);
-        let cookies = surplus
-            .iter()
-            .filter_map(|name| attributes.delete(name))
-            .chain(attributes.set(&name, &value, login.attempt_lifetime));
-        let url = authorization_url(choice, endpoint, site, &attempt);
-        match HeaderValue::from_str(&url) {
-            Ok(url) => pages::with_cookies(pages::redirect(url), cookies),
-            Err(_) => self.trouble(Trouble::of_issuer(IssuerFault::BadAddress), headers, None),
-        }
-    }
-
     /// The page with the button. Nobody is signed in once it was seen.
     async fn sign_in(&self, parts: &Parts, body: &Bytes, site: &Site) -> Answer {
         if let Err(error) = self.sessions.end(&parts.headers, &self.settings).await {
@@ -248,18 +200,6 @@ impl LoginProxy {
         }
         let page = self.sign_in_page(StatusCode::OK, site, &self.target(parts, body));
         pages::with_cookies(page, self.deletions(&parts.headers, site, false))
-    }
-
-    /// Ends the session.
-    async fn sign_out(&self, parts: &Parts, body: &Bytes, site: &Site) -> Answer {
-        let answer = match self.sessions.end(&parts.headers, &self.settings).await {
-            Ok(()) => pages::redirect(self.target(parts, body).location()),
-            Err(error) => {
-                tracing::error!(%error, "a session cannot be ended");
-                self.trouble(Trouble::NOT_SIGNED_OUT, &parts.headers, None)
-            }
-        };
-        pages::with_cookies(answer, self.deletions(&parts.headers, site, true))
     }
 
     /// Where to go afterwards: the first valid of `rd` (query, then form), the header
@@ -326,16 +266,6 @@ impl LoginProxy {
             None => {
                 let metadata = self.sessions.keys().metadata_now(&choice.issuer)?;
                 named(&metadata.authorization_endpoint).ok()
-            }
-        }
-    }
-
-    async fn authorization_endpoint(&self, choice: &Login) -> Result<Arc<str>, IssuerFault> {
-        match &choice.login_url {
-            Some(url) => Ok(url.clone()),
-            None => {
-                let metadata = self.sessions.keys().metadata(&choice.issuer).await?;
-                named(&metadata.authorization_endpoint)
             }
         }
     }

@@ -1,7 +1,10 @@
 mod asking;
 mod choosing;
 mod hostile;
+mod leaving;
+mod renewing;
 mod signing_in;
+mod signing_out;
 
 use http::Response;
 use http::header::{ACCEPT, CONTENT_SECURITY_POLICY, ETAG, IF_NONE_MATCH, SET_COOKIE};
@@ -263,6 +266,7 @@ async fn a_session_of_another_login_proxy_is_none_here() {
         id_token: bench.issuer.token(json!({})),
         access_token: None,
         refresh_token: None,
+        tokens: None,
         created: NOW,
         expires: NOW.plus(Duration::from_secs(60)),
     };
@@ -273,7 +277,7 @@ async fn a_session_of_another_login_proxy_is_none_here() {
     assert!(
         bench
             .sessions
-            .person(&browser.headers(), &foreign, NOW)
+            .person(&browser.headers(), &Arc::new(foreign), NOW)
             .await
             .is_ok()
     );

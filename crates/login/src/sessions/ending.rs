@@ -7,6 +7,7 @@ use model::snapshot::Login;
 use super::store::{StoreError, Whose};
 use super::value::Name;
 use super::{Sessions, offered};
+use crate::flow::logout::Order;
 use crate::sessions::CookieValue;
 
 impl Sessions {
@@ -41,6 +42,21 @@ impl Sessions {
         Ok(names.len())
     }
 
+    /// Whether an issuer's order is new; it is remembered as long as it could be sent again.
+    pub(crate) fn take_order(&self, order: &Order, now: Timestamp) -> bool {
+        let known = self.orders.get(&order.tag());
+        if known.is_some_and(|until| until > now) {
+            return false;
+        }
+        self.orders.insert(order.tag(), order.until);
+        true
+    }
+
+    /// The order was not carried out; it may come again.
+    pub(crate) fn give_order_back(&self, order: &Order) {
+        self.orders.remove(&order.tag());
+    }
+
     /// Ends every session, here and in every process; says how many.
     ///
     /// # Errors
@@ -53,7 +69,7 @@ impl Sessions {
 
     /// In this order: who loads it from now on sees that it ended, and who began to before loses the
     /// place to put it.
-    fn forget(&self, name: &Name) {
+    pub(super) fn forget(&self, name: &Name) {
         self.ended.insert(*name, ());
         self.live.remove(name);
     }

@@ -11,13 +11,16 @@ use super::store::Stored;
 /// A session in memory.
 pub(super) struct Held {
     pub(super) person: Arc<Person>,
+    /// When the session is over, whatever happens; its proof may be over before, and be renewed.
+    pub(super) ends: Timestamp,
     /// When its cookie was shown last, as far as the store was told or will be.
     seen: AtomicI64,
 }
 
 impl Held {
-    pub(super) fn new(person: Person, seen: Timestamp) -> Self {
+    pub(super) fn new(person: Person, seen: Timestamp, ends: Timestamp) -> Self {
         Self {
+            ends,
             person: Arc::new(person),
             seen: AtomicI64::new(seen.seconds()),
         }

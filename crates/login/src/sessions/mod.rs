@@ -12,6 +12,7 @@ mod held;
 mod listing;
 mod person;
 mod renewal;
+mod renewing;
 mod settings;
 pub(crate) mod store;
 mod value;
@@ -38,6 +39,7 @@ use following::Hearing;
 use held::{Held, Lifetimes};
 pub use listing::{Listed, Page};
 use person::{Weight, fitting, vouched};
+use renewing::Renewals;
 pub use settings::SessionSettings;
 use store::Record;
 pub(crate) use store::Store;
@@ -47,6 +49,7 @@ pub use value::Memo;
 use value::{Name, Stamp};
 
 use crate::assertion::Asserter;
+use crate::client::Clients;
 use crate::cookies;
 use crate::flow::attempt::Seal;
 use crate::flow::identity::Identity;
@@ -77,6 +80,10 @@ pub struct Sessions {
     stamp: Stamp,
     seal: Seal,
     keys: Arc<Keys>,
+    clients: Clients,
+    renewals: Renewals,
+    /// Until when orders of issuers to end sessions are remembered.
+    orders: Cache<[u8; 32], Timestamp>,
     asserter: Asserter,
     clock: Arc<dyn Clock>,
     randomness: Arc<dyn Randomness>,
@@ -117,6 +124,8 @@ pub(crate) struct NewSession {
     pub(crate) access_token: Option<String>,
     /// Refresh token.
     pub(crate) refresh_token: Option<String>,
+    /// How long the tokens are good, where they can be renewed.
+    pub(crate) tokens: Option<store::Tokens>,
     /// Now.
     pub(crate) created: Timestamp,
     /// When it ends.
@@ -190,6 +199,13 @@ impl Sessions {
             sharers: AtomicUsize::new(0),
             stamp,
             seal,
+            clients: Clients::new(
+                Arc::clone(&keys),
+                Arc::clone(&clock),
+                Arc::clone(&randomness),
+            ),
+            renewals: Renewals::new(),
+            orders: Cache::new(ENDED),
             keys,
             asserter,
             clock,
@@ -321,7 +337,7 @@ impl Sessions {
     pub(crate) async fn person(
         &self,
         headers: &HeaderMap,
-        login: &Login,
+        login: &Arc<Login>,
         now: Timestamp,
     ) -> Result<Arc<Person>, NoSession> {
         let mut absence = NoSession::NoCookie;
@@ -331,10 +347,7 @@ impl Sessions {
                 Known::Not(reason) => Err(reason),
                 Known::AskStore(name) => {
                     let loaded = self.load(&name, now).await;
-                    loaded.and_then(|held| {
-                        let fitting = self.fitting(&name, &held, login, now);
-                        fitting.unwrap_or(Err(NoSession::Expired))
-                    })
+                    self.current(loaded, &name, login, now).await
                 }
             };
             match outcome {
@@ -348,7 +361,7 @@ impl Sessions {
     fn known(
         &self,
         value: &[u8],
-        login: &Login,
+        login: &Arc<Login>,
         name_of: impl FnOnce(&CookieValue) -> Name,
         now: Timestamp,
     ) -> Known {
@@ -360,7 +373,13 @@ impl Sessions {
             && let Some(held) = self.live.get(&name)
         {
             match self.fitting(&name, &held, login, now) {
-                Some(Ok(person)) => return Known::Live(person),
+                Some(Ok(person)) => {
+                    self.note_due(&name, &person, login, now);
+                    return Known::Live(person);
+                }
+                Some(Err(NoSession::Expired)) if held.person.due().is_some() => {
+                    return Known::AskStore(name);
+                }
                 Some(Err(reason)) => return Known::Not(reason),
                 None => {
                     self.live.remove(&name);
@@ -388,10 +407,8 @@ impl Sessions {
         now: Timestamp,
     ) -> Option<Result<Arc<Person>, NoSession>> {
         let person = fitting(&held.person, login, now);
-        if let Ok(person) = &person
-            && self.lifetimes.shown(held, now)?
-        {
-            let kept = self.lifetimes.kept(now, person.expires());
+        if person.is_ok() && self.lifetimes.shown(held, now)? {
+            let kept = self.lifetimes.kept(now, held.ends);
             self.hearing.tell(*name, now, kept);
         }
         Some(person)
@@ -443,7 +460,7 @@ impl Sessions {
             expires: ends,
             ..record
         };
-        Arc::new(Held::new(vouched(record), seen))
+        Arc::new(Held::new(vouched(record), seen, ends))
     }
 
     /// Keeps a session under a value that was never used before, and gives that value. It is durable
@@ -458,6 +475,7 @@ impl Sessions {
             id_token,
             access_token,
             refresh_token,
+            tokens,
             created,
             expires,
         } = session;
@@ -478,6 +496,7 @@ impl Sessions {
             id_token,
             access_token,
             refresh_token,
+            tokens,
             created,
             expires: self.lifetimes.ends(created, expires),
         };
@@ -497,6 +516,11 @@ impl Sessions {
     /// Whether the store answers.
     pub(crate) async fn is_reachable(&self) -> bool {
         self.store.find(&Name::default()).await.is_ok()
+    }
+
+    /// How issuers are asked.
+    pub(crate) fn clients(&self) -> &Clients {
+        &self.clients
     }
 
     /// What issuers publish.

@@ -43,7 +43,9 @@ pub(super) fn vouched(record: Record) -> Person {
         value.set_sensitive(true);
         Some(value)
     });
-    Person::assert_signed_in(PersonParts {
+    let tokens = record.tokens.filter(|_| record.refresh_token.is_some());
+    let until = tokens.map_or(record.expires, |tokens| tokens.until);
+    let person = Person::assert_signed_in(PersonParts {
         login: record.login.into(),
         user: record.user.into(),
         email: Some(record.email.into()),
@@ -51,8 +53,13 @@ pub(super) fn vouched(record: Record) -> Person {
         preferred_username: record.preferred_username.map(Arc::from),
         token: token.map(Arc::new),
         access_token,
-        expires: record.expires,
-    })
+        expires: until.min(record.expires),
+    });
+    match tokens {
+        // Beyond the end of the session there is nothing to renew.
+        Some(tokens) if tokens.due < record.expires => person.renewable(tokens.due),
+        _ => person,
+    }
 }
 
 /// Reckons what a session takes: its tokens, which are held as text, as claims and as a header.

@@ -18,10 +18,6 @@ use super::{Sessions, offered};
 /// An issuer that takes longer has failed; others may try then.
 const RENEWAL: Duration = Duration::from_secs(30);
 
-#[cfg_attr(
-    not(test),
-    expect(dead_code, reason = "what renews tokens is built on this")
-)]
 impl Sessions {
     /// Names of the sessions that the request offers to `login`, as far as this store drew them.
     pub(crate) fn names<'a>(

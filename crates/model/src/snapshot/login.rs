@@ -135,6 +135,8 @@ pub struct Login {
     pub preferred_username_claim: Arc<str>,
     /// Whether signing out ends the session at the issuer too, where the issuer offers that.
     pub logout_at_issuer: bool,
+    /// A path of the served hosts that ends the session here and at the issuer, such as `/logout`.
+    pub logout_path: Option<Arc<str>>,
     /// `backend_logout_url`: asked with GET when somebody signs out; `{id_token}` in it is the
     /// session's ID token.
     pub backend_logout_url: Option<Arc<str>>,
@@ -335,6 +337,7 @@ impl Login {
             groups_claim: "groups".into(),
             preferred_username_claim: "preferred_username".into(),
             logout_at_issuer: false,
+            logout_path: None,
             backend_logout_url: None,
             cookie_secret: Secret::new([]),
             shape: LoginShape::default(),

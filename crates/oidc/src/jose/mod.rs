@@ -4,6 +4,7 @@
 mod algorithm;
 mod ed25519;
 mod keys;
+mod private;
 mod signing;
 
 use std::fmt;
@@ -16,6 +17,7 @@ use serde_json::{Map, Value};
 use algorithm::Algorithm;
 pub use ed25519::Ed25519Key;
 pub use keys::{KeySet, KeySetFault};
+pub use private::PrivateKey;
 pub use signing::{KeyFault, SigningKey};
 
 /// The claims of `compact`, **unchecked**: good only for learning which issuer to ask for keys.

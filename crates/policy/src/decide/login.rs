@@ -179,18 +179,29 @@ fn is_of(login: &Login, person: &Person) -> bool {
 }
 
 /// Pages below the prefix.
-pub(super) const PAGES: [&str; 6] = [
-    "start", "callback", "sign_in", "sign_out", "auth", "userinfo",
+pub(super) const PAGES: [&str; 9] = [
+    "start",
+    "callback",
+    "sign_in",
+    "sign_out",
+    "signed_out",
+    "backchannel_logout",
+    "frontchannel_logout",
+    "auth",
+    "userinfo",
 ];
 
 fn is_own_page(login: &Login, path: &str) -> bool {
+    if login.logout_path.as_deref() == Some(path) {
+        return true;
+    }
     let below = path
         .strip_prefix(&*login.prefix)
         .and_then(|rest| rest.strip_prefix('/'));
     match below {
         // Without a prefix of its own, only what it is known to answer is its own.
         Some(page) if login.prefix.is_empty() => {
-            PAGES.contains(&page) || page.starts_with("static/")
+            PAGES.contains(&page) || page.starts_with("static/") || page.starts_with("callback/")
         }
         Some(_) => true,
         None => false,

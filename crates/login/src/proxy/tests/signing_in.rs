@@ -385,7 +385,6 @@ async fn a_host_that_left_the_list_meanwhile_is_not_gone_to() {
     let changed = LoginProxy::new(
         Arc::new(settings),
         bench.sessions.clone(),
-        bench.issuer.clone(),
         bench.clock.clone(),
         Arc::new(crate::fixture::SeededRandomness::default()),
     );

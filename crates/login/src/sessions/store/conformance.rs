@@ -17,6 +17,7 @@ pub(crate) fn record(email: &str) -> Record {
         id_token: "id.to.ken".into(),
         access_token: Some("access".into()),
         refresh_token: None,
+        tokens: None,
         created: NOW,
         expires: NOW.plus(DAY),
     }

@@ -26,7 +26,7 @@ use tokio::runtime::Handle;
 pub use address::{AddressFault, RedisAddress, StoreAddress};
 use engine::Engine;
 pub use error::StoreError;
-pub(crate) use record::{Record, Stored, Whose};
+pub(crate) use record::{Record, Stored, Tokens, Whose};
 use vault::{Vault, derive};
 
 use super::value::Name;

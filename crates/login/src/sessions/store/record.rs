@@ -3,6 +3,7 @@
 use std::fmt;
 
 use model::names::Timestamp;
+use oidc::jose;
 use serde::{Deserialize, Serialize};
 
 /// One signed-in person at rest. A field that comes later needs `#[serde(default)]`: records of the
@@ -13,7 +14,7 @@ pub(crate) struct Record {
     pub(crate) login: String,
     /// `iss` of the ID token.
     pub(crate) issuer: String,
-    /// `sub`.
+    /// What the configured claim says, `sub` unless set otherwise.
     pub(crate) user: String,
     /// `sid`, which issuers end sessions by (OpenID Connect Back-Channel Logout 1.0 §2.1).
     #[serde(default)]
@@ -24,12 +25,27 @@ pub(crate) struct Record {
     pub(crate) id_token: String,
     pub(crate) access_token: Option<String>,
     pub(crate) refresh_token: Option<String>,
+    /// How long the tokens are good; `None` where they are not renewed, and the session ends with
+    /// them.
+    #[serde(default)]
+    pub(crate) tokens: Option<Tokens>,
     /// When the person signed in.
     #[serde(with = "seconds")]
     pub(crate) created: Timestamp,
     /// When the session ends, whatever happens.
     #[serde(with = "seconds")]
     pub(crate) expires: Timestamp,
+}
+
+/// How long tokens that can be renewed are good.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Tokens {
+    /// From when on they are to be renewed.
+    #[serde(with = "seconds")]
+    pub(crate) due: Timestamp,
+    /// Until when they are good.
+    #[serde(with = "seconds")]
+    pub(crate) until: Timestamp,
 }
 
 impl fmt::Debug for Record {
@@ -67,10 +83,13 @@ impl Record {
         Whose::Email(self.email.clone())
     }
 
+    /// By `sub` of the ID token, whatever claim the user is named by.
     pub(super) fn by_subject(&self) -> Whose {
+        let claims = jose::peek(&self.id_token).unwrap_or_default();
+        let subject = claims.get("sub").and_then(serde_json::Value::as_str);
         Whose::Subject {
             issuer: self.issuer.clone(),
-            subject: self.user.clone(),
+            subject: subject.unwrap_or(&self.user).to_owned(),
         }
     }
 

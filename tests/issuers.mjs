@@ -1,0 +1,72 @@
+// Starts the strict OpenID provider of tests/peers/issuer.mjs as a process of its own.
+
+import assert from 'node:assert/strict';
+import { execFileSync, spawn } from 'node:child_process';
+import { generateKeyPairSync } from 'node:crypto';
+import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { discard, scratch } from './door.mjs';
+
+const PEER = fileURLToPath(new URL('./peers/issuer.mjs', import.meta.url));
+
+/** A self-signed certificate for 127.0.0.1. */
+export function ofLoopback() {
+  const aside = scratch();
+  const [key, cert] = [join(aside, 'tls.key'), join(aside, 'tls.crt')];
+  execFileSync('openssl', [
+    'req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-days', '30', '-subj', '/CN=issuer',
+    '-addext', 'subjectAltName=IP:127.0.0.1', '-keyout', key, '-out', cert,
+  ], { stdio: 'ignore' });
+  const made = { cert: readFileSync(cert, 'utf8'), key: readFileSync(key, 'utf8') };
+  discard(aside);
+  return made;
+}
+
+/** A P-256 key of a client: PEM for the client, JWK for the issuer. */
+export function clientKey(kid) {
+  const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+  return {
+    pem: privateKey.export({ type: 'pkcs8', format: 'pem' }),
+    jwk: { ...publicKey.export({ format: 'jwk' }), kid, use: 'sig', alg: 'ES256' },
+  };
+}
+
+const signingKey = () => ({ ...generateKeyPairSync('rsa', { modulusLength: 2048 }).privateKey.export({ format: 'jwk' }), use: 'sig', alg: 'RS256', kid: 'issuer' });
+
+/**
+ * An issuer that can be started, killed and started again.
+ *
+ * - `port`: where; `pair`: its certificate and key; `clients`: as `oidc-provider` wants them.
+ * - `life`: seconds that tokens are good.
+ * - `trusts`: a file with the authority that signed the certificates of its clients.
+ */
+export function strictIssuer({ port, pair, clients, life, trusts }) {
+  const aside = scratch();
+  const settings = JSON.stringify({ port, ...pair, clients, life, file: join(aside, 'issuer.json'), jwks: { keys: [signingKey()] } });
+  let child;
+  let output = '';
+  return {
+    url: `https://127.0.0.1:${port}`,
+    async start() {
+      child = spawn(process.execPath, [PEER, settings], { env: { ...process.env, NODE_EXTRA_CA_CERTS: trusts }, stdio: ['ignore', 'pipe', 'pipe'] });
+      child.stderr.on('data', (chunk) => { output += chunk; });
+      const ready = once(child.stdout, 'data');
+      const ended = once(child, 'exit').then(() => assert.fail(`the issuer ended:\n${output}`));
+      ended.catch(() => {});
+      await Promise.race([ready, ended]);
+    },
+    /** At once, as a power cut would. */
+    async kill() {
+      if (child.exitCode !== null || child.signalCode !== null) return;
+      child.kill('SIGKILL');
+      await once(child, 'exit');
+    },
+    output: () => output,
+    async stop() {
+      await this.kill();
+      discard(aside);
+    },
+  };
+}
