@@ -15,6 +15,7 @@ mod identity_headers;
 mod ingress;
 mod legacy;
 mod listeners;
+mod native_login;
 mod policies;
 mod policy_traps;
 mod ports;
@@ -45,7 +46,7 @@ use crate::manifest::oauth2_proxy::find_logins;
 use crate::manifest::service::is_subset;
 use crate::manifest::virtual_service::VirtualService;
 use crate::objects::ObjectSet;
-use crate::snapshot::{Closure, Listener, PlayedBy, Snapshot};
+use crate::snapshot::{Closure, Listener, Login, PlayedBy, Snapshot};
 use crate::status::Statuses;
 use crate::world::{Key, World};
 use bindings::Bindings;
@@ -72,7 +73,7 @@ pub struct Compiled {
 }
 
 /// Which part of the manifests this process stands for, and how strictly.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Role {
     /// Namespace and name of the `Gateway`s of the Gateway API that are served here; `None` serves
     /// every one of a class of ours, all on the same addresses.
@@ -80,6 +81,9 @@ pub struct Role {
     /// Whether contributors whose role is `view` may only look: Kubeflow's own policies let them do
     /// everything over HTTP.
     pub strict_viewers: bool,
+    /// The login that settings describe. It takes the place of every login proxy of the manifests;
+    /// where no policy asks for one, it guards everything.
+    pub login: Option<Arc<Login>>,
 }
 
 impl Role {
@@ -110,10 +114,22 @@ pub fn compile_as(objects: &ObjectSet, role: &Role) -> Compiled {
         .into_iter()
         .map(|found| (found.provider, found.services));
     let providers = play(providers, PlayedBy::Provider, &mut played);
+    let login_services: Vec<Key> = logins
+        .iter()
+        .flat_map(|found| found.services.iter().cloned())
+        .collect();
     let logins = logins
         .into_iter()
         .map(|found| (found.login, found.services));
-    let logins = play(logins, PlayedBy::Login, &mut played);
+    let mut logins = play(logins, PlayedBy::Login, &mut played);
+    if let Some(native) = &role.login {
+        logins = vec![native_login::take_over(
+            native,
+            login_services,
+            &providers,
+            &mut played,
+        )];
+    }
     let kfam = find_services(&world).into_iter();
     played.extend(kfam.map(|key| (key, PlayedBy::Kfam)));
 
@@ -177,11 +193,14 @@ pub fn compile_as(objects: &ObjectSet, role: &Role) -> Compiled {
         routes: &routes,
     };
     policies.check(&known, &mut findings);
-    let (gateway_policies, gateway_authentication) =
+    let (mut gateway_policies, gateway_authentication) =
         policies.of(&identity.namespace, &identity.labels);
     let token_places = policies.token_places(&identity);
     legacy::check_gateway(&gateway_policies, &mut findings);
-    let authorizers = authorizers::link(&mesh, &world, &policies, &played, &mut findings);
+    let mut authorizers = authorizers::link(&mesh, &world, &policies, &played, &mut findings);
+    if role.login.is_some() {
+        native_login::guard(&logins[0], &mut gateway_policies, &mut authorizers);
+    }
 
     let own: Vec<&Gateway> = gateways
         .iter()

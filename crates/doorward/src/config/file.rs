@@ -6,6 +6,7 @@ use std::fs;
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Error, MapAccess, Unexpected, Visitor};
@@ -13,6 +14,7 @@ use serde::{Deserialize, Deserializer};
 
 use super::Switch;
 use super::authorizer::AuthorizerConfig;
+use super::login::{LoginConfig, LoginFault};
 use super::sessions::SessionsConfig;
 
 /// What the file says; everything is optional.
@@ -35,6 +37,28 @@ pub(crate) struct FileConfig {
     pub(crate) hsts: Option<Hsts>,
     pub(crate) take_over: Option<Switch>,
     pub(crate) policy: PolicyConfig,
+    pub(crate) login: Option<LoginConfig>,
+}
+
+impl FileConfig {
+    /// What the compiler is told. `path` is the file's own.
+    ///
+    /// # Errors
+    /// When the login is wrong, or a file that it names cannot be read.
+    pub(crate) fn role(&self, path: &Path) -> Result<model::Role, FileFault> {
+        let role = self.policy.role();
+        let Some(login) = &self.login else {
+            return Ok(role);
+        };
+        let login = login.login(path).map_err(|fault| FileFault::Login {
+            path: path.to_owned(),
+            fault,
+        })?;
+        Ok(model::Role {
+            login: Some(Arc::new(login)),
+            ..role
+        })
+    }
 }
 
 /// How strictly the manifests are read.
@@ -148,6 +172,13 @@ impl<'de> Deserialize<'de> for Hsts {
 pub(crate) enum FileFault {
     /// It cannot be read.
     Unreadable(PathBuf, io::Error),
+    /// Its login.
+    Login {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        fault: LoginFault,
+    },
     /// It says something that no setting is.
     Wrong {
         /// The file.
@@ -169,6 +200,11 @@ impl fmt::Display for FileFault {
                     path.display()
                 )
             }
+            Self::Login { path, fault } => write!(
+                f,
+                "{}: {fault}\nhelp: see `docs/login.md` for every key of `login`",
+                path.display()
+            ),
             Self::Wrong { path, line, fault } => {
                 write!(f, "{}", path.display())?;
                 if let Some(line) = line {

@@ -2,6 +2,7 @@
 
 mod authorizer;
 mod file;
+mod login;
 mod sessions;
 
 use std::collections::BTreeMap;
@@ -14,10 +15,11 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use gateway::{AuthorizerSettings, ListenAt, ResolveRule, ResolveRuleFault};
 
+use self::login::LoginConfig;
+use ::login::SessionSettings;
 pub(crate) use authorizer::AuthorizerFault;
 pub(crate) use file::{FileConfig, FileFault};
 use file::{Hsts, Listen, ListenMore};
-use login::SessionSettings;
 pub(crate) use sessions::SessionFlags;
 use sessions::SessionsFault;
 
@@ -149,6 +151,28 @@ pub(crate) struct Settings {
     pub(crate) ready_file: Option<PathBuf>,
     pub(crate) sessions: SessionSettings,
     pub(crate) role: model::Role,
+    /// Where a part of `role` comes from files that may change.
+    pub(crate) followed: Option<Followed>,
+}
+
+/// Settings whose files are looked at again while the process runs.
+#[derive(Debug)]
+pub(crate) struct Followed {
+    login: LoginConfig,
+    policy: file::PolicyConfig,
+    path: PathBuf,
+}
+
+impl Followed {
+    /// What the files say now.
+    pub(crate) fn role(&self) -> Result<model::Role, FileFault> {
+        let file = FileConfig {
+            login: Some(self.login.clone()),
+            policy: self.policy,
+            ..FileConfig::default()
+        };
+        file.role(&self.path)
+    }
 }
 
 /// What Mozilla recommends: two years.
@@ -222,10 +246,13 @@ impl Settings {
             ready_file,
         } = flags;
         let config_file = config.or_else(|| beside(&manifests));
+        let own = config_file.clone().unwrap_or_default();
         let file = match &config_file {
             Some(path) => FileConfig::read(path).map_err(SettingsFault::File)?,
             None => FileConfig::default(),
         };
+        let role = file.role(&own).map_err(SettingsFault::File)?;
+        let source = file.login.clone().filter(LoginConfig::has_files);
         let FileConfig {
             manifests: file_manifests,
             state: file_state,
@@ -243,6 +270,7 @@ impl Settings {
             hsts,
             take_over: file_take_over,
             policy,
+            login: _,
         } = file;
 
         let rules = if resolve.is_empty() {
@@ -303,7 +331,12 @@ impl Settings {
             take_over: take_over.or(file_take_over) == Some(Switch::On),
             ready_file,
             sessions,
-            role: policy.role(),
+            role,
+            followed: source.map(|login| Followed {
+                login,
+                policy,
+                path: own,
+            }),
         })
     }
 }

@@ -45,12 +45,15 @@ impl Tree {
     pub(crate) fn read(paths: &[PathBuf]) -> Result<Self, TreeFault> {
         let mut directory = Directory::new(paths.to_vec());
         let mut settings = FileConfig::default();
+        let mut own = PathBuf::new();
         if let Some(file) = beside(paths) {
             settings = FileConfig::read(&file).map_err(TreeFault::Settings)?;
+            own.clone_from(&file);
             directory = directory.without(file);
         }
+        let role = settings.role(&own).map_err(TreeFault::Settings)?;
         let objects = directory.read().map_err(TreeFault::Manifests)?;
-        let compiled = model::compile_as(&objects, &settings.policy.role());
+        let compiled = model::compile_as(&objects, &role);
         Ok(Self { objects, compiled })
     }
 }

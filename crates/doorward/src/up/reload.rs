@@ -17,6 +17,8 @@ use model::{Compiled, Finding, Role, Severity, Snapshot};
 use provider::{Provider, Store};
 use tokio::runtime::Handle;
 
+use crate::config::Followed;
+
 use super::admin::Condition;
 use super::kfam::Contributors;
 use super::local::Pages;
@@ -25,9 +27,12 @@ use super::transport::{IssuerTransport, LocalIssuer};
 /// Keys are rotated and the expired is deleted this often.
 const UPKEEP: Duration = Duration::from_secs(30);
 
+/// Files of the settings are looked at this often.
+const GLANCE: Duration = Duration::from_secs(1);
+
 /// Makes a world of an object set.
 pub(crate) struct Maker {
-    pub(crate) role: Arc<Role>,
+    pub(crate) role: ArcSwap<Role>,
     pub(crate) names: Vec<String>,
     /// `Gateway` ports that have an address.
     pub(crate) bound: BTreeSet<u16>,
@@ -50,7 +55,7 @@ pub(crate) struct Made {
 impl Maker {
     /// Compiles and wires. Total: what cannot be read is a finding and a closed door.
     pub(crate) async fn make(&self, objects: ObjectSet) -> Result<Made, CompilerEnded> {
-        let compiled = compile(objects, &self.role).await?;
+        let compiled = compile(objects, &self.role.load_full()).await?;
         Ok(self.wire(compiled).await)
     }
 
@@ -68,6 +73,9 @@ impl Maker {
             .map(|settings| self.provider(settings))
             .collect();
         self.transport.play(played(&snapshot, &providers));
+        let logins = snapshot.logins().iter();
+        self.transport
+            .reach(logins.flat_map(|login| login.choices()));
         for provider in &providers {
             // The first sign-in should not wait for a key to be made; one that fails now is tried
             // again then.
@@ -137,13 +145,16 @@ impl Maker {
 /// Keeps the world as the manifests say.
 pub(crate) struct Reload {
     pub(crate) maker: Maker,
+    /// Settings with files of their own, and the manifests that they were last compiled with.
+    pub(crate) followed: Option<Followed>,
+    pub(crate) objects: Option<ObjectSet>,
     pub(crate) world: Arc<ArcSwap<World>>,
     pub(crate) condition: Arc<ArcSwap<Condition>>,
 }
 
 impl Reload {
     /// Follows `watch` until the process ends.
-    pub(crate) async fn run(self, mut watch: Option<Watch>) {
+    pub(crate) async fn run(mut self, mut watch: Option<Watch>) {
         let snapshot = Arc::clone(&self.world.load().snapshot);
         let mut providers: Vec<_> = snapshot
             .providers()
@@ -151,8 +162,18 @@ impl Reload {
             .map(|settings| self.maker.provider(settings))
             .collect();
         let mut upkeep = tokio::time::interval(UPKEEP);
+        let mut glance = tokio::time::interval(GLANCE);
         loop {
             tokio::select! {
+                _ = glance.tick(), if self.followed.is_some() => {
+                    if let Some(objects) = self.changed_settings() {
+                        match self.change(objects).await {
+                            Ok(Some(new)) => providers = new,
+                            Ok(None) => {}
+                            Err(fault) => self.alarm(&fault.to_string()),
+                        }
+                    }
+                }
                 change = next(&mut watch) => match change {
                     Ok(objects) => match self.change(objects).await {
                         Ok(Some(new)) => providers = new,
@@ -166,11 +187,34 @@ impl Reload {
         }
     }
 
+    /// The manifests to compile anew, when files of the settings say something else than before.
+    fn changed_settings(&self) -> Option<ObjectSet> {
+        let role = match self.followed.as_ref()?.role() {
+            Ok(role) => role,
+            Err(fault) => {
+                let condition = self.condition.load();
+                if condition.alarm.is_none() {
+                    self.alarm(&fault.to_string());
+                }
+                return None;
+            }
+        };
+        if role == *self.maker.role.load_full() {
+            return None;
+        }
+        self.maker.role.store(Arc::new(role));
+        tracing::info!("files of the settings changed; new requests follow them");
+        self.objects.clone()
+    }
+
     async fn change(
-        &self,
+        &mut self,
         objects: ObjectSet,
     ) -> Result<Option<Vec<Arc<Provider>>>, CompilerEnded> {
-        let compiled = compile(objects, &self.maker.role).await?;
+        if self.followed.is_some() {
+            self.objects = Some(objects.clone());
+        }
+        let compiled = compile(objects, &self.maker.role.load_full()).await?;
         let now = self.world.load_full();
         if compiled.snapshot == *now.snapshot {
             // The same world: requests keep their warm tables; only what is told may differ.

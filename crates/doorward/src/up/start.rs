@@ -108,6 +108,7 @@ pub(crate) async fn serve(mut settings: Settings) -> Result<(), Fault> {
         ready_file,
         sessions,
         role,
+        followed,
     } = settings;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let randomness: Arc<dyn Randomness> = Arc::new(SystemRandomness);
@@ -146,7 +147,7 @@ pub(crate) async fn serve(mut settings: Settings) -> Result<(), Fault> {
     let contributors = Arc::new(Contributors::new(DirectoryWriter::new(&manifests)));
     let maker = Maker {
         contributors: Arc::clone(&contributors),
-        role: Arc::new(role),
+        role: ArcSwap::from_pointee(role),
         names,
         bound: [443, 80]
             .into_iter()
@@ -159,6 +160,7 @@ pub(crate) async fn serve(mut settings: Settings) -> Result<(), Fault> {
         clock: Arc::clone(&clock),
         randomness: Arc::clone(&randomness),
     };
+    let objects = followed.as_ref().map(|_| source.first.clone());
     let made = maker.make(source.first).await.map_err(Fault::Compiler)?;
     contributors.follow(&made.world.snapshot);
     let world = Arc::new(ArcSwap::from_pointee(made.world));
@@ -242,6 +244,8 @@ pub(crate) async fn serve(mut settings: Settings) -> Result<(), Fault> {
 
     let reload = Reload {
         maker,
+        followed,
+        objects,
         world,
         condition,
     };

@@ -2,6 +2,7 @@
 //!
 //! The question is the same HTTP request either way; the login proxy cannot tell the difference.
 
+use std::collections::HashMap;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -15,8 +16,14 @@ use hyper_rustls::HttpsConnector;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use login::{Transport, TransportFault};
+use model::snapshot::{IssuerTls, IssuerTlsClient, Login};
 use provider::Provider;
-use rustls_platform_verifier::BuilderVerifierExt as _;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature};
+use rustls::{DigitallySignedStruct, SignatureScheme};
+use rustls_pki_types::pem::PemObject as _;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls_platform_verifier::{BuilderVerifierExt as _, Verifier};
 
 /// An issuer answers in this time, or is down.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -41,6 +48,15 @@ pub(crate) struct LocalIssuer {
 pub(crate) struct IssuerTransport {
     local: ArcSwap<Vec<LocalIssuer>>,
     client: Option<Client>,
+    /// Issuers that are reached in a way of their own, by host and port.
+    special: ArcSwap<HashMap<Box<str>, Special>>,
+}
+
+/// A way of its own; `None` when its certificates or key cannot be used.
+#[derive(Clone)]
+struct Special {
+    settings: IssuerTls,
+    client: Option<Client>,
 }
 
 impl IssuerTransport {
@@ -53,6 +69,7 @@ impl IssuerTransport {
         Self {
             local: ArcSwap::from_pointee(Vec::new()),
             client: client.ok(),
+            special: ArcSwap::default(),
         }
     }
 
@@ -61,7 +78,46 @@ impl IssuerTransport {
         Self {
             local: ArcSwap::from_pointee(Vec::new()),
             client: Some(client_over(tls)),
+            special: ArcSwap::default(),
         }
+    }
+
+    /// Reaches the issuers of `logins` as their settings say from now on.
+    pub(crate) fn reach<'a>(&self, logins: impl Iterator<Item = &'a Login>) {
+        let before = self.special.load();
+        let mut special = HashMap::new();
+        for login in logins.filter(|login| login.issuer_tls != IssuerTls::default()) {
+            let settings = &login.issuer_tls;
+            let same = before.values().find(|held| held.settings == *settings);
+            let way = same.cloned().unwrap_or_else(|| Special {
+                settings: settings.clone(),
+                client: special_client(settings)
+                    .inspect_err(|error| {
+                        tracing::error!(issuer = %login.issuer, %error, "the issuer cannot be reached: its certificates or our own cannot be used");
+                    })
+                    .ok(),
+            });
+            let endpoints = [&login.redeem_url, &login.jwks_url, &login.end_session_url];
+            let endpoints = endpoints.into_iter().flatten();
+            for address in endpoints.chain([&login.issuer]) {
+                if let Some(place) = address.parse().ok().as_ref().and_then(place) {
+                    special.insert(place, way.clone());
+                }
+            }
+        }
+        drop(before);
+        self.special.store(Arc::new(special));
+    }
+
+    /// What reaches `uri`.
+    fn client(&self, uri: &Uri) -> Option<Client> {
+        let special = self.special.load();
+        if !special.is_empty()
+            && let Some(way) = place(uri).and_then(|place| special.get(&place))
+        {
+            return way.client.clone();
+        }
+        self.client.clone()
     }
 
     /// Names the issuers that this process plays from now on.
@@ -88,7 +144,7 @@ impl Transport for IssuerTransport {
         if let Some(provider) = self.local(request.uri()) {
             return Box::pin(async move { Ok(provider.handle(in_origin_form(request)).await) });
         }
-        let Some(client) = &self.client else {
+        let Some(client) = self.client(request.uri()) else {
             return Box::pin(std::future::ready(Err(TransportFault::Untrusted)));
         };
         Box::pin(async move {
@@ -125,6 +181,15 @@ fn fault(error: &(dyn std::error::Error + 'static)) -> TransportFault {
     TransportFault::Unreachable
 }
 
+/// Host and port.
+fn place(uri: &Uri) -> Option<Box<str>> {
+    let port = uri.port_u16().or(match uri.scheme_str() {
+        Some("https") => Some(443),
+        _ => None,
+    })?;
+    Some(format!("{}:{port}", uri.host()?.to_ascii_lowercase()).into())
+}
+
 fn client() -> Result<Client, rustls::Error> {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let tls = rustls::ClientConfig::builder_with_provider(provider)
@@ -132,6 +197,101 @@ fn client() -> Result<Client, rustls::Error> {
         .with_platform_verifier()?
         .with_no_client_auth();
     Ok(client_over(tls))
+}
+
+/// A client that trusts and shows what `settings` say.
+fn special_client(settings: &IssuerTls) -> Result<Client, rustls::Error> {
+    let IssuerTls {
+        authorities,
+        system_too,
+        unverified,
+        client,
+    } = settings;
+    let unreadable = |what: &str| rustls::Error::General(format!("{what} cannot be read"));
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let builder = rustls::ClientConfig::builder_with_provider(Arc::clone(&provider))
+        .with_safe_default_protocol_versions()?;
+    let certificates = |text: &str| {
+        let read = CertificateDer::pem_slice_iter(text.as_bytes()).collect::<Result<Vec<_>, _>>();
+        let read = read.map_err(|_| unreadable("a certificate"))?;
+        match read.is_empty() {
+            true => Err(unreadable("a certificate")),
+            false => Ok(read),
+        }
+    };
+    let builder = match (authorities, unverified) {
+        (_, true) => builder
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(Anyone(
+                provider.signature_verification_algorithms,
+            ))),
+        (None, false) => builder.with_platform_verifier()?,
+        (Some(text), false) if *system_too => {
+            let verifier = Verifier::new_with_extra_roots(certificates(text)?, provider)?;
+            builder
+                .dangerous()
+                .with_custom_certificate_verifier(Arc::new(verifier))
+        }
+        (Some(text), false) => {
+            let mut roots = rustls::RootCertStore::empty();
+            for certificate in certificates(text)? {
+                roots.add(certificate)?;
+            }
+            builder.with_root_certificates(roots)
+        }
+    };
+    let tls = match client {
+        None => builder.with_no_client_auth(),
+        Some(IssuerTlsClient {
+            certificates: own,
+            key,
+        }) => {
+            let key = PrivateKeyDer::from_pem_slice(key.expose());
+            let key = key.map_err(|_| unreadable("our own key"))?;
+            builder.with_client_auth_cert(certificates(own)?, key)?
+        }
+    };
+    Ok(client_over(tls))
+}
+
+/// Takes any certificate, because the operator says so: `ssl_insecure_skip_verify`. Whoever shows it
+/// still has to have its key.
+#[derive(Debug)]
+struct Anyone(WebPkiSupportedAlgorithms);
+
+impl ServerCertVerifier for Anyone {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls12_signature(message, certificate, signature, &self.0)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls13_signature(message, certificate, signature, &self.0)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.supported_schemes()
+    }
 }
 
 fn client_over(tls: rustls::ClientConfig) -> Client {

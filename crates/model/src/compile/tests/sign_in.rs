@@ -199,3 +199,80 @@ fn an_issuer_that_is_almost_the_providers_is_pointed_out() {
 fn the_stock_login_and_provider_fit() {
     assert_eq!(mismatches(&compile(&tree("kubeflow-26.03"))).len(), 0);
 }
+
+/// Compiled with a native login of `https://corp.example`.
+fn natively(more: &str) -> Compiled {
+    let login = crate::snapshot::Login::with_defaults(
+        crate::names::ObjectRef::new("Settings", "doorward", "login"),
+        crate::names::Place::new("doorward.yaml", 1),
+        "https://corp.example".into(),
+        "door".into(),
+    );
+    let role = Role {
+        login: Some(Arc::new(login)),
+        ..Role::default()
+    };
+    compile_as(&text(&format!("{BASE}{more}")), &role)
+}
+
+#[test]
+fn a_native_login_takes_the_place_of_those_of_the_manifests() {
+    // One that can be read, and one that cannot.
+    let readable = client("/oauth2/callback") + &login("kf", "right", RELATIVE);
+    let broken = client("/oauth2/callback") + &login("kf", "right", "nonsense = 1");
+    let asked = "
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: istio, namespace: istio-system}
+data:
+  mesh: |
+    extensionProviders:
+    - name: door
+      envoyExtAuthzHttp: {service: oauth2-proxy.auth.svc.cluster.local, port: 80}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: oauth2-proxy, namespace: auth}
+spec: {selector: {app: oauth2-proxy}, ports: [{port: 80, targetPort: 4180}]}
+---
+apiVersion: security.istio.io/v1
+kind: AuthorizationPolicy
+metadata: {name: ask, namespace: istio-system}
+spec:
+  action: CUSTOM
+  provider: {name: door}
+  rules: [{to: [{operation: {paths: ['/app/*']}}]}]
+---
+";
+    for manifests in [readable, broken] {
+        let compiled = natively(&format!("{manifests}{asked}"));
+        let [only] = compiled.snapshot.logins() else {
+            panic!("{:?}", compiled.snapshot.logins());
+        };
+        assert_eq!(&*only.issuer, "https://corp.example");
+        let authorizer = compiled.snapshot.authorizer("door").unwrap();
+        assert_eq!(authorizer.kind, crate::snapshot::AuthorizerKind::Login(0));
+        // The policies say which requests it is asked about.
+        assert_eq!(compiled.snapshot.gateway_policies().custom.len(), 1);
+        // Pages of the provider in this process are open to those who sign in there.
+        assert!(only.skip_routes[0].path.is_match("/dex/auth"));
+        assert!(!only.skip_routes[0].path.is_match("/dexter"));
+    }
+}
+
+#[test]
+fn a_native_login_that_no_policy_asks_guards_everything() {
+    let compiled = natively("");
+    let custom = &compiled.snapshot.gateway_policies().custom;
+    assert_eq!(custom.len(), 1);
+    let policy = custom.iter().next().unwrap();
+    let crate::snapshot::Action::Custom(name) = &policy.action else {
+        panic!("{:?}", policy.action)
+    };
+    let rule = &policy.rules[0];
+    assert!(rule.from.is_empty() && rule.to.is_empty() && rule.when.is_empty());
+    let authorizer = compiled.snapshot.authorizer(name).unwrap();
+    assert_eq!(authorizer.kind, crate::snapshot::AuthorizerKind::Login(0));
+    assert!(!authorizer.fail_open);
+    assert!(with("").snapshot.gateway_policies().custom.is_empty());
+}
