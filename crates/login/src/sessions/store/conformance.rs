@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use super::servers::{Server, store_at};
 use super::*;
 use crate::fixture::{NOW, SeededRandomness};
 
@@ -364,7 +365,7 @@ async fn sqlite_conforms() {
     .await;
 }
 
-async fn pair(server: &super::servers::Server) -> Pair {
+async fn pair(server: &Server) -> Pair {
     Pair {
         here: server.store().await,
         there: server.store().await,
@@ -373,12 +374,86 @@ async fn pair(server: &super::servers::Server) -> Pair {
 
 #[tokio::test]
 async fn postgres_conforms() {
-    let server = super::servers::Server::postgres().await;
+    let server = Server::postgres().await;
     run(pair(&server).await).await;
 }
 
 #[tokio::test]
 async fn redis_conforms() {
-    let server = super::servers::Server::redis(&[]).await;
+    let server = Server::redis(&[]).await;
     run(pair(&server).await).await;
+}
+
+#[tokio::test]
+async fn postgres_and_redis_conform_over_tls() {
+    let (postgres, redis) = tokio::join!(Server::postgres_tls(), Server::redis_tls());
+    run(pair(&postgres).await).await;
+    run(pair(&redis).await).await;
+    // A certificate that nobody here trusts is no outage, which would pass.
+    let stranger = store_at(&redis.address_of_strangers()).await;
+    let stranger = match stranger {
+        Ok(store) => store.cursor().await.err(),
+        Err(fault) => Some(fault),
+    };
+    assert!(stranger.is_some());
+}
+
+#[tokio::test]
+async fn a_redis_cluster_conforms() {
+    let (_servers, address) = Server::cluster().await;
+    // Its nodes learn of each other before it answers.
+    let mut here = store_at(&address).await.unwrap();
+    for _ in 0..200 {
+        if here.ready().await.is_ok() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        here = store_at(&address).await.unwrap();
+    }
+    let there = store_at(&address).await.unwrap();
+    run(Pair { here, there }).await;
+}
+
+#[tokio::test]
+async fn what_a_master_had_its_successor_has() {
+    let mut master = Server::redis(&[]).await;
+    let replica = master.replica().await;
+    let sentinel = master.sentinel().await;
+    let both = pair(&sentinel).await;
+    let (key, random) = (name(1), SeededRandomness::default());
+    run(both).await;
+    let store = sentinel.store().await;
+    let kept = record("a@example.com");
+    store
+        .insert(&key, &kept, kept.expires, &random)
+        .await
+        .unwrap();
+    // Replication is not waited for by anybody; here it has to be through.
+    let copy = replica.store().await;
+    let mut tries = 0;
+    while copy.find(&key).await.unwrap().is_none() {
+        tries += 1;
+        assert!(tries < 500);
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    master.kill();
+    let mut found = store.find(&key).await;
+    for _ in 0..600 {
+        if found.is_ok() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        found = store.find(&key).await;
+    }
+    assert_eq!(found.unwrap().unwrap().record, kept);
+    // It takes writes.
+    let mut deleted = store.delete(&key, NOW).await;
+    for _ in 0..600 {
+        if deleted.is_ok() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        deleted = store.delete(&key, NOW).await;
+    }
+    assert!(store.find(&key).await.unwrap().is_none());
 }
