@@ -32,6 +32,9 @@ enum Command {
         disable_version_flag = true
     )]
     OAuth2Proxy(Words),
+    /// Stand in for Arrikto's OIDC AuthService: the same environment.
+    #[command(name = "authservice")]
+    AuthService,
     /// Print a completion script for a shell.
     Completions(completions::CompletionsArgs),
     /// Print the version.
@@ -62,6 +65,7 @@ pub(crate) fn run() -> ExitCode {
         Command::Explain(args) => explain::run(&args, &mut out),
         Command::Session(args) => session::run(*args, &mut out),
         Command::OAuth2Proxy(args) => program::oauth2_proxy::run(&args.words, &mut out),
+        Command::AuthService => program::auth_service::run(),
         Command::Completions(args) => completions::run::<Arguments>(&args, &mut out),
         Command::Version => version(&mut out),
     }

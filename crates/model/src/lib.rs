@@ -10,6 +10,11 @@
 //! **Flow.** text → `Object`s with provenance → one typed shape per kind
 //! (`manifest/`, private) → [`compile()`] → ([`Snapshot`], [`Vec<Finding>`]).
 
+pub mod auth_service {
+    //! AuthService as a program that this process stands in for.
+
+    pub use crate::manifest::auth_service::{Becomes, Standing, stand_in, variables};
+}
 pub mod compile;
 pub mod finding;
 #[cfg(any(test, fuzzing))]

@@ -1,9 +1,10 @@
 //! Drop-in personalities: `doorward oauth2-proxy` and `doorward authservice` stand in for the
 //! programs of those names, with the same flags, environment and files.
 
+pub(crate) mod auth_service;
+mod beside;
 pub(crate) mod files;
 mod listen;
-mod metrics;
 pub(crate) mod oauth2_proxy;
 mod serve;
 mod state;
@@ -19,6 +20,7 @@ use crate::up::fail;
 pub(crate) fn by_name(name: &str) -> Option<&'static str> {
     match name.rsplit('/').next()? {
         "oauth2-proxy" => Some("oauth2-proxy"),
+        "authservice" | "oidc-authservice" => Some("authservice"),
         _ => None,
     }
 }

@@ -151,6 +151,7 @@ fn program(command_line: Arc<CommandLine>, standing: Standing) -> Result<Program
         metrics: listens.metrics.as_ref().map(read).transpose()?,
         issuer: trust::client(&trust)?,
         watched,
+        beside: None,
         again: Box::new(move || match stand_in(&command_line) {
             Ok(standing) => Some(standing.snapshot),
             Err(words) => {

@@ -22,7 +22,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::listen::AddressFault;
 use super::tls::OnePair;
-use super::{metrics, state, variable};
+use super::{beside, state, variable};
 use crate::up::kfam::Contributors;
 use crate::up::local::Pages;
 use crate::up::seams::{SystemClock, SystemRandomness};
@@ -52,8 +52,20 @@ pub(super) struct Program {
     pub(super) issuer: ClientConfig,
     /// Files that are read again.
     pub(super) watched: Vec<Arc<str>>,
+    /// What AuthService serves beside.
+    pub(super) beside: Option<Beside>,
     /// Reads everything again; `None` when it is wrong now, which was told.
     pub(super) again: Box<dyn Fn() -> Option<Snapshot> + Send>,
+}
+
+/// Listeners of AuthService beside the one where requests are judged.
+pub(super) struct Beside {
+    /// 200 once the issuer was found, 503 before.
+    pub(super) readiness: SocketAddr,
+    /// Small pages.
+    pub(super) web: SocketAddr,
+    /// What the pages call the service.
+    pub(super) name: Arc<str>,
 }
 
 /// Why nothing serves.
@@ -64,7 +76,7 @@ pub(super) enum Fault {
     Sessions(login::StoreError),
     Pair(String),
     Gateway(StartFault),
-    Metrics(SocketAddr, io::Error),
+    Beside(SocketAddr, io::Error),
     Signals(io::Error),
     ReadyFile(PathBuf, io::Error),
 }
@@ -77,9 +89,9 @@ impl fmt::Display for Fault {
             Self::Sessions(fault) => write!(f, "sessions: {fault}"),
             Self::Pair(fault) => write!(f, "{fault}\nhelp: name a chain and its key, both PEM"),
             Self::Gateway(fault) => fault.fmt(f),
-            Self::Metrics(address, error) => write!(
+            Self::Beside(address, error) => write!(
                 f,
-                "`{address}` cannot be bound: {error}\nhelp: name another with `metrics_address`"
+                "`{address}` cannot be bound: {error}\nhelp: name another address, or end what listens there"
             ),
             Self::Signals(error) => write!(f, "signals: {error}"),
             Self::ReadyFile(path, error) => write!(f, "`{}`: {error}", path.display()),
@@ -97,6 +109,7 @@ pub(super) async fn serve(program: Program) -> Result<(), Fault> {
         metrics,
         issuer,
         mut watched,
+        beside,
         again,
     } = program;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
@@ -149,11 +162,30 @@ pub(super) async fn serve(program: Program) -> Result<(), Fault> {
     let metrics = match metrics {
         None => None,
         Some(address) => {
-            let bound = metrics::serve(address, gateway.metrics()).await;
-            Some(bound.map_err(|error| Fault::Metrics(address, error))?)
+            let bound = beside::metrics(address, gateway.metrics()).await;
+            Some(bound.map_err(|error| Fault::Beside(address, error))?)
+        }
+    };
+    let served = match beside {
+        None => None,
+        Some(Beside {
+            readiness,
+            web,
+            name,
+        }) => {
+            let login = maker.login(&world.load().snapshot);
+            let readiness = beside::readiness(readiness, login)
+                .await
+                .map_err(|error| Fault::Beside(readiness, error))?;
+            let web = beside::pages(web, name)
+                .await
+                .map_err(|error| Fault::Beside(web, error))?;
+            Some((readiness, web))
         }
     };
     let bound = json!({
+        "readiness": served.map(|(readiness, _)| readiness.to_string()),
+        "web": served.map(|(_, web)| web.to_string()),
         "http": gateway.http_address().map(|address| address.to_string()),
         "https": gateway.https_address().map(|address| address.to_string()),
         "metrics": metrics.map(|address| address.to_string()),
@@ -208,15 +240,28 @@ struct Maker {
 }
 
 impl Maker {
+    /// The login proxy of a program.
+    fn login(&self, snapshot: &Snapshot) -> Option<Arc<LoginProxy>> {
+        snapshot
+            .logins()
+            .first()
+            .map(|settings| self.proxy(settings))
+    }
+
+    fn proxy(&self, settings: &Arc<model::snapshot::Login>) -> Arc<LoginProxy> {
+        Arc::new(LoginProxy::new(
+            Arc::clone(settings),
+            Arc::clone(&self.sessions),
+            Arc::clone(&self.clock),
+            Arc::clone(&self.randomness),
+        ))
+    }
+
     fn world(&self, snapshot: Snapshot) -> World {
-        let logins = snapshot.logins().iter().map(|settings| {
-            Arc::new(LoginProxy::new(
-                Arc::clone(settings),
-                Arc::clone(&self.sessions),
-                Arc::clone(&self.clock),
-                Arc::clone(&self.randomness),
-            ))
-        });
+        let logins = snapshot
+            .logins()
+            .iter()
+            .map(|settings| self.proxy(settings));
         let nobody = Arc::new(Contributors::new(DirectoryWriter::new(&[])));
         let pages = Pages::new(logins.collect(), Vec::new(), nobody, Handle::current());
         World {

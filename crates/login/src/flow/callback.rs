@@ -4,7 +4,7 @@ use bytes::Bytes;
 use data_encoding::BASE64URL_NOPAD;
 use http::{HeaderMap, StatusCode};
 use model::names::Timestamp;
-use model::snapshot::Login;
+use model::snapshot::{Login, LoginShape};
 use oidc::discovery::ProviderMetadata;
 use oidc::id_token::{Expected, IdTokenFault};
 use oidc::wire::{ErrorCode, TokenResponse};
@@ -270,6 +270,9 @@ impl Redeemed<'_> {
 /// Whether `path` is where answers of `login`'s issuer come to: each issuer of several has a callback
 /// of its own, so that the answer of one is not taken for that of another (RFC 9700 §4.4.2.2).
 fn is_callback_of(login: &Login, path: &str) -> bool {
+    if let LoginShape::AuthService(shape) = &login.shape {
+        return *shape.callback == *path;
+    }
     let own = format!("/callback/{}", login.choice);
     let sent = login.redirect_url.as_deref().unwrap_or_default();
     let wanted = match !login.choice.is_empty() && sent.ends_with(&own) {

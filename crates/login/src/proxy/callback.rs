@@ -1,10 +1,12 @@
 //! Coming back from the issuer: the waiting between the pure steps of `flow::callback`.
 
 use bytes::Bytes;
-use http::HeaderValue;
 use http::request::Parts;
+use http::{HeaderValue, StatusCode};
 use model::names::{Duration, Timestamp};
+use model::snapshot::LoginShape;
 
+use super::auth_service::landing;
 use super::{LoginProxy, form};
 use crate::cookies::{self, Attributes};
 use crate::flow::attempt::cookie_name;
@@ -96,7 +98,12 @@ impl LoginProxy {
             .filter(|name| **name != *login.cookie_name)
             .filter_map(|name| attributes.delete(name))
             .collect();
-        let answer = pages::redirect(begun.target.location());
+        let wanted = begun.target.location();
+        let place = match &login.shape {
+            LoginShape::OAuth2Proxy => wanted,
+            LoginShape::AuthService(shape) => landing(shape, &wanted),
+        };
+        let answer = pages::redirect(place);
         pages::with_cookies(answer, session.into_iter().chain(stale))
     }
 
@@ -126,7 +133,23 @@ impl LoginProxy {
             address,
             label: "Sign in again",
         };
-        self.trouble(Trouble::of_callback(&fault), &parts.headers, Some(again))
+        let mut trouble = Trouble::of_callback(&fault);
+        if let LoginShape::AuthService(_) = &self.settings.shape {
+            let is_attempts = matches!(
+                fault,
+                CallbackFault::StateMalformed | CallbackFault::Attempt(_)
+            );
+            if is_attempts {
+                trouble.status = StatusCode::BAD_REQUEST;
+            }
+            // It has no page of its own to begin at: any other does.
+            let again = Again {
+                address: "/".to_owned(),
+                label: "Sign in again",
+            };
+            return self.trouble(trouble, &parts.headers, Some(again));
+        }
+        self.trouble(trouble, &parts.headers, Some(again))
     }
 
     /// Takes back the attempt's cookie, whatever came of it.

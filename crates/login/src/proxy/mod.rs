@@ -1,5 +1,6 @@
 //! The pages of one login proxy, and its answers to people who have to sign in first.
 
+pub(crate) mod auth_service;
 mod callback;
 mod departure;
 mod logout;
@@ -61,6 +62,12 @@ impl LoginProxy {
     pub async fn handle(&self, request: http::Request<Bytes>) -> http::Response<Bytes> {
         let (parts, body) = request.into_parts();
         let headers = &parts.headers;
+        if let LoginShape::AuthService(shape) = &self.settings.shape {
+            return match Site::of(&parts.uri, headers) {
+                Some(site) => self.auth_service(shape, &parts, &body, &site).await,
+                None => self.trouble(Trouble::BAD_HOST, headers, None),
+            };
+        }
         let below = parts.uri.path().strip_prefix(&*self.settings.prefix);
         if self.settings.logout_path.as_deref() == Some(parts.uri.path()) {
             return match Site::of(&parts.uri, headers) {
@@ -155,6 +162,13 @@ impl LoginProxy {
                 "the session store does not answer\n",
             ),
         }
+    }
+
+    /// Whether the issuer was found, as far as it has to be.
+    pub async fn is_issuer_known(&self) -> bool {
+        let login = &self.settings;
+        let is_written = login.login_url.is_some() && login.redeem_url.is_some();
+        is_written || self.sessions.keys().metadata(&login.issuer).await.is_ok()
     }
 
     /// Somebody who signed in and may not enter: the session ends.

@@ -10,9 +10,10 @@ use std::sync::Arc;
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
 use model::names::Timestamp;
-use model::snapshot::{KeySource, Login};
+use model::snapshot::{KeySource, Login, LoginShape};
 use oidc::jose;
 use policy::{Bearer, Proof, Token, TokenFault, texts_at};
+use serde_json::Value;
 
 use super::{Doors, Sessions};
 use crate::keys::{Source, fault};
@@ -251,10 +252,14 @@ impl Verdict {
                     .any(|login| taken_by(login, &token, now))
                 {
                     self.valid.get_or_insert(token);
+                } else if stops(&found.compact, doors) {
+                    self.fault.get_or_insert(TokenFault::Expired);
                 }
             }
             Ok(token) => _ = self.valid.get_or_insert(token),
-            Err(fault) if found.by_rule => _ = self.fault.get_or_insert(fault),
+            Err(fault) if found.by_rule || stops(&found.compact, doors) => {
+                self.fault.get_or_insert(fault);
+            }
             Err(_) => {}
         }
     }
@@ -266,6 +271,30 @@ impl Verdict {
             (None, None) => Bearer::None,
         }
     }
+}
+
+/// Whether AuthService would stop at a token that is bad: one of its issuer for one of its audiences,
+/// other than an ID token.
+fn stops(compact: &str, doors: Doors<'_>) -> bool {
+    doors.logins.iter().any(|login| {
+        let LoginShape::AuthService(_) = &login.shape else {
+            return false;
+        };
+        let Ok(claims) = jose::peek(compact) else {
+            return false;
+        };
+        let is_for = |audience: &Value| {
+            let audience = audience.as_str().unwrap_or_default();
+            login.extra_audiences.iter().any(|one| **one == *audience)
+        };
+        let is_ours = claims.get("iss").and_then(Value::as_str) == Some(&*login.issuer);
+        is_ours
+            && match claims.get("aud") {
+                Some(Value::Array(audiences)) => audiences.iter().any(is_for),
+                Some(audience) => is_for(audience),
+                None => false,
+            }
+    })
 }
 
 /// Every token of the request, each once.

@@ -14,6 +14,7 @@ impl Sessions {
     /// Ends every session that the request brought for `login`. From now on nobody has it, here and
     /// after a restart; should the store fail, at least not here.
     pub(crate) async fn end(&self, headers: &HeaderMap, login: &Login) -> Result<(), StoreError> {
+        self.disinherit(headers, login);
         for value in offered(headers, login) {
             let Some(value) = CookieValue::read(value) else {
                 continue;

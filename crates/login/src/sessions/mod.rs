@@ -9,6 +9,7 @@ mod bearer;
 mod ending;
 mod following;
 mod held;
+mod inherited;
 mod listing;
 mod person;
 mod renewal;
@@ -28,7 +29,7 @@ use http::HeaderMap;
 use model::Snapshot;
 use model::names::{Duration, Timestamp};
 use model::seams::{Clock, Randomness};
-use model::snapshot::{JwtRule, Login, TokenPlace};
+use model::snapshot::{JwtRule, Login, LoginShape, TokenPlace};
 use policy::{NoSession, Person, Session};
 use quick_cache::DefaultHashBuilder;
 use quick_cache::sync::{Cache, DefaultLifecycle};
@@ -37,6 +38,7 @@ use quick_cache::sync::{Cache, DefaultLifecycle};
 pub(crate) use bearer::tokens_found;
 use following::Hearing;
 use held::{Held, Lifetimes};
+use inherited::Inherited;
 pub use listing::{Listed, Page};
 use person::{Weight, fitting, vouched};
 use renewing::Renewals;
@@ -54,6 +56,7 @@ use crate::cookies;
 use crate::flow::attempt::Seal;
 use crate::flow::identity::Identity;
 use crate::keys::Keys;
+use crate::proxy::auth_service::named_session;
 
 /// Memory for sessions in use, bytes by [`Weight`]'s reckoning.
 const HELD_BYTES: u64 = 24 << 20;
@@ -72,6 +75,7 @@ pub struct Sessions {
     store: Store,
     live: Cache<Name, Arc<Held>, Weight>,
     ended: Cache<Name, ()>,
+    inherited: Inherited,
     lifetimes: Lifetimes,
     hearing: Hearing,
     grace: Duration,
@@ -193,6 +197,7 @@ impl Sessions {
             store,
             live,
             ended,
+            inherited: Inherited::default(),
             lifetimes: Lifetimes { idle, lifetime },
             hearing: Hearing::new(),
             grace,
@@ -250,6 +255,17 @@ impl Sessions {
                     Known::Not(reason) => absence = stronger(absence, reason),
                     Known::AskStore(_) => return None,
                 }
+            }
+            match self.inherited(headers, login, now) {
+                Some(Ok(person)) => {
+                    return Some(Session {
+                        person: Ok(person),
+                        bearer,
+                        elsewhere,
+                    });
+                }
+                Some(Err(reason)) => absence = stronger(absence, reason),
+                None => {}
             }
         }
         Some(Session {
@@ -355,7 +371,11 @@ impl Sessions {
                 Err(reason) => absence = stronger(absence, reason),
             }
         }
-        Err(absence)
+        match self.inherited(headers, login, now) {
+            Some(Ok(person)) => Ok(person),
+            Some(Err(reason)) => Err(stronger(absence, reason)),
+            None => Err(absence),
+        }
     }
 
     fn known(
@@ -541,7 +561,12 @@ impl Sessions {
 
 /// The session cookies that a request offers to `login`.
 fn offered<'a>(headers: &'a HeaderMap, login: &'a Login) -> impl Iterator<Item = &'a [u8]> {
-    cookies::named(headers, &login.cookie_name).take(MOST_COOKIES)
+    let named = match &login.shape {
+        LoginShape::OAuth2Proxy => None,
+        LoginShape::AuthService(shape) => named_session(headers, shape),
+    };
+    let cookies = cookies::named(headers, &login.cookie_name);
+    named.into_iter().chain(cookies).take(MOST_COOKIES)
 }
 
 /// Of two reasons the one that says more.

@@ -1,3 +1,4 @@
+mod inherited;
 mod records;
 mod replicas;
 mod tokens;

@@ -1,5 +1,6 @@
 //! One file per kind: raw shapes and their conversion.
 
+pub(crate) mod auth_service;
 pub(crate) mod authorization_policy;
 pub(crate) mod certificate;
 pub(crate) mod config_map;

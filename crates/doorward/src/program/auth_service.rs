@@ -1,0 +1,80 @@
+//! `doorward authservice`: the environment of AuthService.
+
+use std::net::SocketAddr;
+use std::process::ExitCode;
+
+use model::Severity;
+use model::auth_service::{Standing, stand_in};
+use model::oauth2_proxy::IssuerTrust;
+
+use super::listen::address;
+use super::serve::{Beside, Fault, Program, serve};
+use super::{environment, trust, variable};
+use crate::up::{fail, start_log};
+
+/// Any fault: as the original, which has one code only.
+const FAILED: u8 = 1;
+
+/// Runs `doorward authservice`.
+pub(crate) fn run() -> ExitCode {
+    let log = variable("DOORWARD_LOG").unwrap_or_else(|| "info".to_owned());
+    if let Err(words) = start_log(&log) {
+        return fail(FAILED, &words);
+    }
+    let standing = match stand_in(&environment()) {
+        Ok(standing) => standing,
+        Err(findings) => {
+            let mut words = "invalid configuration:".to_owned();
+            for finding in findings {
+                if finding.severity == Severity::Error {
+                    let (fault, remedy) = (finding.fault, finding.remedy);
+                    words.push_str(&format!("\n  {fault}\n  help: {remedy}"));
+                }
+            }
+            return fail(FAILED, &words);
+        }
+    };
+    for finding in &standing.findings {
+        tracing::warn!(code = %finding.code, help = finding.remedy, "{}", finding.fault);
+    }
+    match program(standing) {
+        Ok(program) => super::run(serve(program)),
+        Err(words) => fail(FAILED, &words),
+    }
+}
+
+fn program(standing: Standing) -> Result<Program, String> {
+    let Standing {
+        snapshot,
+        judge,
+        readiness,
+        web,
+        client_name,
+        authorities,
+        findings: _,
+    } = standing;
+    let read = |text: &str| -> Result<SocketAddr, String> {
+        address(text).map_err(|fault| Fault::Address(fault).to_string())
+    };
+    let trust = IssuerTrust {
+        authorities: authorities.into_iter().collect(),
+        // The original adds the bundle to what the system trusts.
+        system: true,
+        anybody: false,
+    };
+    Ok(Program {
+        name: "authservice",
+        snapshot,
+        http: Some(read(&judge)?),
+        https: None,
+        metrics: None,
+        issuer: trust::client(&trust)?,
+        watched: Vec::new(),
+        beside: Some(Beside {
+            readiness: read(&readiness)?,
+            web: read(&web)?,
+            name: client_name,
+        }),
+        again: Box::new(|| None),
+    })
+}
