@@ -4,22 +4,24 @@ import assert from 'node:assert/strict';
 import { execFileSync, spawn } from 'node:child_process';
 import { generateKeyPairSync } from 'node:crypto';
 import { once } from 'node:events';
-import { readFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { discard, scratch } from './door.mjs';
 
 const PEER = fileURLToPath(new URL('./peers/issuer.mjs', import.meta.url));
 
-/** A self-signed certificate for 127.0.0.1. */
+/** An authority, and a certificate for 127.0.0.1 that it signed: `{ ca, cert, key }` as PEM. */
 export function ofLoopback() {
   const aside = scratch();
-  const [key, cert] = [join(aside, 'tls.key'), join(aside, 'tls.crt')];
-  execFileSync('openssl', [
-    'req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-days', '30', '-subj', '/CN=issuer',
-    '-addext', 'subjectAltName=IP:127.0.0.1', '-keyout', key, '-out', cert,
-  ], { stdio: 'ignore' });
-  const made = { cert: readFileSync(cert, 'utf8'), key: readFileSync(key, 'utf8') };
+  const file = (name) => join(aside, name);
+  const openssl = (...args) => execFileSync('openssl', args, { stdio: 'ignore' });
+  const fresh = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes'];
+  openssl('req', '-x509', ...fresh, '-days', '30', '-subj', '/CN=authority of the issuer', '-keyout', file('ca.key'), '-out', file('ca.crt'));
+  openssl('req', ...fresh, '-subj', '/CN=issuer', '-keyout', file('tls.key'), '-out', file('tls.csr'));
+  writeFileSync(file('names'), 'subjectAltName=IP:127.0.0.1\nbasicConstraints=critical,CA:FALSE\n');
+  openssl('x509', '-req', '-in', file('tls.csr'), '-CA', file('ca.crt'), '-CAkey', file('ca.key'), '-CAcreateserial', '-days', '30', '-extfile', file('names'), '-out', file('tls.crt'));
+  const made = Object.fromEntries([['ca', 'ca.crt'], ['cert', 'tls.crt'], ['key', 'tls.key']].map(([name, from]) => [name, readFileSync(file(from), 'utf8')]));
   discard(aside);
   return made;
 }

@@ -84,6 +84,8 @@ const provider = new Provider(`https://127.0.0.1:${port}`, {
     backchannelLogout: { enabled: true },
     rpInitiatedLogout: { enabled: true },
   },
+  // It asks no address of its own machine by itself; the client of this test is there.
+  fetch: (url, { dispatcher: _, ...options }) => globalThis.fetch(url, options),
   rotateRefreshToken: true,
   issueRefreshToken: async (ctx, client) => client.grantTypeAllowed('refresh_token'),
   ttl: { AccessToken: life, IdToken: life, RefreshToken: 86_400, Session: 86_400, Grant: 86_400, Interaction: 600, AuthorizationCode: 60 },

@@ -168,17 +168,20 @@ impl Transport for IssuerTransport {
 
 /// TLS names itself in the chain of causes; everything else is a broken connection.
 fn fault(error: &(dyn std::error::Error + 'static)) -> TransportFault {
-    let mut cause = Some(error);
-    while let Some(error) = cause {
-        let inner = error
-            .downcast_ref::<std::io::Error>()
-            .and_then(std::io::Error::get_ref);
-        if inner.is_some_and(|inner| inner.is::<rustls::Error>()) || error.is::<rustls::Error>() {
-            return TransportFault::Untrusted;
-        }
-        cause = error.source();
+    match is_of_tls(error) {
+        true => TransportFault::Untrusted,
+        false => TransportFault::Unreachable,
     }
-    TransportFault::Unreachable
+}
+
+/// An error of the system that stands for another is not among the causes of that one.
+fn is_of_tls(error: &(dyn std::error::Error + 'static)) -> bool {
+    let stands_for = error
+        .downcast_ref::<std::io::Error>()
+        .and_then(std::io::Error::get_ref);
+    error.is::<rustls::Error>()
+        || stands_for.is_some_and(|inner| is_of_tls(inner))
+        || error.source().is_some_and(is_of_tls)
 }
 
 /// Host and port.

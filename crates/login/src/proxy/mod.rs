@@ -142,10 +142,12 @@ impl LoginProxy {
             SignInAnswer::Page => {
                 let page = self.sign_in_page(StatusCode::FORBIDDEN, &site, &target);
                 match sign_in.absence {
-                    NoSession::Expired | NoSession::Unknown => {
+                    NoSession::Unknown => {
                         pages::with_cookies(page, self.deletions(headers, &site, false))
                     }
-                    NoSession::NoCookie | NoSession::StoreUnavailable => page,
+                    // One whose issuer is away may go on once it is back; one that is over loses its
+                    // cookie by itself.
+                    NoSession::Expired | NoSession::NoCookie | NoSession::StoreUnavailable => page,
                 }
             }
         }

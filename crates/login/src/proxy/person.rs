@@ -101,7 +101,7 @@ impl LoginProxy {
     fn nobody(&self, absence: NoSession, parts: &Parts, site: &Site) -> Answer {
         let answer = refusal(absence);
         match absence {
-            NoSession::StoreUnavailable => answer,
+            NoSession::StoreUnavailable | NoSession::Expired => answer,
             _ => pages::with_cookies(answer, self.deletions(&parts.headers, site, false)),
         }
     }

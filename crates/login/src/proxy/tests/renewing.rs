@@ -149,6 +149,13 @@ async fn an_issuer_that_is_down_ends_no_session_before_its_tokens() {
     pass(&bench, 20);
     let gone = who(&bench.sessions, &bench, &browser).await;
     assert_eq!(gone.unwrap_err(), NoSession::Expired, "never beyond");
+    // Whoever asks meanwhile keeps the cookie.
+    let parts = asked("/x", &browser);
+    let how = sign_in(SignInAnswer::Page, NoSession::Expired);
+    assert!(set_cookies(&bench.proxy.challenge(&parts, &how).await).is_empty());
+    let answer = bench.get("/oauth2/auth", &browser).await;
+    assert_eq!(answer.status(), 401);
+    assert!(set_cookies(&answer).is_empty());
     // It comes back, and so does the session, without a sign-in.
     bench.issuer.misbehave(|quirks| quirks.down = false);
     pass(&bench, 4);
