@@ -99,7 +99,67 @@ pub(super) fn login(mut settings: Settings<'_>, files: Files<'_>) -> Result<Logi
         shape: LoginShape::OAuth2Proxy,
         ..usual
     };
+    let login = match settings.alone {
+        true => alone(settings, login),
+        false => login,
+    };
     settings.closed.take().map_or(Ok(login), Err)
+}
+
+/// What acts in `doorward oauth2-proxy` besides: lifetimes, cookies, further audiences, the sign-out
+/// at a back end.
+fn alone(settings: &mut Settings<'_>, login: Login) -> Login {
+    let second = Duration::from_secs(1);
+    let refresh = settings.span("cookie_refresh");
+    if refresh.is_some_and(|span| span >= login.cookie_expire) {
+        let at = settings.origin("cookie_refresh");
+        let fault = "`cookie_refresh` has to be less than `cookie_expire`".to_owned();
+        let remedy = "renew earlier, or let sessions last longer".to_owned();
+        settings.close(&at, codes::LOGIN_OPTION_VALUE, fault, remedy);
+    }
+    let samesite = settings.text("cookie_csrf_samesite");
+    let attempt_samesite = samesite.as_deref().and_then(|text| match text {
+        "lax" => Some("Lax".into()),
+        "none" => Some("None".into()),
+        "strict" => Some("Strict".into()),
+        _ => {
+            let at = settings.origin("cookie_csrf_samesite");
+            let fault = format!("`cookie_csrf_samesite` is unknown: `{text}`");
+            let remedy = "write `lax`, `strict` or `none`".to_owned();
+            settings.close(&at, codes::LOGIN_OPTION_VALUE, fault, remedy);
+            None
+        }
+    });
+    let path = settings.text("cookie_path").unwrap_or_else(|| "/".into());
+    if !path.starts_with('/') || path.contains([';', ' ']) {
+        let at = settings.origin("cookie_path");
+        let fault = format!("`cookie_path` is no path: `{path}`");
+        let remedy = "write it as `/`".to_owned();
+        settings.close(&at, codes::LOGIN_OPTION_VALUE, fault, remedy);
+    }
+    let limit = settings.number("cookie_csrf_per_request_limit");
+    let limit = limit.and_then(|limit| usize::try_from(limit).ok());
+    let contexts = settings.text("acr_values");
+    Login {
+        cookie_path: path,
+        cookie_refresh: refresh.filter(|span| *span >= second),
+        attempt_lifetime: settings
+            .span("cookie_csrf_expire")
+            .filter(|span| *span >= second)
+            .unwrap_or(login.attempt_lifetime),
+        attempt_limit: limit
+            .filter(|limit| *limit > 0)
+            .unwrap_or(login.attempt_limit),
+        attempt_samesite,
+        extra_audiences: settings.list("oidc_extra_audiences"),
+        signing_algorithms: settings.list("oidc_enabled_signing_algs"),
+        login_parameters: contexts
+            .map(|contexts| ("acr_values".into(), contexts))
+            .into_iter()
+            .collect(),
+        backend_logout_url: address(settings, "backend_logout_url", Relative::Never),
+        ..login
+    }
 }
 
 fn missing(settings: &mut Settings<'_>, name: &str, remedy: &str) {

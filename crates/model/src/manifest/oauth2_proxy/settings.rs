@@ -338,6 +338,14 @@ impl<'a> Settings<'a> {
         }
     }
 
+    /// A whole number.
+    pub(super) fn number(&self, name: &str) -> Option<i64> {
+        match self.set.get(name)?.value {
+            Value::Number(number) => Some(number),
+            _ => None,
+        }
+    }
+
     /// A span of time.
     pub(super) fn span(&self, name: &str) -> Option<Duration> {
         match self.set.get(name)?.value {

@@ -309,6 +309,40 @@ fn each_of_these_does_not_start() {
 }
 
 #[test]
+fn lifetimes_and_further_audiences_act() {
+    let standing = with(&[
+        "--cookie-refresh=59m",
+        "--cookie-path=/app",
+        "--cookie-csrf-expire=5m",
+        "--cookie-csrf-per-request-limit=3",
+        "--cookie-csrf-samesite=none",
+        "--oidc-extra-audience=a",
+        "--oidc-enabled-signing-alg=ES256",
+        "--acr-values=loa2",
+        "--backend-logout-url=https://a.example/out?t={id_token}",
+    ])
+    .unwrap();
+    assert_eq!(faults(&standing.findings), [""; 0]);
+    let login = &standing.snapshot.logins()[0];
+    assert_eq!(login.cookie_refresh.unwrap().as_secs(), 59 * 60);
+    assert_eq!(login.attempt_lifetime.as_secs(), 300);
+    assert_eq!((&*login.cookie_path, login.attempt_limit), ("/app", 3));
+    assert_eq!(login.attempt_samesite.as_deref(), Some("None"));
+    assert_eq!(login.extra_audiences, ["a".into()]);
+    assert_eq!(login.signing_algorithms, ["ES256".into()]);
+    assert_eq!(
+        login.login_parameters,
+        [("acr_values".into(), "loa2".into())]
+    );
+    assert!(login.backend_logout_url.is_some());
+    let late = with(&["--cookie-refresh=200h"]).unwrap_err();
+    assert_eq!(
+        faults(&late),
+        ["`cookie_refresh` has to be less than `cookie_expire`"]
+    );
+}
+
+#[test]
 fn trust_in_whoever_asks_is_told() {
     let standing = with(&["--reverse-proxy"]).unwrap();
     let wanted =

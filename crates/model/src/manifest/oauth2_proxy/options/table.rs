@@ -146,15 +146,7 @@ pub(super) static OPTIONS: &[Known] = &[
         Later(""),
         Refuses("", "keys come from the issuer, or from `oidc_jwks_url`"),
     ),
-    known(
-        "oidc_enabled_signing_algs",
-        List,
-        Later(""),
-        Warns(
-            "",
-            "every asymmetric algorithm of the published keys is taken, and no other",
-        ),
-    ),
+    known("oidc_enabled_signing_algs", List, Later(""), Acts),
     known("oidc_email_claim", Text, Acted, Acts),
     known("oidc_groups_claim", Text, Acted, Acts),
     known(
@@ -163,12 +155,7 @@ pub(super) static OPTIONS: &[Known] = &[
         Narrows("aud"),
         Refuses("aud", "only the claim `aud` is looked at"),
     ),
-    known(
-        "oidc_extra_audiences",
-        List,
-        Later(""),
-        Warns("", "only tokens for `client_id` sign people in"),
-    ),
+    known("oidc_extra_audiences", List, Later(""), Acts),
     known("user_id_claim", Text, Acted, Acts),
     known("scope", Text, Acted, Acts),
     known("prompt", Text, Acted, Acts),
@@ -179,12 +166,7 @@ pub(super) static OPTIONS: &[Known] = &[
         Harmless,
         Warns("force", "it is no part of OpenID Connect"),
     ),
-    known(
-        "acr_values",
-        Text,
-        Later(""),
-        Warns("", "it is not sent yet"),
-    ),
+    known("acr_values", Text, Later(""), Acts),
     known(
         "resource",
         Text,
@@ -227,12 +209,7 @@ pub(super) static OPTIONS: &[Known] = &[
         Harmless,
         Warns("false", "`state` is a random text that needs no encoding"),
     ),
-    known(
-        "backend_logout_url",
-        Text,
-        Later(""),
-        Warns("", "it is not asked yet"),
-    ),
+    known("backend_logout_url", Text, Later(""), Acts),
     known("provider_ca_files", List, Later(""), Acts),
     known("use_system_trust_store", Flag, Harmless, Acts),
     known("ssl_insecure_skip_verify", Flag, Weakens("false"), Acts),
@@ -240,19 +217,9 @@ pub(super) static OPTIONS: &[Known] = &[
     known("cookie_secret", Text, Acted, Acts),
     known("cookie_secret_file", Text, Acted, Acts),
     known("cookie_domains", List, Acted, Acts),
-    known(
-        "cookie_path",
-        Text,
-        Later("/"),
-        Warns("/", "cookies are for every path"),
-    ),
+    known("cookie_path", Text, Later("/"), Acts),
     known("cookie_expire", Span, Acted, Acts),
-    known(
-        "cookie_refresh",
-        Span,
-        Later("0ns"),
-        Warns("0ns", "tokens are not refreshed yet"),
-    ),
+    known("cookie_refresh", Span, Later("0ns"), Acts),
     known("cookie_secure", Flag, Acted, Acts),
     known(
         "cookie_httponly",
@@ -267,33 +234,9 @@ pub(super) static OPTIONS: &[Known] = &[
         Harmless,
         Warns("false", "every sign-in has a cookie of its own"),
     ),
-    known(
-        "cookie_csrf_per_request_limit",
-        Number,
-        Harmless,
-        Warns(
-            "0",
-            "the oldest cookies of sign-ins make room by themselves",
-        ),
-    ),
-    known(
-        "cookie_csrf_expire",
-        Span,
-        Harmless,
-        Warns(
-            "900000000000ns",
-            "a sign-in has to be finished within a quarter of an hour",
-        ),
-    ),
-    known(
-        "cookie_csrf_samesite",
-        Text,
-        Harmless,
-        Warns(
-            "",
-            "cookies of sign-ins are `Lax`, so that they come back with the callback",
-        ),
-    ),
+    known("cookie_csrf_per_request_limit", Number, Harmless, Acts),
+    known("cookie_csrf_expire", Span, Harmless, Acts),
+    known("cookie_csrf_samesite", Text, Harmless, Acts),
     // Sessions live in doorward's own store.
     known(
         "session_store_type",
