@@ -136,6 +136,15 @@ impl Suite {
         let moved = self.here.list_by(&by("New@example.com")).await.unwrap();
         assert_eq!(moved.len(), 1);
         assert_eq!(moved[0].expires, times.1);
+        // Who lost the race for it has not made it anybody else's.
+        let stranger = record("stranger@example.com");
+        let lost = self.here.replace(&key, 1, &stranger, times, &self.random);
+        assert_eq!(lost.await.unwrap(), None);
+        let strangers = by("stranger@example.com");
+        assert!(self.here.list_by(&strangers).await.unwrap().is_empty());
+        let ended = self.here.delete_by(&strangers, NOW).await.unwrap();
+        assert_eq!(ended, [] as [Name; 0]);
+        assert!(self.here.find(&key).await.unwrap().is_some());
         // An ended session does not come back by it.
         self.there.delete(&name(1), NOW).await.unwrap();
         let late = self.here.replace(&key, 2, &before, times, &self.random);

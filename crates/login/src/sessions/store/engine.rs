@@ -15,7 +15,7 @@ const TOLD: Duration = Duration::from_secs(3600);
 /// Every engine.
 pub(super) enum Engine {
     Sqlite(Sql<Sqlite>),
-    Postgres(PostgresStore),
+    Postgres(Box<PostgresStore>),
     Redis(Box<RedisStore>),
 }
 

@@ -319,3 +319,85 @@ async fn no_session_is_longer_than_the_lifetime() {
         assert_eq!(read.unwrap_err(), NoSession::Expired);
     }
 }
+
+/// Refresh tokens that are good once, and many requests at once at both processes.
+async fn one_process_at_a_time_renews(server: Server) {
+    let replicas = Replicas::on(&server, |_| {}).await;
+    let bench = &replicas.bench;
+    bench
+        .issuer
+        .misbehave(|quirks| quirks.renewable = Some(100));
+    for sessions in [&replicas.here, &replicas.there] {
+        tokio::spawn(sessions.clone().renew());
+    }
+    let mut browser = Browser::default();
+    bench.sign_in(&mut browser, "/").await;
+    for round in 1..=5 {
+        bench.clock.advance(Duration::from_secs(101));
+        let mut asking = tokio::task::JoinSet::new();
+        for number in 0..40 {
+            let sessions = match number % 2 {
+                0 => replicas.here.clone(),
+                _ => replicas.there.clone(),
+            };
+            let (headers, login) = (browser.headers(), bench.login.clone());
+            let now = bench.clock.now();
+            asking.spawn(async move { sessions.person(&headers, &login, now).await });
+        }
+        for read in asking.join_all().await {
+            assert!(read.is_ok(), "{round}: {read:?}");
+        }
+        let renewals = bench.issuer.renewals.load(Ordering::SeqCst);
+        assert_eq!(renewals, round, "a refresh token is good once");
+    }
+}
+
+#[tokio::test]
+async fn one_process_at_a_time_renews_on_postgres() {
+    one_process_at_a_time_renews(Server::postgres().await).await;
+}
+
+#[tokio::test]
+async fn one_process_at_a_time_renews_on_redis() {
+    one_process_at_a_time_renews(Server::redis(&[]).await).await;
+}
+
+#[tokio::test]
+async fn secrets_follow_each_other_without_anybody_signing_in_again() {
+    let server = Server::redis(&[]).await;
+    let mut bench = Bench::new().await;
+    let (old, new) = (secret(), model::names::Secret::new([6; 32]));
+    let with = |secrets: &[&model::names::Secret]| {
+        let mut settings = settings(server.address());
+        settings.secrets = secrets.iter().map(|one| (*one).clone()).collect();
+        settings
+    };
+    let before = bench.with_settings(with(&[&old])).await;
+    bench.work_with(before.clone());
+    let mut browser = Browser::default();
+    bench.sign_in(&mut browser, "/").await;
+    // Who was at the issuer meanwhile comes back, too.
+    let waiting = bench.leave(&mut browser, "/tab").await;
+    let between = bench.with_settings(with(&[&new, &old])).await;
+    bench.work_with(between.clone());
+    let read = async |sessions: &Sessions, browser: &Browser| {
+        let headers = browser.headers();
+        sessions.person(&headers, &bench.login, NOW).await
+    };
+    assert!(read(&between, &browser).await.is_ok());
+    let answer = bench.get(&waiting, &browser).await;
+    assert_eq!(crate::fixture::location(&answer), "/tab");
+    // What is made now is known to who has the new one only, and what was made before is not.
+    let mut later = Browser::default();
+    bench.sign_in(&mut later, "/").await;
+    let after = bench.with_settings(with(&[&new])).await;
+    assert!(read(&after, &later).await.is_ok());
+    assert_eq!(
+        read(&after, &browser).await.unwrap_err(),
+        NoSession::Unknown
+    );
+    assert_eq!(read(&before, &later).await.unwrap_err(), NoSession::Unknown);
+    // Sessions of either are found by their owner.
+    let mine = between.list(Some("user@example.com"), "", 10).await;
+    assert!(mine.unwrap().sessions.len() >= 2);
+}

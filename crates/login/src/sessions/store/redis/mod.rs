@@ -238,7 +238,7 @@ impl RedisStore {
     /// Forgets the sessions of a person; gives their names.
     pub(super) async fn delete_by(&self, index: Index, tag: &str) -> Result<Vec<Name>, StoreError> {
         let mut deleted = Vec::new();
-        for name in self.members(&index_key(index, tag)).await? {
+        for name in self.found_by(index, tag).await? {
             if self.delete(&name).await? {
                 deleted.push(name);
             }
@@ -288,7 +288,7 @@ impl RedisStore {
     /// The sessions of a person.
     pub(super) async fn list_by(&self, index: Index, tag: &str) -> Result<Vec<Place>, StoreError> {
         let mut places = Vec::new();
-        for name in self.members(&index_key(index, tag)).await? {
+        for name in self.found_by(index, tag).await? {
             places.extend(self.find(&name).await?);
         }
         Ok(places)
@@ -383,6 +383,26 @@ impl RedisStore {
         ask.arg(changes_key()).arg("MAXLEN").arg("~");
         ask.arg(MOST_CHANGES).arg("*").arg("n").arg(name);
         self.link.ask(&ask).await
+    }
+
+    /// Names of a person's sessions. The set may have some that became another's, or are to: what
+    /// stands beside the record counts.
+    async fn found_by(&self, index: Index, tag: &str) -> Result<Vec<Name>, StoreError> {
+        let field = match index {
+            Index::Email => "e",
+            Index::Subject => "u",
+            Index::Sid => "i",
+        };
+        let mut names = Vec::new();
+        for name in self.members(&index_key(index, tag)).await? {
+            let mut ask = cmd("HGET");
+            ask.arg(session_key(&name)).arg(field);
+            let stands: Option<String> = self.link.ask(&ask).await?;
+            if stands.as_deref() == Some(tag) {
+                names.push(name);
+            }
+        }
+        Ok(names)
     }
 
     /// Names of a set, in their order.
