@@ -18,6 +18,7 @@ use crate::answer::{self, Asker};
 use crate::body::{self, Body};
 use crate::facts::{self, View};
 use crate::listen::{Busy, Peer, Pulse, Worker};
+use crate::local::Given;
 use crate::record::{Basis, Became, Entry};
 use crate::{local, proxy};
 
@@ -126,6 +127,7 @@ pub(crate) fn answer(
                     body.unwanted(answer::unclear(facts::Unclear::Connect, entry))
                 }
                 Outcome::Serve(serve) => {
+                    let body = Given::Unread(body);
                     Box::pin(local::serve(worker, view, facts, serve, parts, body, entry)).await
                 }
                 Outcome::SignIn(sign_in) => {

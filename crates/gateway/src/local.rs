@@ -22,6 +22,30 @@ use crate::proxy;
 use crate::record::Entry;
 use crate::settings::Limits;
 
+/// A request's body, as far as a service of this process may want it.
+pub(crate) enum Given {
+    /// Nobody has read it.
+    Unread(Unread),
+    /// It came with the question.
+    Whole(Bytes),
+}
+
+impl Given {
+    /// Nobody asks for it: `answer` is all there is to say.
+    pub(crate) fn unwanted(self, answer: Response<Body>) -> Response<Body> {
+        self.dismiss();
+        answer
+    }
+
+    /// Nobody asks for it.
+    pub(crate) fn dismiss(self) {
+        match self {
+            Self::Unread(body) => body.dismiss(),
+            Self::Whole(_) => {}
+        }
+    }
+}
+
 /// Tells somebody to sign in.
 pub(crate) async fn sign_in(
     worker: Rc<Worker>,
@@ -48,7 +72,7 @@ pub(crate) async fn serve(
     facts: Facts,
     serve: Serve,
     mut parts: Parts,
-    mut body: Unread,
+    body: Given,
     entry: Box<Entry>,
 ) -> Response<Body> {
     let Serve {
@@ -86,9 +110,12 @@ pub(crate) async fn serve(
     {
         return body.unwanted(answer::local_fault(LocalFault::Rewrite, &asker, entry));
     }
-    let whole = match gather(&mut body.incoming, worker.limits()).await {
-        Ok(whole) => whole,
-        Err(fault) => return body.unwanted(answer::local_fault(fault, &asker, entry)),
+    let whole = match body {
+        Given::Whole(whole) => whole,
+        Given::Unread(mut body) => match gather(&mut body.incoming, worker.limits()).await {
+            Ok(whole) => whole,
+            Err(fault) => return body.unwanted(answer::local_fault(fault, &asker, entry)),
+        },
     };
     parts.extensions.clear();
     at_site(&mut parts, &facts);

@@ -42,6 +42,8 @@ pub struct Settings {
 pub struct AuthorizerSettings {
     /// Where it is asked over HTTP; nowhere unless given. Port 0 picks a free one.
     pub http: Option<SocketAddr>,
+    /// Where it is asked over gRPC; nowhere unless given.
+    pub grpc: Option<SocketAddr>,
     /// Begins the path of every check of `ext_authz`, such as `/check`; empty where the whole path
     /// is the user's. Where it is given, other paths are requests for the pages of this process.
     pub path_prefix: Box<str>,
@@ -60,6 +62,7 @@ impl Default for AuthorizerSettings {
         ];
         Self {
             http: None,
+            grpc: None,
             path_prefix: Box::default(),
             trusted_peers: loopback
                 .into_iter()
@@ -96,6 +99,8 @@ pub enum Purpose {
     Gateway(u16),
     /// Other proxies that ask over HTTP.
     AuthorizerHttp,
+    /// Other proxies that ask over gRPC.
+    AuthorizerGrpc,
 }
 
 /// An open listening socket.

@@ -62,6 +62,7 @@ impl AuthorizerConfig {
     pub(crate) fn settings(
         self,
         http: Option<SocketAddr>,
+        grpc: Option<SocketAddr>,
         peers: Vec<String>,
     ) -> Result<AuthorizerSettings, AuthorizerFault> {
         let Self {
@@ -77,6 +78,7 @@ impl AuthorizerConfig {
         };
         Ok(AuthorizerSettings {
             http,
+            grpc,
             trusted_peers: match peers {
                 Some(peers) => peers
                     .iter()
@@ -134,7 +136,7 @@ mod tests {
             path_prefix: Some(prefix.to_owned()),
             scheme: None,
         };
-        config.settings(None, Vec::new())
+        config.settings(None, None, Vec::new())
     }
 
     #[test]
@@ -154,7 +156,7 @@ mod tests {
         assert!(!trusts(&named, "192.0.2.8") && !trusts(&named, "127.0.0.1"));
         let nobody = of(Some(&[]), "").unwrap();
         assert!(nobody.trusted_peers.is_empty());
-        let flag = AuthorizerConfig::default().settings(None, vec!["::/0".to_owned()]);
+        let flag = AuthorizerConfig::default().settings(None, None, vec!["::/0".to_owned()]);
         assert!(trusts(&flag.unwrap(), "2001:db8::1"));
     }
 

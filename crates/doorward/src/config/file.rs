@@ -27,6 +27,7 @@ pub(crate) struct FileConfig {
     pub(crate) http: Option<SocketAddr>,
     pub(crate) admin: Option<SocketAddr>,
     pub(crate) authorizer_http: Option<SocketAddr>,
+    pub(crate) authorizer_grpc: Option<SocketAddr>,
     pub(crate) authorizer: AuthorizerConfig,
     pub(crate) resolve: Vec<String>,
     pub(crate) sessions: SessionsConfig,

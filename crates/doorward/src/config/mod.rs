@@ -63,6 +63,10 @@ pub(crate) struct Flags {
     #[arg(long, value_name = "ADDR", env = "DOORWARD_AUTHORIZER_HTTP")]
     pub(crate) authorizer_http: Option<SocketAddr>,
 
+    /// The same over gRPC [default: nowhere]
+    #[arg(long, value_name = "ADDR", env = "DOORWARD_AUTHORIZER_GRPC")]
+    pub(crate) authorizer_grpc: Option<SocketAddr>,
+
     /// An address or network of proxies that are believed when they say for whom they ask
     /// (`x-forwarded-*`). Repeatable [default: this machine]
     #[arg(
@@ -236,6 +240,7 @@ impl Settings {
             http,
             admin,
             authorizer_http,
+            authorizer_grpc,
             authorizer_trusted_peers,
             resolve,
             sessions,
@@ -260,6 +265,7 @@ impl Settings {
             http: file_http,
             admin: file_admin,
             authorizer_http: file_authorizer_http,
+            authorizer_grpc: file_authorizer_grpc,
             authorizer,
             resolve: file_resolve,
             sessions: file_sessions,
@@ -311,6 +317,7 @@ impl Settings {
             authorizer: authorizer
                 .settings(
                     authorizer_http.or(file_authorizer_http),
+                    authorizer_grpc.or(file_authorizer_grpc),
                     authorizer_trusted_peers,
                 )
                 .map_err(SettingsFault::Authorizer)?,

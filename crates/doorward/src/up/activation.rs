@@ -46,7 +46,7 @@ impl fmt::Display for ActivationFault {
             ),
             Self::Aimless(name, address) => write!(
                 f,
-                "the socket `{name}` at `{address}` that the service manager passed is at no address of the settings\nhelp: name it `https`, `http`, `admin`, `authorizer-http` or by its `Gateway` port with `FileDescriptorName=`"
+                "the socket `{name}` at `{address}` that the service manager passed is at no address of the settings\nhelp: name it `https`, `http`, `admin`, `authorizer-http`, `authorizer-grpc` or by its `Gateway` port with `FileDescriptorName=`"
             ),
             Self::Twice(name, address) => write!(
                 f,
@@ -111,6 +111,7 @@ impl Activated {
                     settings.listen.entry(port).or_default().address = Some(at);
                 }
                 Purpose::AuthorizerHttp => settings.authorizer.http = Some(at),
+                Purpose::AuthorizerGrpc => settings.authorizer.grpc = Some(at),
             }
             activated.sockets.push(Listening {
                 purpose,
@@ -134,6 +135,7 @@ fn aim(name: &str, at: SocketAddr, settings: &Settings) -> Option<Aim> {
         "https" => return Some(gateway(443)),
         "http" => return Some(gateway(80)),
         "authorizer-http" => return Some(Aim::Serving(Purpose::AuthorizerHttp)),
+        "authorizer-grpc" => return Some(Aim::Serving(Purpose::AuthorizerGrpc)),
         "admin" => return Some(Aim::Admin),
         name => {
             if let Ok(port) = name.parse() {
@@ -142,8 +144,12 @@ fn aim(name: &str, at: SocketAddr, settings: &Settings) -> Option<Aim> {
         }
     }
     let further = settings.listen.iter();
-    let authorizer = settings.authorizer.http;
-    let authorizer = authorizer.map(|at| (at, Aim::Serving(Purpose::AuthorizerHttp)));
+    let asked = [
+        (settings.authorizer.http, Purpose::AuthorizerHttp),
+        (settings.authorizer.grpc, Purpose::AuthorizerGrpc),
+    ];
+    let asked = asked.into_iter();
+    let asked = asked.filter_map(|(at, purpose)| Some((at?, Aim::Serving(purpose))));
     [
         (settings.https, gateway(443)),
         (settings.http, gateway(80)),
@@ -151,7 +157,7 @@ fn aim(name: &str, at: SocketAddr, settings: &Settings) -> Option<Aim> {
     ]
     .into_iter()
     .chain(further.filter_map(|(port, at)| Some((at.address?, gateway(*port)))))
-    .chain(authorizer)
+    .chain(asked)
     .find_map(|(address, aim)| (address == at).then_some(aim))
 }
 

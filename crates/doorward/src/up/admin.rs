@@ -34,6 +34,8 @@ pub(crate) struct Admin {
     pub(crate) condition: Arc<ArcSwap<Condition>>,
     /// Where other proxies ask over HTTP.
     pub(crate) authorizer_http: Option<SocketAddr>,
+    /// The same over gRPC.
+    pub(crate) authorizer_grpc: Option<SocketAddr>,
     /// Whether the process is stopping.
     pub(crate) draining: Arc<AtomicBool>,
     /// Whether another process answers at this address from now on.
@@ -139,6 +141,7 @@ impl Admin {
             "ready": !draining,
             "draining": draining,
             "authorizerHttp": self.authorizer_http.map(|address| address.to_string()),
+            "authorizerGrpc": self.authorizer_grpc.map(|address| address.to_string()),
             "alarm": condition.alarm,
             "sessions": self.sessions.alarm(),
             "errors": count(Severity::Error),

@@ -25,6 +25,8 @@ pub(super) struct Addresses {
     pub(super) further: BTreeMap<u16, SocketAddr>,
     /// Where other proxies ask over HTTP.
     pub(super) authorizer_http: Option<SocketAddr>,
+    /// The same over gRPC.
+    pub(super) authorizer_grpc: Option<SocketAddr>,
     pub(super) admin: SocketAddr,
 }
 
@@ -36,6 +38,7 @@ impl Addresses {
             "http": self.http.map(|address| address.to_string()),
             "listen": self.further.iter().map(|(port, address)| (port.to_string(), json!(address.to_string()))).collect::<serde_json::Map<_, _>>(),
             "authorizerHttp": self.authorizer_http.map(|address| address.to_string()),
+            "authorizerGrpc": self.authorizer_grpc.map(|address| address.to_string()),
             "admin": self.admin.to_string(),
             "ca": authority,
             "pid": std::process::id(),
@@ -53,6 +56,7 @@ pub(super) fn announce(addresses: &Addresses, authority: &Path, demo: Option<&Sh
         http,
         further,
         authorizer_http,
+        authorizer_grpc,
         admin,
     } = addresses;
     anstream::eprintln!("doorward serves");
@@ -65,6 +69,9 @@ pub(super) fn announce(addresses: &Addresses, authority: &Path, demo: Option<&Sh
     }
     if let Some(address) = authorizer_http {
         anstream::eprintln!("  other proxies ask at http://{address} (`ext_authz`)");
+    }
+    if let Some(address) = authorizer_grpc {
+        anstream::eprintln!("  other proxies ask at {address} over gRPC (`ext_authz`)");
     }
     anstream::eprintln!("  admin  http://{admin}/readyz");
     anstream::eprintln!("  CA to trust  {}", authority.display());

@@ -211,6 +211,7 @@ pub(crate) async fn serve(mut settings: Settings) -> Result<(), Fault> {
         sessions: Arc::clone(&sessions),
         metrics: gateway.metrics(),
         authorizer_http: gateway.authorizer_http_address(),
+        authorizer_grpc: gateway.authorizer_grpc_address(),
         condition: Arc::clone(&condition),
         draining: Arc::clone(&draining),
         succeeded: Arc::clone(&succeeded),
@@ -259,6 +260,7 @@ pub(crate) async fn serve(mut settings: Settings) -> Result<(), Fault> {
             .filter_map(|port| Some((port, gateway.address(port)?)))
             .collect(),
         authorizer_http: gateway.authorizer_http_address(),
+        authorizer_grpc: gateway.authorizer_grpc_address(),
         admin: admin_address,
     };
     announce(

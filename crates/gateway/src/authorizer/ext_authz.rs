@@ -17,12 +17,13 @@ use policy::Refusal;
 
 use super::allow::Edits;
 use super::judge::{Judged, Passed, judge};
-use super::trust::is_trusted;
+use super::trust::said;
 use crate::admit::Unread;
 use crate::answer::{self, Asker};
 use crate::body::Body;
 use crate::facts::Unclear;
 use crate::listen::{Peer, Worker};
+use crate::local::Given;
 use crate::record::{Became, Entry};
 
 /// Names of request headers that Envoy removes.
@@ -36,7 +37,7 @@ pub(super) async fn answer(
     body: Unread,
     entry: Box<Entry>,
 ) -> Response<Body> {
-    let is_trusted = is_trusted(&worker, peer);
+    let body = Given::Unread(body);
     let asks = match asked(&parts.uri, &worker.authorizer().path_prefix) {
         Ok(Asked::Check(None)) => true,
         Ok(Asked::Check(Some(target))) => {
@@ -46,7 +47,8 @@ pub(super) async fn answer(
         Ok(Asked::Page) => false,
         Err(unclear) => return body.unwanted(answer::unclear(unclear, entry)),
     };
-    let judged = judge(worker, peer, parts, body, entry, is_trusted).await;
+    let said = said(&worker, peer, asks);
+    let judged = judge(worker, peer, parts, body, entry, said).await;
     match judged {
         Judged::Pass(passed) if asks => allow(*passed),
         // Nothing is behind this listener but the pages of this process.

@@ -12,7 +12,8 @@ use std::rc::Rc;
 
 use bytes::Bytes;
 use http::header::{
-    CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue, LOCATION,
+    AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HOST, HeaderMap, HeaderName, HeaderValue,
+    LOCATION,
 };
 use http::request::Parts;
 use http::uri::PathAndQuery;
@@ -24,7 +25,9 @@ use super::trust::is_trusted;
 use crate::admit::Unread;
 use crate::answer;
 use crate::body::Body;
+use crate::facts::Said;
 use crate::listen::{Peer, Worker};
+use crate::local::Given;
 use crate::record::{Became, Entry, Frontend};
 
 /// Traefik, Caddy, HAProxy: what is no success is relayed whole.
@@ -136,7 +139,18 @@ pub(super) async fn answer(
         entry.became = Became::Refuse;
         return body.unwanted(answer::send(told(fault), entry));
     }
-    match (judge(worker, peer, parts, body, entry, true).await, form) {
+    match (
+        judge(
+            worker,
+            peer,
+            parts,
+            Given::Unread(body),
+            entry,
+            Said::Headers,
+        )
+        .await,
+        form,
+    ) {
         (Judged::Pass(passed), Form::Whole | Form::Bare) => allow(*passed),
         (Judged::Pass(passed), Form::Answer) => go_on(*passed),
         (Judged::Stop { response, .. }, Form::Whole) => as_denial(*response),
@@ -190,9 +204,19 @@ fn told(fault: Undescribed) -> Response<Bytes> {
     response
 }
 
-/// 202 with the headers that the request is to have.
+/// 202 with the headers that the request is to have. Cookies and credentials are told as they are to
+/// be even where they stay as they came: a proxy that sets every name from the answer would lose
+/// them.
 fn allow(passed: Passed) -> Response<Body> {
-    let edits = Edits::of(&passed);
+    let mut edits = Edits::of(&passed);
+    for name in [COOKIE, AUTHORIZATION] {
+        if !edits.remove.contains(&name)
+            && !edits.set.contains_key(&name)
+            && let Some(value) = passed.parts.headers.get(&name)
+        {
+            edits.set.insert(name, value.clone());
+        }
+    }
     let mut response = Response::new(Bytes::new());
     *response.status_mut() = StatusCode::ACCEPTED;
     *response.headers_mut() = edits.set;

@@ -6,12 +6,12 @@ use http::Response;
 use http::request::Parts;
 use policy::{Checked, Outcome, Pass};
 
-use crate::admit::{Unread, ask_store, became};
+use crate::admit::{ask_store, became};
 use crate::answer::{self, Asker, LocalFault};
 use crate::body::Body;
-use crate::facts::{Facts, View, gather_asked};
+use crate::facts::{Facts, Said, View, gather_asked};
 use crate::listen::{Peer, Worker};
-use crate::local;
+use crate::local::{self, Given};
 use crate::record::{Basis, Became, Entry};
 
 /// What came of a question.
@@ -50,14 +50,14 @@ pub(super) async fn judge(
     worker: Rc<Worker>,
     peer: &Rc<Peer>,
     mut parts: Parts,
-    body: Unread,
+    body: Given,
     mut entry: Box<Entry>,
-    is_trusted: bool,
+    said: Said,
 ) -> Judged {
     let view = worker.view();
     let now = entry.time;
     entry.method = parts.method.clone();
-    let mut facts = match gather_asked(&mut parts, peer, &worker, &view, is_trusted) {
+    let mut facts = match gather_asked(&mut parts, peer, &worker, &view, said) {
         Ok(facts) => facts,
         Err(unclear) => return Judged::stop(body.unwanted(answer::unclear(unclear, entry))),
     };

@@ -5,7 +5,7 @@
 //! takes the route. Where the manifests have one, its destination's rules are asked too; where they
 //! have none, the rules of the gateway alone decide, and no route is no refusal.
 //!
-//! There are two forms over HTTP: `ext_authz` of Envoy, where the request that comes is the one that
+//! Over gRPC, [`grpc`] takes the question out of a message. There are two forms over HTTP: `ext_authz` of Envoy, where the request that comes is the one that
 //! is asked about, and sub-requests that describe one (nginx, Traefik, Caddy, HAProxy), at paths of
 //! their own.
 //!
@@ -18,6 +18,8 @@
 mod allow;
 mod ext_authz;
 mod forward_auth;
+mod grpc;
+mod health;
 mod judge;
 mod trust;
 
@@ -29,6 +31,8 @@ use http::{HeaderValue, Request, Response};
 use hyper::body::Incoming;
 
 use self::forward_auth::Form;
+pub(crate) use self::grpc::answer as answer_grpc;
+pub(crate) use self::health::Health;
 use crate::admit::Unread;
 use crate::answer::{self, Asker};
 use crate::body::Body;

@@ -7,8 +7,8 @@ use http::request::Parts;
 use http::{Method, Uri};
 
 use super::{
-    Facts, MOST_HEADERS, Unclear, View, authority, certificate, cookies, forwarded, headers,
-    is_plainly_framed,
+    CLIENT, Facts, MOST_HEADERS, Unclear, View, authority, certificate, cookies, forwarded,
+    headers, is_plainly_framed,
 };
 use crate::listen::{Peer, Worker};
 
@@ -19,6 +19,26 @@ pub(crate) struct Asked {
     pub(crate) peer: IpAddr,
     /// SPIFFE id of a certificate that it verified, without `spiffe://`.
     pub(crate) principal: Option<Box<str>>,
+    /// Server name of the handshake with it.
+    pub(crate) sni: Option<Box<str>>,
+}
+
+/// Where the proxy that asks says what it knows of its client.
+pub(crate) enum Said {
+    /// Nowhere: it is not believed.
+    Nowhere,
+    /// In `x-forwarded-*`.
+    Headers,
+    /// The same, and in `x-envoy-external-address`, which wins: Envoy adds its own address to the
+    /// `x-forwarded-for` of a check.
+    Envoy,
+    /// In the question itself.
+    Question {
+        /// Whom it heard the request from.
+        asked: Box<Asked>,
+        /// Whether browsers speak HTTPS, where no header says it.
+        secure: Option<bool>,
+    },
 }
 
 /// Reads the facts of a question and puts `parts` into the form that is decided about. The proxy
@@ -28,7 +48,7 @@ pub(crate) fn gather_asked(
     peer: &Peer,
     worker: &Worker,
     view: &View,
-    is_trusted: bool,
+    said: Said,
 ) -> Result<Facts, Unclear> {
     if parts.method == Method::CONNECT {
         return Err(Unclear::Connect);
@@ -44,17 +64,45 @@ pub(crate) fn gather_asked(
         let target = parts.uri.path_and_query().cloned();
         parts.uri = target.map_or_else(|| Uri::from_static("/"), Uri::from);
     }
+    // It is ours to say, and goes with the others.
+    let external = parts.headers.get(&CLIENT).and_then(forwarded::whole);
     let websocket = headers::strip_request(parts, &view.names);
     cookies::join(&mut parts.headers);
     let usual = worker.authorizer().scheme.as_str();
-    let told = if is_trusted {
-        let trusted_hops = view.world.snapshot.trusted_hops();
-        forwarded::told(&parts.headers, peer.address, usual, trusted_hops)
-    } else {
-        forwarded::Told {
-            scheme: usual,
-            peer: peer.address,
-            client: peer.address,
+    let trusted_hops = view.world.snapshot.trusted_hops();
+    let headers = &parts.headers;
+    let (told, asked) = match said {
+        Said::Nowhere => {
+            let told = forwarded::Told {
+                scheme: usual,
+                peer: peer.address,
+                client: peer.address,
+            };
+            (told, None)
+        }
+        Said::Headers => {
+            let told = forwarded::told(headers, peer.address, usual, trusted_hops);
+            (told, None)
+        }
+        Said::Envoy => {
+            let mut told = forwarded::told(headers, peer.address, usual, trusted_hops);
+            if let Some(external) = external {
+                (told.peer, told.client) = (external, external);
+            }
+            (told, None)
+        }
+        Said::Question { asked, secure } => {
+            let usual = match secure {
+                Some(true) => "https",
+                Some(false) => "http",
+                None => usual,
+            };
+            let mut told = forwarded::told(headers, asked.peer, usual, trusted_hops);
+            if trusted_hops == 0 {
+                told.client = asked.peer;
+            }
+            told.peer = asked.peer;
+            (told, Some(asked))
         }
     };
     let (request_id, draw) = worker.identifiers.borrow_mut().identify(&mut parts.headers);
@@ -81,9 +129,12 @@ pub(crate) fn gather_asked(
         extended: false,
         draw,
         port,
-        asked: Some(Box::new(Asked {
-            peer: told.peer,
-            principal: None,
+        asked: Some(asked.unwrap_or_else(|| {
+            Box::new(Asked {
+                peer: told.peer,
+                principal: None,
+                sni: None,
+            })
         })),
         upgrade: false,
     })

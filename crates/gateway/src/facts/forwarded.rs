@@ -83,6 +83,11 @@ pub(super) fn set(
     }
 }
 
+/// A value that is an address and nothing else.
+pub(super) fn whole(value: &HeaderValue) -> Option<IpAddr> {
+    value.to_str().ok().and_then(address)
+}
+
 /// What the proxy that asks says of the one who asked it.
 pub(super) struct Told {
     /// Scheme that the browser used.

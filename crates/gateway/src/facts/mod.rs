@@ -24,7 +24,7 @@ use hyper::ext::Protocol;
 use model::names::Timestamp;
 use policy::RequestHead;
 
-pub(crate) use asked::{Asked, gather_asked};
+pub(crate) use asked::{Asked, Said, gather_asked};
 pub(crate) use certificate::Shown;
 pub(crate) use cookies::without_session_cookies;
 #[cfg(any(test, fuzzing))]
@@ -268,8 +268,10 @@ impl Facts {
                 Some(asked) => asked.principal.as_deref(),
                 None => shown.and_then(|shown| shown.principal.as_deref()),
             },
-            // The handshake was with the proxy that asks: its own rules for it hold there.
-            sni: peer.server_name.as_deref(),
+            sni: match asked {
+                Some(asked) => asked.sni.as_deref(),
+                None => peer.server_name.as_deref(),
+            },
             now,
             draw: self.draw,
         }

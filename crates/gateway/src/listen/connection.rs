@@ -1,6 +1,7 @@
 //! One client connection, from accept to end.
 
 use std::convert::Infallible;
+use std::error::Error;
 use std::future::Future;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::{Pin, pin};
@@ -82,7 +83,10 @@ pub(super) async fn serve(
 
     let port = match purpose {
         Purpose::Gateway(port) => port,
-        Purpose::AuthorizerHttp => return serve_authorizer(worker, stream, peer, slot).await,
+        Purpose::AuthorizerHttp | Purpose::AuthorizerGrpc => {
+            let is_grpc = purpose == Purpose::AuthorizerGrpc;
+            return serve_authorizer(worker, stream, peer, is_grpc, slot).await;
+        }
     };
     let view = worker.view();
     let Some(speaks) = view.speaks(port, worker.https_upgrade()) else {
@@ -132,7 +136,13 @@ pub(super) async fn serve(
 }
 
 /// Serves a proxy that asks. It speaks in the clear, and for many.
-async fn serve_authorizer(worker: Rc<Worker>, stream: TcpStream, peer: SocketAddr, slot: Slot) {
+async fn serve_authorizer(
+    worker: Rc<Worker>,
+    stream: TcpStream,
+    peer: SocketAddr,
+    is_grpc: bool,
+    slot: Slot,
+) {
     let local = stream.local_addr().unwrap_or(peer);
     let pulse = Arc::new(Pulse::default());
     let line = Line::new(stream, Arc::clone(&pulse));
@@ -148,12 +158,21 @@ async fn serve_authorizer(worker: Rc<Worker>, stream: TcpStream, peer: SocketAdd
     let Some(is_http2) = begins_http2(&mut wire, &switch).await else {
         return;
     };
-    if is_http2 {
-        let connection = drive_http2(worker, wire, peer, switch, authorizer::answer);
-        tokio::task::spawn_local(connection);
-    } else {
-        let connection = drive_http1(worker, wire, peer, switch, authorizer::answer);
-        tokio::task::spawn_local(connection);
+    match (is_grpc, is_http2) {
+        (true, true) => {
+            let connection = drive_http2(worker, wire, peer, switch, authorizer::answer_grpc);
+            tokio::task::spawn_local(connection);
+        }
+        // gRPC is spoken over HTTP/2 alone.
+        (true, false) => {}
+        (false, true) => {
+            let connection = drive_http2(worker, wire, peer, switch, authorizer::answer);
+            tokio::task::spawn_local(connection);
+        }
+        (false, false) => {
+            let connection = drive_http1(worker, wire, peer, switch, authorizer::answer);
+            tokio::task::spawn_local(connection);
+        }
     }
 }
 
@@ -382,7 +401,7 @@ where
     })
 }
 
-fn drive_http2<A>(
+fn drive_http2<A, B>(
     worker: Rc<Worker>,
     wire: Wire,
     peer: Peer,
@@ -390,7 +409,10 @@ fn drive_http2<A>(
     answer: impl Fn(Rc<Worker>, Rc<Peer>, Request<Incoming>) -> A + 'static,
 ) -> impl Future<Output = ()>
 where
-    A: Future<Output = Result<Response<Body>, Infallible>> + 'static,
+    A: Future<Output = Result<Response<B>, Infallible>> + 'static,
+    B: http_body::Body + 'static,
+    B::Data: Send,
+    B::Error: Into<Box<dyn Error + Send + Sync>>,
 {
     let mut builder = http2::Builder::new(OnThisThread);
     let head_bytes = u32::try_from(worker.limits().head_bytes).unwrap_or(u32::MAX);

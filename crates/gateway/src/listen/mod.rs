@@ -216,6 +216,11 @@ impl Gateway {
         self.http
     }
 
+    /// Where other proxies ask over gRPC.
+    pub fn authorizer_grpc_address(&self) -> Option<SocketAddr> {
+        self.sockets.address(Purpose::AuthorizerGrpc)
+    }
+
     /// Where a further Gateway port is served while a Gateway has it.
     pub fn address(&self, port: u16) -> Option<SocketAddr> {
         self.sockets.address(Purpose::Gateway(port))

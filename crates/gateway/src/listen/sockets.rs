@@ -38,14 +38,14 @@ impl Sockets {
             Some((purpose, address))
         });
         let http = settings.http.map(|address| (HTTP, address));
-        let authorizer = settings.authorizer.http;
-        let authorizer = authorizer.map(|address| (Purpose::AuthorizerHttp, address));
+        let asked = [
+            (Purpose::AuthorizerHttp, settings.authorizer.http),
+            (Purpose::AuthorizerGrpc, settings.authorizer.grpc),
+        ];
+        let asked = asked.into_iter();
+        let asked = asked.filter_map(|(purpose, address)| Some((purpose, address?)));
         let https = settings.https.map(|address| (HTTPS, address));
-        let wanted = https
-            .into_iter()
-            .chain(http)
-            .chain(further)
-            .chain(authorizer);
+        let wanted = https.into_iter().chain(http).chain(further).chain(asked);
         let mut addresses = BTreeMap::new();
         let mut open = BTreeMap::new();
         for (purpose, address) in wanted {
@@ -82,7 +82,7 @@ impl Sockets {
     pub(super) fn further(&self) -> impl Iterator<Item = u16> {
         let purposes = self.addresses.keys();
         purposes.filter_map(|purpose| match purpose {
-            &(HTTPS | HTTP) | Purpose::AuthorizerHttp => None,
+            &(HTTPS | HTTP) | Purpose::AuthorizerHttp | Purpose::AuthorizerGrpc => None,
             Purpose::Gateway(port) => Some(*port),
         })
     }

@@ -26,6 +26,7 @@ use super::pulse::{Order, Switch, Ticks};
 use super::wire::{Closer, Closing, Slot};
 use super::{HTTP, HTTPS, Shared, Stage};
 use crate::assertions::Assertions;
+use crate::authorizer::Health;
 use crate::facts::{Identifiers, View};
 use crate::proxy::Pool;
 use crate::record::{Recorder, Shard, Writer};
@@ -67,6 +68,8 @@ pub(crate) struct Worker {
     pub(crate) identifiers: RefCell<Identifiers>,
     /// Statements of who sent a request.
     pub(crate) assertions: Assertions,
+    /// What is told to those who ask over gRPC whether anybody is here.
+    pub(crate) health: Health,
     /// Takes connections that end without a word.
     pub(super) closer: Closer,
     hsts: Option<HeaderValue>,
@@ -212,7 +215,8 @@ fn begin(seat: Seat) -> io::Result<(Rc<Worker>, Listeners, Closings)> {
         writer,
     } = seat;
     let mut listeners = Vec::new();
-    for purpose in [HTTPS, HTTP, Purpose::AuthorizerHttp] {
+    let asked = [Purpose::AuthorizerHttp, Purpose::AuthorizerGrpc];
+    for purpose in [HTTPS, HTTP].into_iter().chain(asked) {
         if shared.sockets.address(purpose).is_some() {
             let opened = shared.sockets.take(purpose, number)?;
             listeners.extend(opened.into_iter().map(|listener| (listener, purpose)));
@@ -236,6 +240,7 @@ fn begin(seat: Seat) -> io::Result<(Rc<Worker>, Listeners, Closings)> {
         recorder: Rc::new(Recorder::new(shard, writer)),
         identifiers: RefCell::new(Identifiers::new(Arc::clone(&shared.randomness))),
         assertions: Assertions::default(),
+        health: Health::default(),
         closer,
         hsts: settings
             .hsts
@@ -297,6 +302,7 @@ fn open_further(worker: &Rc<Worker>) {
 
 async fn serve(worker: Rc<Worker>, listeners: Listeners) {
     let mut stage = worker.shared.stage.clone();
+    worker.health.serves(true).await;
     let acceptors: Vec<_> = listeners
         .into_iter()
         .map(|(listener, purpose)| {
@@ -309,6 +315,7 @@ async fn serve(worker: Rc<Worker>, listeners: Listeners) {
     let ended = stage.wait_for(|stage| *stage != Stage::Serving).await;
     let ended = ended.map(|stage| *stage).ok();
     sweeper.abort();
+    worker.health.serves(false).await;
     let further = std::mem::take(&mut *worker.further.borrow_mut());
     for acceptor in acceptors.into_iter().chain(further.into_values().flatten()) {
         acceptor.abort();
@@ -399,6 +406,8 @@ async fn accept(worker: Rc<Worker>, listener: TcpListener, purpose: Purpose) {
                 let speaks = match purpose {
                     Purpose::Gateway(port) => worker.view().speaks(port, worker.https_upgrade()),
                     Purpose::AuthorizerHttp => Some(ListenerProtocol::Http),
+                    // No word of HTTP/1 says anything there.
+                    Purpose::AuthorizerGrpc => None,
                 };
                 turn_away(stream, peer, speaks).await;
             }

@@ -103,11 +103,18 @@ pub(crate) enum Frontend {
     ExtAuthzHttp,
     /// Another proxy, with a sub-request that describes the request.
     ForwardAuth,
+    /// Envoy, with `ext_authz` over gRPC.
+    ExtAuthzGrpc,
 }
 
 impl Frontend {
     /// Every one, in the order of the discriminants.
-    pub(crate) const ALL: [Self; 3] = [Self::Gateway, Self::ExtAuthzHttp, Self::ForwardAuth];
+    pub(crate) const ALL: [Self; 4] = [
+        Self::Gateway,
+        Self::ExtAuthzHttp,
+        Self::ForwardAuth,
+        Self::ExtAuthzGrpc,
+    ];
 
     /// A stable word.
     pub(crate) fn as_str(self) -> &'static str {
@@ -115,6 +122,7 @@ impl Frontend {
             Self::Gateway => "gateway",
             Self::ExtAuthzHttp => "ext_authz_http",
             Self::ForwardAuth => "forward_auth",
+            Self::ExtAuthzGrpc => "ext_authz_grpc",
         }
     }
 }

@@ -5,11 +5,18 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use doorward_gateway::{AuthorizerSettings, Limits};
+use envoy_types::ext_authz::v3::pb::{CheckRequest, HttpResponse};
+use envoy_types::pb::envoy::service::auth::v3::AttributeContext;
+use envoy_types::pb::envoy::service::auth::v3::attribute_context::{self, HttpRequest};
+use envoy_types::pb::envoy::service::auth::v3::authorization_client::AuthorizationClient;
 use http::Request;
 use http_body_util::Full;
 use hyper::client::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::net::TcpStream;
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_check_response::ServingStatus;
+use tonic_health::pb::health_client::HealthClient;
 
 use crate::door::{Door, Wanted};
 
@@ -65,8 +72,14 @@ async fn a_trusted_peer_says_who_the_client_is_and_nobody_else_does() {
     let lie = "x-forwarded-for: 203.0.113.9, 198.51.100.1";
     assert_eq!(status(at, "/app/", &[lie]).await, 403);
     assert_eq!(status(at, "/app/", &[]).await, 403);
+    // Envoy adds its own address behind the client's, and tells the client's by itself.
+    let own = "x-forwarded-for: 203.0.113.9, 10.0.0.1";
+    assert_eq!(status(at, "/app/", &[own]).await, 403);
+    let external = "x-envoy-external-address: 203.0.113.9";
+    assert_eq!(status(at, "/app/", &[own, external]).await, 200);
     let (_door, at) = asked(|it| it.trusted_peers.clear()).await;
     assert_eq!(status(at, "/app/", &[INSIDE]).await, 403);
+    assert_eq!(status(at, "/app/", &[external]).await, 403);
 }
 
 #[tokio::test]
@@ -189,6 +202,10 @@ async fn a_sub_request_describes_another_request() {
         host,
     ];
     assert_eq!(status(at, bare, &lies).await, 403);
+    let outside = "x-forwarded-for: 198.51.100.1";
+    let external = "x-envoy-external-address: 203.0.113.9";
+    let lies = [outside, external, original[1], original[2]];
+    assert_eq!(status(at, bare, &lies).await, 403);
     door.gateway.drain(Duration::from_secs(5)).await;
     let lines = door.log.lines();
     assert!(lines.iter().all(|line| line["frontend"] == "forward_auth"));
@@ -223,6 +240,67 @@ async fn a_permission_of_one_form_is_none_of_the_other() {
     // 200 is a permission there.
     let lines = [INSIDE, method, uri, host];
     assert_eq!(status(at, "/doorward/forward-auth", &lines).await, 202);
+}
+
+#[tokio::test]
+async fn over_grpc_there_is_health_and_what_is_no_request_is_refused() {
+    let (door, _) = asked(|it| it.grpc = Some("127.0.0.1:0".parse().unwrap())).await;
+    let at = door.gateway.authorizer_grpc_address().unwrap();
+    let channel = tonic::transport::Endpoint::try_from(format!("http://{at}"));
+    let channel = channel.unwrap().connect().await.unwrap();
+    let mut health = HealthClient::new(channel.clone());
+    for service in ["", "envoy.service.auth.v3.Authorization"] {
+        let service = service.to_owned();
+        let answer = health.check(HealthCheckRequest { service }).await.unwrap();
+        assert_eq!(answer.into_inner().status(), ServingStatus::Serving);
+    }
+    let service = "somebody.else".to_owned();
+    let unknown = health
+        .check(HealthCheckRequest { service })
+        .await
+        .unwrap_err();
+    assert_eq!(unknown.code(), tonic::Code::NotFound);
+    let mut client = AuthorizationClient::new(channel);
+    // As the filter of TCP asks, and as nobody should.
+    let nothing = CheckRequest::default();
+    let http = |method: &str, path: &str, host: &str| {
+        let http = HttpRequest {
+            method: method.into(),
+            path: path.into(),
+            host: host.into(),
+            ..HttpRequest::default()
+        };
+        let request = attribute_context::Request {
+            http: Some(http),
+            ..Default::default()
+        };
+        let attributes = AttributeContext {
+            request: Some(request),
+            ..AttributeContext::default()
+        };
+        CheckRequest {
+            attributes: Some(attributes),
+        }
+    };
+    for request in [
+        nothing,
+        http("", "/app/", "h"),
+        http("GET", "", "h"),
+        http("GET", "/app/", ""),
+        http("GET", "/app/", "a b"),
+        http("CONNECT", "h:443", "h"),
+        http("GET", "/else", "h"),
+    ] {
+        let said = format!("{request:?}");
+        let answer = client.check(request).await.unwrap().into_inner();
+        assert_ne!(answer.status.unwrap().code, 0, "{said}");
+        assert!(matches!(
+            answer.http_response,
+            Some(HttpResponse::DeniedResponse(_))
+        ));
+    }
+    // HTTP/1 is not spoken there.
+    assert_eq!(answer(at, "/app/", &[INSIDE]).await, "");
 }
 
 #[tokio::test]

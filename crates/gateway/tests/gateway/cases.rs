@@ -2,6 +2,7 @@
 //! destination receives, and what the log says.
 
 mod asked;
+mod call;
 mod issuer;
 mod visit;
 
@@ -211,6 +212,7 @@ impl<'a> Stage<'a> {
             https_upgrade: !wanted.plain,
             authorizer: AuthorizerSettings {
                 http: Some("127.0.0.1:0".parse().unwrap()),
+                grpc: Some("127.0.0.1:0".parse().unwrap()),
                 ..AuthorizerSettings::default()
             },
             ..free_ports()

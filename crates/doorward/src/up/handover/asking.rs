@@ -57,6 +57,7 @@ pub(crate) async fn ask(state: &Path) -> Result<Option<Asked>, HandOverFault> {
         match role {
             Role::Gateway(port) => listening(Purpose::Gateway(port), descriptor),
             Role::AuthorizerHttp => listening(Purpose::AuthorizerHttp, descriptor),
+            Role::AuthorizerGrpc => listening(Purpose::AuthorizerGrpc, descriptor),
             Role::Admin => admin = Some(TcpListener::from(descriptor)),
             Role::Lock => lock = Some(File::from(descriptor)),
         }

@@ -53,6 +53,8 @@ pub(crate) enum Role {
     Gateway(u16),
     /// The listening socket that other proxies ask over HTTP.
     AuthorizerHttp,
+    /// The same over gRPC.
+    AuthorizerGrpc,
     /// The administration listener.
     Admin,
     /// The lock of the state directory.
@@ -64,6 +66,7 @@ impl From<Purpose> for Role {
         match purpose {
             Purpose::Gateway(port) => Self::Gateway(port),
             Purpose::AuthorizerHttp => Self::AuthorizerHttp,
+            Purpose::AuthorizerGrpc => Self::AuthorizerGrpc,
         }
     }
 }

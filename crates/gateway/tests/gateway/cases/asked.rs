@@ -1,5 +1,5 @@
-//! Every access case of the corpus, asked by a proxy over HTTP as Envoy's `ext_authz` does: who may
-//! pass, with which headers, and what everybody else is answered.
+//! Every access case of the corpus, asked by a proxy as Envoy's `ext_authz` does, over HTTP and over
+//! gRPC: who may pass, with which headers, and what everybody else is answered.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -14,13 +14,21 @@ use testkit::cases::{
 use tokio::net::TcpStream;
 
 use super::visit::{Seen, visit};
-use super::{Circumstances, Compare, Stage, circumstances, usual_status, word};
+use super::{Circumstances, Compare, Stage, call, circumstances, usual_status, word};
+
+/// How a proxy asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Form {
+    Http,
+    Grpc,
+}
 
 /// Why nobody who asks about a request can be told what its case says.
 fn beyond_questions(
     case: &Case,
     request: &RequestCase,
     snapshot: &Snapshot,
+    form: Form,
 ) -> Option<&'static str> {
     const ROUTES: &str = "routes are the proxy's: none is no refusal";
     // The gateway asks nobody to sign in where no route is, and denies those who have not; a proxy
@@ -29,10 +37,10 @@ fn beyond_questions(
     if (&*case.name, &*request.name) == UNROUTED {
         return Some(ROUTES);
     }
-    if request.principal.is_some() {
+    if request.principal.is_some() && form == Form::Http {
         return Some("a check over HTTP does not tell a client certificate");
     }
-    if request.sni.is_some() {
+    if request.sni.is_some() && form == Form::Http {
         return Some("the handshake was with the proxy");
     }
     if Some(request.port) != entry(request, snapshot) {
@@ -93,14 +101,26 @@ fn after(name: &str, sent: &[(String, String)], seen: &Seen) -> Option<String> {
 
 impl Stage<'_> {
     /// Asks about a request, and tells which headers its sender sent.
-    async fn ask(&self, request: &RequestCase, id: &str) -> (Seen, Vec<(String, String)>) {
+    async fn ask(
+        &self,
+        request: &RequestCase,
+        id: &str,
+        form: Form,
+    ) -> (Seen, Vec<(String, String)>) {
         let (path, sent) = self.head(request, id).await;
+        if form == Form::Grpc {
+            let at = self.door.gateway.authorizer_grpc_address().unwrap();
+            return (call::check(at, request, &path, &sent).await, sent);
+        }
         let mut lines = vec![
             ("x-forwarded-proto".to_owned(), request.scheme.clone()),
             ("content-length".to_owned(), "0".to_owned()),
         ];
-        lines.extend(sent.iter().cloned());
-        lines.push(("x-forwarded-for".to_owned(), request.peer.to_string()));
+        // Envoy tells the client's address itself, and adds its own to the other header.
+        let external = "x-envoy-external-address";
+        lines.extend(sent.iter().filter(|(name, _)| name != external).cloned());
+        lines.push((external.to_owned(), request.peer.to_string()));
+        lines.push(("x-forwarded-for".to_owned(), "10.0.0.1".to_owned()));
         let at = self.door.gateway.authorizer_http_address().unwrap();
         let stream = TcpStream::connect(at).await.unwrap();
         let seen = visit(stream, &request.method, &path, &lines).await;
@@ -109,7 +129,7 @@ impl Stage<'_> {
 }
 
 impl Compare<'_> {
-    fn told(&mut self, seen: &Seen, sent: &[(String, String)], snapshot: &Snapshot) {
+    fn told(&mut self, seen: &Seen, sent: &[(String, String)], snapshot: &Snapshot, form: Form) {
         let expect = &self.request.expect;
         let may_pass = match &expect.outcome {
             ExpectedOutcome::Forward
@@ -134,8 +154,8 @@ impl Compare<'_> {
         }
         let status = expect.status.or_else(|| usual_status(&expect.outcome));
         let relayed = match status {
-            Some(200) => Some(203),
-            Some(500..) => Some(403),
+            Some(200) if form == Form::Http => Some(203),
+            Some(500..) if form == Form::Http => Some(403),
             other => other,
         };
         self.same("status", relayed, Some(seen.status));
@@ -189,14 +209,18 @@ impl Compare<'_> {
         }
     }
 
-    fn asked_line(&mut self, line: Option<&Value>) {
+    fn asked_line(&mut self, line: Option<&Value>, form: Form) {
         let expect = &self.request.expect;
         let is_malformed = expect.outcome == ExpectedOutcome::Refuse(ExpectedRefusal::Unreadable);
         let Some(line) = line else {
             return self.same("has a line", !is_malformed, false);
         };
         let text = |name: &str| line[name].as_str();
-        self.same("line: frontend", Some("ext_authz_http"), text("frontend"));
+        let frontend = match form {
+            Form::Http => "ext_authz_http",
+            Form::Grpc => "ext_authz_grpc",
+        };
+        self.same("line: frontend", Some(frontend), text("frontend"));
         self.given("line: route", expect.route.as_deref(), text("route"));
         self.given("line: user", expect.user.as_deref(), text("user"));
         if let ExpectedOutcome::Redirect(_) | ExpectedOutcome::Serve(_) = expect.outcome {
@@ -220,49 +244,47 @@ impl Compare<'_> {
 async fn a_proxy_that_asks_is_told_what_every_case_says() {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../cases");
     let mut faults = Vec::new();
-    let mut asked = 0;
-    let mut unseen: BTreeMap<&str, usize> = BTreeMap::new();
+    let mut asked: BTreeMap<Form, usize> = BTreeMap::new();
+    let mut unseen: BTreeMap<(Form, &str), usize> = BTreeMap::new();
     for case in testkit::cases::load(&directory).unwrap() {
         let snapshot = model::compile(&case.objects().unwrap()).snapshot;
-        let mut groups: BTreeMap<Circumstances, Vec<&RequestCase>> = BTreeMap::new();
+        let mut groups: BTreeMap<Circumstances, Vec<(Form, &RequestCase)>> = BTreeMap::new();
         for request in &case.file.requests {
-            match beyond_questions(&case, request, &snapshot) {
-                Some(why) => *unseen.entry(why).or_default() += 1,
-                None => {
+            for form in [Form::Http, Form::Grpc] {
+                if let Some(why) = beyond_questions(&case, request, &snapshot, form) {
+                    *unseen.entry((form, why)).or_default() += 1;
+                } else {
                     let group = groups.entry(circumstances(&case, request)).or_default();
-                    group.push(request);
+                    group.push((form, request));
                 }
             }
         }
-        for (wanted, requests) in groups {
+        for (wanted, questions) in groups {
             let stage = Stage::set(&case, wanted, Vec::<ResolveRule>::new()).await;
             let mut answers = Vec::new();
-            for (number, request) in requests.into_iter().enumerate() {
+            for (number, (form, request)) in questions.into_iter().enumerate() {
                 let id = format!("case-{number}");
-                let (seen, sent) = stage.ask(request, &id).await;
-                answers.push((request, id, seen, sent));
-                asked += 1;
+                let (seen, sent) = stage.ask(request, &id, form).await;
+                answers.push((form, request, id, seen, sent));
+                *asked.entry(form).or_default() += 1;
             }
             let lines = stage.close().await;
-            for (request, id, seen, sent) in answers {
+            for (form, request, id, seen, sent) in answers {
                 let mut compare = Compare {
                     case: &case,
                     request,
                     faults: &mut faults,
                 };
-                compare.told(&seen, &sent, &snapshot);
-                compare.asked_line(lines.get(&id));
+                compare.told(&seen, &sent, &snapshot, form);
+                compare.asked_line(lines.get(&id), form);
             }
         }
     }
-    let rows: usize = unseen.values().sum();
-    println!("{asked} questions asked; {rows} rows that no answer to a check can show:");
-    for (why, rows) in &unseen {
-        println!("  {rows:4} {why}");
+    println!("questions asked: {asked:?}; rows that no answer to a check can show:");
+    for ((form, why), rows) in &unseen {
+        println!("  {rows:4} {form:?}: {why}");
     }
     assert!(faults.is_empty(), "\n{}\n", faults.join("\n"));
-    assert!(
-        rows * 3 <= asked,
-        "{rows} of {asked} rows are not seen: {unseen:?}"
-    );
+    let (asked, rows): (usize, usize) = (asked.values().sum(), unseen.values().sum());
+    assert!(rows * 3 <= asked, "{rows} are not seen: {unseen:?}");
 }

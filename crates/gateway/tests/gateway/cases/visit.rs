@@ -12,6 +12,14 @@ pub(super) struct Seen {
 }
 
 impl Seen {
+    pub(super) fn new(status: u16, headers: Vec<(String, String)>, text: String) -> Self {
+        Self {
+            status,
+            headers,
+            text,
+        }
+    }
+
     /// The first value of a header.
     pub(super) fn header(&self, name: &str) -> Option<&str> {
         let mut headers = self.headers.iter();
