@@ -1,271 +1,31 @@
 //! `login:` of `doorward.yaml`: how people sign in, natively.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod form;
+mod words;
+
+use std::collections::BTreeSet;
 use std::env;
 use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use model::names::{ObjectRef, Place, Secret};
 use model::snapshot::{
     EmailVerified, EntryRule, IssuerTls, IssuerTlsClient, Login, LoginClientAuth, RefreshFailure,
-    Regex, SkipRule, WhenOffered,
+    WhenOffered,
 };
-use serde::Deserialize;
 
 use super::Switch;
-
-/// The whole section.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
-pub(crate) struct LoginConfig {
-    /// Where its own pages are.
-    #[serde(default = "usual_prefix")]
-    prefix: String,
-    /// At least one; with several, people choose.
-    issuers: Vec<IssuerConfig>,
-    #[serde(default)]
-    cookie: CookieConfig,
-    #[serde(default)]
-    refresh: RefreshConfig,
-    #[serde(default)]
-    attempts: AttemptsConfig,
-    /// A path that signs out here and at the issuer; empty for none.
-    #[serde(default = "usual_logout_path")]
-    logout_path: String,
-    #[serde(default)]
-    logout_at_issuer: Option<Switch>,
-    /// Straight to the one issuer instead of the page.
-    #[serde(default)]
-    skip_page: Option<Switch>,
-    /// Domains of e-mail addresses that may enter; `*` for anyone.
-    #[serde(default)]
-    email_domains: Vec<String>,
-    #[serde(default)]
-    emails: Vec<String>,
-    /// One address a line; read again when it changes.
-    #[serde(default)]
-    emails_file: Option<PathBuf>,
-    #[serde(default)]
-    groups: Vec<String>,
-    #[serde(default)]
-    rules: Vec<RuleConfig>,
-    /// Patterns over the path that need no sign-in, `METHOD=pattern` or a pattern.
-    #[serde(default)]
-    exempt: Vec<String>,
-    /// Patterns over path and query that answer 401 instead of a page.
-    #[serde(default)]
-    api_paths: Vec<String>,
-    /// Further hosts that people may be sent to after signing in or out.
-    #[serde(default)]
-    redirect_hosts: Vec<String>,
-    /// Whether a bearer token of an issuer is a session.
-    #[serde(default)]
-    bearer_tokens: Option<Switch>,
-    /// Whether applications get the ID token in `Authorization`.
-    #[serde(default)]
-    pass_id_token: Option<Switch>,
-}
-
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
-struct IssuerConfig {
-    /// Tells it from the others, in addresses.
-    #[serde(default)]
-    name: String,
-    /// What the button says after "Sign in with".
-    #[serde(default)]
-    label: Option<String>,
-    issuer: String,
-    client_id: String,
-    #[serde(default)]
-    client_secret: Option<SecretConfig>,
-    #[serde(default)]
-    client_auth: ProvenBy,
-    #[serde(default)]
-    client_key: Option<SecretConfig>,
-    #[serde(default)]
-    client_key_id: Option<String>,
-    #[serde(default)]
-    pushed_requests: Offered,
-    #[serde(default)]
-    signed_requests: Offered,
-    #[serde(default)]
-    scopes: Option<Vec<String>>,
-    #[serde(default)]
-    endpoints: Option<EndpointsConfig>,
-    #[serde(default)]
-    claims: ClaimsConfig,
-    #[serde(default)]
-    email_verified: Verified,
-    #[serde(default)]
-    extra_audiences: Vec<String>,
-    #[serde(default)]
-    signing_algorithms: Vec<String>,
-    #[serde(default)]
-    clock_skew: Option<Span>,
-    #[serde(default)]
-    prompt: Option<String>,
-    #[serde(default)]
-    parameters: BTreeMap<String, String>,
-    #[serde(default)]
-    redirect_url: Option<String>,
-    #[serde(default)]
-    tls: TlsConfig,
-}
-
-/// A secret, from a file or the environment; never the value itself.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
-struct SecretConfig {
-    #[serde(default)]
-    file: Option<PathBuf>,
-    #[serde(default)]
-    env: Option<String>,
-}
-
-/// Instead of discovery.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
-struct EndpointsConfig {
-    authorization: String,
-    token: String,
-    keys: String,
-    #[serde(default)]
-    end_session: Option<String>,
-}
-
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase", default)]
-struct ClaimsConfig {
-    user: Option<String>,
-    email: Option<String>,
-    groups: Option<String>,
-    preferred_username: Option<String>,
-}
-
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase", default)]
-struct TlsConfig {
-    /// Certificates that are trusted instead of the system's.
-    authorities: Option<PathBuf>,
-    /// The system's too.
-    system_too: Option<Switch>,
-    /// Our own certificate, for `tls_client_auth`.
-    certificate: Option<PathBuf>,
-    key: Option<SecretConfig>,
-}
-
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase", default)]
-struct CookieConfig {
-    name: Option<String>,
-    domains: Vec<String>,
-    path: Option<String>,
-    lifetime: Option<Span>,
-    same_site: Option<String>,
-    /// `off` serves plain HTTP.
-    secure: Option<Switch>,
-}
-
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase", default)]
-struct RefreshConfig {
-    /// Sooner than shortly before the tokens expire.
-    after: Option<Span>,
-    failure: Failure,
-}
-
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase", default)]
-struct AttemptsConfig {
-    lifetime: Option<Span>,
-    limit: Option<usize>,
-}
-
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase", default)]
-struct RuleConfig {
-    hosts: Vec<String>,
-    paths: Vec<String>,
-    groups: Vec<String>,
-    emails: Vec<String>,
-    email_domains: Vec<String>,
-}
-
-#[derive(Clone, Copy, Debug, Default, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum ProvenBy {
-    /// Basic, then post.
-    #[default]
-    ClientSecret,
-    ClientSecretBasic,
-    ClientSecretPost,
-    PrivateKeyJwt,
-    TlsClientAuth,
-    None,
-}
-
-#[derive(Clone, Copy, Debug, Default, Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum Offered {
-    #[default]
-    Auto,
-    Always,
-    Never,
-}
-
-#[derive(Clone, Copy, Debug, Default, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-enum Verified {
-    #[default]
-    NotDenied,
-    Required,
-    Any,
-}
-
-#[derive(Clone, Copy, Debug, Default, Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum Failure {
-    #[default]
-    Keep,
-    End,
-}
-
-/// `90s`, `15m`, `24h`, `7d`.
-#[derive(Clone, Copy, Debug, Deserialize)]
-#[serde(try_from = "String")]
-struct Span(Duration);
-
-impl TryFrom<String> for Span {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, String> {
-        let wrong = || format!("`{text}` is no span of time such as `15m`");
-        let at = text.find(|letter: char| !letter.is_ascii_digit());
-        let (number, unit) = text.split_at(at.ok_or_else(wrong)?);
-        let number: u64 = number.parse().map_err(|_| wrong())?;
-        let seconds = match unit {
-            "s" => 1,
-            "m" => 60,
-            "h" => 3600,
-            "d" => 24 * 3600,
-            _ => return Err(wrong()),
-        };
-        let seconds = number.checked_mul(seconds).ok_or_else(wrong)?;
-        Ok(Self(Duration::from_secs(seconds)))
-    }
-}
-
-fn usual_prefix() -> String {
-    "/oauth2".to_owned()
-}
-
-fn usual_logout_path() -> String {
-    "/logout".to_owned()
-}
+pub(crate) use form::LoginConfig;
+use form::{
+    AttemptsConfig, ClaimsConfig, CookieConfig, EndpointsConfig, Failure, IssuerConfig, Offered,
+    ProvenBy, RefreshConfig, RuleConfig, SecretConfig, TlsConfig, Verified,
+};
+use words::{
+    address, addresses, cookie_name, host, is_plain_path, is_web_address, lower, patterns,
+    skip_rule, texts,
+};
 
 /// What is wrong with the section: the key, and the fault. The operator's.
 #[derive(Debug, PartialEq, Eq)]
@@ -662,96 +422,6 @@ impl At<'_> {
         }
         Ok(Some(Secret::new(text.as_bytes())))
     }
-}
-
-fn texts(list: &[String]) -> Vec<Arc<str>> {
-    list.iter().map(|text| text.as_str().into()).collect()
-}
-
-fn lower(list: &[String]) -> BTreeSet<Box<str>> {
-    list.iter().filter_map(|text| address(text)).collect()
-}
-
-/// The first column of a line, as OAuth2 Proxy's list has it; nothing for a comment.
-fn address(line: &str) -> Option<Box<str>> {
-    let first = line.split(',').next().unwrap_or_default().trim();
-    let first = first.trim_matches('"');
-    (!first.is_empty() && !first.starts_with('#')).then(|| first.to_lowercase().into())
-}
-
-fn host(issuer: &str) -> Arc<str> {
-    let url = url::Url::parse(issuer).ok();
-    let host = url.as_ref().and_then(url::Url::host_str);
-    host.unwrap_or("OpenID Connect").into()
-}
-
-fn addresses(endpoints: &Option<EndpointsConfig>) -> Vec<(&'static str, &String)> {
-    let Some(EndpointsConfig {
-        authorization,
-        token,
-        keys,
-        end_session,
-    }) = endpoints
-    else {
-        return Vec::new();
-    };
-    let named = [
-        ("endpoints.authorization", authorization),
-        ("endpoints.token", token),
-        ("endpoints.keys", keys),
-    ];
-    let end = end_session.iter().map(|end| ("endpoints.endSession", end));
-    named.into_iter().chain(end).collect()
-}
-
-fn is_web_address(text: &str) -> bool {
-    url::Url::parse(text).is_ok_and(|url| {
-        matches!(url.scheme(), "http" | "https") && url.has_host() && url.fragment().is_none()
-    })
-}
-
-fn is_plain_path(text: &str) -> bool {
-    text.len() > 1
-        && text.starts_with('/')
-        && !text.contains("//")
-        && !text.contains(['?', '#', '%', ' '])
-}
-
-fn cookie_name(name: &str) -> Result<Arc<str>, LoginFault> {
-    // A cookie name is a token, as a header name is (RFC 6265 §4.1.1).
-    match !name.is_empty() && http::HeaderName::from_bytes(name.as_bytes()).is_ok() {
-        true => Ok(name.into()),
-        false => fault("cookie.name", "use letters, digits, `-` and `_`"),
-    }
-}
-
-fn patterns(key: &str, list: &[String]) -> Result<Vec<Regex>, LoginFault> {
-    list.iter()
-        .map(|text| Regex::anywhere(text).or_else(|error| fault(key, format!("`{text}`: {error}"))))
-        .collect()
-}
-
-fn skip_rule(text: &str) -> Result<SkipRule, LoginFault> {
-    let (method, pattern) = match text.split_once('=') {
-        Some((method, rest)) if method.bytes().all(|byte| byte.is_ascii_uppercase()) => {
-            ((!method.is_empty()).then(|| Arc::from(method)), rest)
-        }
-        _ => (None, text),
-    };
-    // One that is not anchored exempts more than it seems to.
-    if !pattern.starts_with('^') {
-        return fault(
-            "exempt",
-            format!("`{text}` does not begin with `^`, so it would match anywhere in a path"),
-        );
-    }
-    let path =
-        Regex::anywhere(pattern).or_else(|error| fault("exempt", format!("`{text}`: {error}")))?;
-    Ok(SkipRule {
-        method,
-        path,
-        negate: false,
-    })
 }
 
 #[cfg(test)]
