@@ -91,7 +91,8 @@ impl IssuerTransport {
             let same = before.values().find(|held| held.settings == *settings);
             let way = same.cloned().unwrap_or_else(|| Special {
                 settings: settings.clone(),
-                client: special_client(settings)
+                client: tls(settings)
+                    .map(client_over)
                     .inspect_err(|error| {
                         tracing::error!(issuer = %login.issuer, %error, "the issuer cannot be reached: its certificates or our own cannot be used");
                     })
@@ -194,16 +195,14 @@ fn place(uri: &Uri) -> Option<Box<str>> {
 }
 
 fn client() -> Result<Client, rustls::Error> {
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let tls = rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()?
-        .with_platform_verifier()?
-        .with_no_client_auth();
-    Ok(client_over(tls))
+    Ok(client_over(tls(&IssuerTls::default())?))
 }
 
-/// A client that trusts and shows what `settings` say.
-fn special_client(settings: &IssuerTls) -> Result<Client, rustls::Error> {
+/// TLS that trusts and shows what `settings` say.
+///
+/// # Errors
+/// When a certificate, a key or the system's certificates cannot be read.
+pub(crate) fn tls(settings: &IssuerTls) -> Result<rustls::ClientConfig, rustls::Error> {
     let IssuerTls {
         authorities,
         system_too,
@@ -243,18 +242,17 @@ fn special_client(settings: &IssuerTls) -> Result<Client, rustls::Error> {
             builder.with_root_certificates(roots)
         }
     };
-    let tls = match client {
-        None => builder.with_no_client_auth(),
+    match client {
+        None => Ok(builder.with_no_client_auth()),
         Some(IssuerTlsClient {
             certificates: own,
             key,
         }) => {
             let key = PrivateKeyDer::from_pem_slice(key.expose());
             let key = key.map_err(|_| unreadable("our own key"))?;
-            builder.with_client_auth_cert(certificates(own)?, key)?
+            builder.with_client_auth_cert(certificates(own)?, key)
         }
-    };
-    Ok(client_over(tls))
+    }
 }
 
 /// Takes any certificate, because the operator says so: `ssl_insecure_skip_verify`. Whoever shows it
