@@ -46,7 +46,7 @@ describe('what flows through', () => {
 
   it('a WebSocket without a session is refused', async () => {
     const socket = await openWebSocket(door, '/jupyter/echo-socket-closed');
-    assert.equal(socket.status, 403);
+    assert.equal(socket.status, 401);
     assert.equal(upstream.seen('echo-socket-closed').length, 0);
     await socket.close();
   });
