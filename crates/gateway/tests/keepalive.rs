@@ -1,7 +1,7 @@
 //! Memory over many requests: alone in its process, so that nobody else's memory counts.
 
 #[path = "gateway/door.rs"]
-#[expect(dead_code, reason = "shared with the other tests")]
+#[expect(dead_code, unused_imports, reason = "shared with the other tests")]
 mod door;
 #[path = "gateway/upstream.rs"]
 #[expect(dead_code, reason = "shared with the other tests")]

@@ -1,4 +1,8 @@
-//! A gateway to knock at, and the clients that do.
+//! A gateway to knock at.
+
+// Other tests include this file by its path.
+#[path = "door/client.rs"]
+mod client;
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -15,8 +19,8 @@ use doorward_gateway::{
     AuthorizerSettings, Gateway, Limits, ListenAt, Local, LogSink, ResolveRule, Settings, World,
 };
 use http::request::Parts;
-use http::{Request, Response, Version};
-use http_body_util::{BodyExt, Full};
+use http::{Request, Response};
+use http_body_util::Full;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use login::{Keys, Sent, Sessions, Transport, TransportFault};
 use model::Snapshot;
@@ -25,16 +29,15 @@ use model::objects::{File, ObjectSet};
 use model::seams::{Clock, Randomness};
 use model::snapshot::Forward;
 use policy::decision::{Served, SignIn};
-use rustls::client::WebPkiServerVerifier;
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer, ServerName, UnixTime};
+use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer, ServerName};
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
-use rustls::{DigitallySignedStruct, SignatureScheme};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
+
+use client::all_that_comes;
+pub(crate) use client::{AsLocalhost, Client, get, get2, raw, whole, with_headers};
 
 /// A plain-HTTP Gateway as stock Kubeflow has it, and a route to every path that the tests use.
 pub(crate) const STOCK: &str = r#"
@@ -454,29 +457,8 @@ impl Door {
 
     /// Sends bytes over TLS, returns everything that comes until the gateway closes.
     pub(crate) async fn raw(&self, bytes: &[u8]) -> String {
-        let mut stream = self.tls(b"http/1.1").await;
-        stream.write_all(bytes).await.unwrap();
-        let mut answer = Vec::new();
-        let read = stream.read_to_end(&mut answer);
-        // Whatever is said of a connection that was cut, what was said before it counts.
-        let _ = tokio::time::timeout(Duration::from_secs(10), read)
-            .await
-            .expect("it closes");
-        String::from_utf8_lossy(&answer).into_owned()
+        all_that_comes(self.tls(b"http/1.1").await, bytes).await
     }
-}
-
-/// Sends bytes in the clear, returns everything that comes until the other side closes.
-pub(crate) async fn raw(at: SocketAddr, bytes: &[u8]) -> String {
-    let mut stream = TcpStream::connect(at).await.unwrap();
-    stream.write_all(bytes).await.unwrap();
-    let mut answer = Vec::new();
-    let read = stream.read_to_end(&mut answer);
-    // Whatever is said of a connection that was cut, what was said before it counts.
-    let _ = tokio::time::timeout(Duration::from_secs(10), read)
-        .await
-        .expect("it closes");
-    String::from_utf8_lossy(&answer).into_owned()
 }
 
 /// One worker on any ports.
@@ -492,103 +474,6 @@ pub(crate) fn free_ports() -> Settings {
         limits: Limits::default(),
         resolve: Vec::new(),
         given: Vec::new(),
-    }
-}
-
-/// An HTTP/1.1 client with one connection.
-pub(crate) struct Client {
-    pub(crate) sender: hyper::client::conn::http1::SendRequest<Full<Bytes>>,
-}
-
-impl Client {
-    pub(crate) async fn send(&mut self, request: Request<Full<Bytes>>) -> Response<Bytes> {
-        self.sender.ready().await.unwrap();
-        whole(self.sender.send_request(request).await.unwrap()).await
-    }
-
-    pub(crate) async fn get(&mut self, path: &str) -> Response<Bytes> {
-        self.send(get(path)).await
-    }
-}
-
-pub(crate) async fn whole(response: Response<hyper::body::Incoming>) -> Response<Bytes> {
-    let (parts, body) = response.into_parts();
-    Response::from_parts(parts, body.collect().await.unwrap().to_bytes())
-}
-
-/// A GET for `path` on `kubeflow.example`.
-pub(crate) fn get(path: &str) -> Request<Full<Bytes>> {
-    with_headers(path, &[])
-}
-
-pub(crate) fn with_headers(path: &str, headers: &[(&str, &str)]) -> Request<Full<Bytes>> {
-    let mut request = Request::builder()
-        .uri(path)
-        .header("host", "kubeflow.example");
-    for (name, value) in headers {
-        request = request.header(*name, *value);
-    }
-    request.body(Full::default()).unwrap()
-}
-
-/// The same as an HTTP/2 request.
-pub(crate) fn get2(path: &str) -> Request<Full<Bytes>> {
-    let uri = format!("https://kubeflow.example{path}");
-    Request::builder()
-        .version(Version::HTTP_2)
-        .uri(uri)
-        .body(Full::default())
-        .unwrap()
-}
-
-/// Verifies what `localhost` would have to show, whatever name is asked for.
-#[derive(Debug)]
-pub(crate) struct AsLocalhost(Arc<WebPkiServerVerifier>);
-
-impl AsLocalhost {
-    pub(crate) fn new(roots: &Arc<rustls::RootCertStore>) -> Arc<Self> {
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let verifier = WebPkiServerVerifier::builder_with_provider(Arc::clone(roots), provider);
-        Arc::new(Self(verifier.build().unwrap()))
-    }
-}
-
-impl ServerCertVerifier for AsLocalhost {
-    fn verify_server_cert(
-        &self,
-        end_entity: &CertificateDer<'_>,
-        intermediates: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        ocsp_response: &[u8],
-        now: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        let name = ServerName::try_from("localhost").unwrap();
-        self.0
-            .verify_server_cert(end_entity, intermediates, &name, ocsp_response, now)
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.0
-            .verify_tls12_signature(message, certificate, signature)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.0
-            .verify_tls13_signature(message, certificate, signature)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.supported_verify_schemes()
     }
 }
 

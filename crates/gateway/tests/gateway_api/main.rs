@@ -7,6 +7,7 @@ mod conditions;
 #[path = "../gateway/door.rs"]
 #[allow(
     dead_code,
+    unused_imports,
     reason = "what the tests of the gateway itself need besides"
 )]
 mod door;

@@ -13,8 +13,9 @@ use testkit::cases::{
 };
 use tokio::net::TcpStream;
 
+use super::compare::{Compare, usual_status, word};
 use super::visit::{Seen, visit};
-use super::{Circumstances, Compare, Stage, call, circumstances, usual_status, word};
+use super::{Circumstances, Stage, call, circumstances};
 
 /// How a proxy asks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
