@@ -6,7 +6,9 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use aws_lc_rs::digest;
 use model::names::{Duration, ObjectRef, Place, Secret, Timestamp};
 use model::seams::{Clock, Randomness};
-use model::snapshot::{Provider, ProviderClient, ProviderConnector, ProviderPassword};
+use model::snapshot::{
+    ClientRules, Provider, ProviderClient, ProviderConnector, ProviderPassword, ProviderProtocol,
+};
 
 pub(crate) const ISSUER: &str = "http://dex.auth.svc.cluster.local:5556/dex";
 pub(crate) const PASSWORD: &str = "12341234";
@@ -28,6 +30,7 @@ pub(crate) fn client(id: &str, redirects: &[&str]) -> ProviderClient {
         redirect_uris: redirects.iter().map(|one| (*one).into()).collect(),
         public: false,
         trusted_peers: Vec::new(),
+        rules: ClientRules::default(),
     }
 }
 
@@ -66,6 +69,7 @@ pub(crate) fn settings() -> Provider {
         request_lifetime: Duration::from_secs(86_400),
         key_rotation: Duration::from_secs(6 * 3600),
         name: "Dex".into(),
+        protocol: ProviderProtocol::default(),
     }
 }
 

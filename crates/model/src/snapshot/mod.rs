@@ -14,6 +14,7 @@ mod mesh;
 mod policy;
 mod policy_list;
 mod program;
+mod protocol;
 mod provider;
 mod re2;
 mod route;
@@ -56,6 +57,11 @@ pub use policy_list::PolicyList;
 pub use program::{
     AuthService, Mount, MountedUpstream, OAuth2Proxy, Ping, Program, SignOutPath, ToClient,
     ToUpstream, Transformer, TrustedPeers, fixed,
+};
+pub use protocol::{
+    AccessTokenForm, ClientAuthentication, ClientRules, Conformance, FrontChannel, GrantType,
+    Introspection, PromptRule, ProviderProtocol, RefreshRules, RequestRule, Rotation, SessionRules,
+    SignatureAlgorithm, TokenBinding,
 };
 pub use provider::{Provider, ProviderClient, ProviderConnector, ProviderPassword};
 pub use route::{

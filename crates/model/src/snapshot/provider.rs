@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::protocol::{ClientRules, ProviderProtocol};
 use crate::names::{Duration, ObjectRef, Place, Secret};
 
 /// One OpenID provider that doorward plays. Names of settings are Dex's.
@@ -33,6 +34,8 @@ pub struct Provider {
     pub key_rotation: Duration,
     /// `frontend.issuer`: name on the pages.
     pub name: Arc<str>,
+    /// What is offered beyond Dex's names for it.
+    pub protocol: ProviderProtocol,
 }
 
 /// `staticClients[]`.
@@ -50,6 +53,8 @@ pub struct ProviderClient {
     pub public: bool,
     /// `trustedPeers`.
     pub trusted_peers: Vec<Arc<str>>,
+    /// What else is known of it.
+    pub rules: ClientRules,
 }
 
 /// A way to sign in.

@@ -6,7 +6,7 @@ use crate::manifest::environment::Environment;
 use crate::manifest::published_samples::is_published;
 use crate::names::Secret;
 use crate::objects::{Fault, Field};
-use crate::snapshot::ProviderClient;
+use crate::snapshot::{ClientRules, ProviderClient};
 
 const KNOWN: &[&str] = &[
     "id",
@@ -119,6 +119,7 @@ fn client(
         redirect_uris: section.texts("redirectURIs")?,
         public,
         trusted_peers: section.texts("trustedPeers")?,
+        rules: ClientRules::default(),
     })
 }
 

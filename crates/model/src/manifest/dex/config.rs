@@ -10,7 +10,7 @@ use crate::finding::{Finding, Severity, codes};
 use crate::manifest::environment::{ConfigFile, Environment};
 use crate::names::Duration;
 use crate::objects::{Fault, Field, Node};
-use crate::snapshot::{Closure, Provider, ProviderConnector};
+use crate::snapshot::{Closure, Provider, ProviderConnector, ProviderProtocol};
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 const SIX_HOURS: Duration = Duration::from_secs(6 * 3600);
@@ -108,6 +108,7 @@ fn read(
         request_lifetime: expiry.requests,
         key_rotation: expiry.keys,
         name,
+        protocol: ProviderProtocol::default(),
     })
 }
 

@@ -3,7 +3,9 @@
 use super::*;
 use crate::names::{Duration, ObjectRef, Place, Secret};
 use crate::objects::{File, ObjectSet};
-use crate::snapshot::{ProviderClient, ProviderConnector, ProviderPassword};
+use crate::snapshot::{
+    ClientRules, ProviderClient, ProviderConnector, ProviderPassword, ProviderProtocol,
+};
 
 const STOCK_CONFIG: &str = include_str!("../../../../../fixtures/kubeflow-26.03/15-config.yaml");
 const STOCK_WORKLOADS: &str =
@@ -66,6 +68,7 @@ fn stock_kubeflow_is_read_whole() {
             redirect_uris: vec!["/oauth2/callback".into()],
             public: false,
             trusted_peers: vec![],
+            rules: ClientRules::default(),
         }],
         connectors: vec![ProviderConnector::Local],
         passwords: vec![ProviderPassword {
@@ -84,6 +87,7 @@ fn stock_kubeflow_is_read_whole() {
         request_lifetime: Duration::from_secs(86_400),
         key_rotation: Duration::from_secs(21_600),
         name: "dex".into(),
+        protocol: ProviderProtocol::default(),
     };
     assert_eq!(found[0].provider, Ok(wanted));
     let wanted = [

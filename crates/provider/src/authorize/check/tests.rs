@@ -188,6 +188,7 @@ fn public_clients_without_addresses_may_use_their_own_machine() {
         redirect_uris: Vec::new(),
         public: true,
         trusted_peers: Vec::new(),
+        rules: model::snapshot::ClientRules::default(),
     };
     for good in [
         OUT_OF_BAND,
