@@ -11,6 +11,9 @@ use crate::form::FormFault;
 use crate::pages;
 use crate::refusal::{BearerFault, PageFault, Refusal, TokenFault};
 
+/// Seconds after which what passes by itself may have passed.
+const SOON: &str = "10";
+
 /// How an endpoint speaks to its callers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Language {
@@ -53,7 +56,21 @@ pub(crate) fn refuse(
         Refusal::Store(error) => {
             tracing::error!(%error, request_id, "the provider's storage failed");
             match language {
+                Language::Pages if error.is_outage() => {
+                    page_fault(settings, PageFault::Away, request_id)
+                }
                 Language::Pages => page_fault(settings, PageFault::Broken, request_id),
+                Language::Json if error.is_outage() => {
+                    // RFC 6749 has this code for the authorization endpoint only.
+                    let mut response = json_error(
+                        StatusCode::SERVICE_UNAVAILABLE,
+                        ErrorCode::TemporarilyUnavailable,
+                        "the provider's storage does not answer at this moment",
+                    );
+                    let soon = HeaderValue::from_static(SOON);
+                    response.headers_mut().insert(header::RETRY_AFTER, soon);
+                    response
+                }
                 Language::Json => json_error(
                     StatusCode::INTERNAL_SERVER_ERROR,
                     ErrorCode::ServerError,
@@ -109,6 +126,11 @@ fn page_fault(settings: &Settings, fault: PageFault, request_id: &str) -> Respon
             "Too many people are signing in.",
             OPERATOR,
         ),
+        PageFault::Away => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "Signing in is not possible at this moment.",
+            OPERATOR,
+        ),
         PageFault::Broken => (BROKEN, "Something is broken here.", OPERATOR),
     };
     if fault == PageFault::UnusableHash {
@@ -129,10 +151,10 @@ fn page_fault(settings: &Settings, fault: PageFault, request_id: &str) -> Respon
         request_id,
     };
     let mut response = page(status, pages::fault(settings, &words), "'none'");
-    if fault == PageFault::Busy {
+    if matches!(fault, PageFault::Busy | PageFault::Away) {
         response
             .headers_mut()
-            .insert(header::RETRY_AFTER, HeaderValue::from_static("10"));
+            .insert(header::RETRY_AFTER, HeaderValue::from_static(SOON));
     }
     response
 }

@@ -32,4 +32,4 @@ mod storage;
 mod subject;
 
 pub use provider::Provider;
-pub use storage::{Damaged, Store, StoreError};
+pub use storage::{AddressFault, Damaged, Store, StoreAddress, StoreError};

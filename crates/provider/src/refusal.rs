@@ -62,6 +62,8 @@ pub(crate) enum PageFault {
     UnusableHash,
     /// Too many people are signing in.
     Busy,
+    /// The storage is not there at this moment.
+    Away,
     /// Something of ours is broken; the log knows.
     Broken,
 }

@@ -2,7 +2,7 @@
 
 use model::names::Timestamp;
 
-use super::{Damaged, Family, Store, StoreError, hashed};
+use super::{Damaged, Family, Store, StoreError, hashed, sql};
 use crate::authorize::Grant;
 
 /// A code as it is stored; the code itself is not.
@@ -26,23 +26,14 @@ pub(crate) enum Redeemed {
 impl Store {
     /// Whether a request has had its answer.
     pub(crate) async fn is_answered(&self, request: &str) -> Result<bool, StoreError> {
-        let row: Option<(i64,)> =
-            sqlx::query_as("SELECT expires_at FROM answered_requests WHERE id = $1")
-                .bind(request)
-                .fetch_optional(&self.readers)
-                .await?;
-        Ok(row.is_some())
+        let question = sql("SELECT expires_at FROM answered_requests WHERE id = $1").bind(request);
+        Ok(self.engine.find(question).await?.is_some())
     }
 
     /// Answers a request without a code; `false` when it has had its answer.
     pub(crate) async fn answer(&self, request: &str, expires_at: i64) -> Result<bool, StoreError> {
-        let written = sqlx::query(ANSWER)
-            .bind(request)
-            .bind(expires_at)
-            .execute(&self.writer)
-            .await?
-            .rows_affected();
-        Ok(written == 1)
+        let written = sql(ANSWER).bind(request).bind(expires_at);
+        Ok(self.engine.run(written).await? == 1)
     }
 
     /// Answers a request with `code`; `false`, and no code, when it has had its answer.
@@ -56,17 +47,12 @@ impl Store {
     ) -> Result<bool, StoreError> {
         let details =
             serde_json::to_string(&code.grant).map_err(|_| StoreError::Damaged(Damaged::Code))?;
-        let mut transaction = self.writer.begin().await?;
-        let written = sqlx::query(ANSWER)
-            .bind(request)
-            .bind(request_expires_at)
-            .execute(&mut *transaction)
-            .await?
-            .rows_affected();
-        if written == 0 {
+        let mut transaction = self.engine.begin().await?;
+        let answer = sql(ANSWER).bind(request).bind(request_expires_at);
+        if transaction.run(answer).await? == 0 {
             return Ok(false);
         }
-        sqlx::query(
+        let insert = sql(
             "INSERT INTO codes (code_hash, issuer, client_id, redirect_uri, details, expires_at) \
              VALUES ($1, $2, $3, $4, $5, $6)",
         )
@@ -75,9 +61,8 @@ impl Store {
         .bind(&code.client)
         .bind(&code.redirect)
         .bind(details)
-        .bind(code.expires_at)
-        .execute(&mut *transaction)
-        .await?;
+        .bind(code.expires_at);
+        transaction.run(insert).await?;
         transaction.commit().await?;
         Ok(true)
     }
@@ -88,23 +73,21 @@ impl Store {
         issuer: &str,
         secret: &str,
     ) -> Result<Option<Code>, StoreError> {
-        let row: Option<(String, String, i64, String)> = sqlx::query_as(
+        let question = sql(
             "SELECT client_id, redirect_uri, expires_at, details FROM codes \
              WHERE code_hash = $1 AND issuer = $2",
         )
         .bind(hashed(secret))
-        .bind(issuer)
-        .fetch_optional(&self.readers)
-        .await?;
-        let Some((client, redirect, expires_at, details)) = row else {
+        .bind(issuer);
+        let Some(row) = self.engine.find(question).await? else {
             return Ok(None);
         };
         let grant =
-            serde_json::from_str(&details).map_err(|_| StoreError::Damaged(Damaged::Code))?;
+            serde_json::from_str(&row.text(3)?).map_err(|_| StoreError::Damaged(Damaged::Code))?;
         Ok(Some(Code {
-            client,
-            redirect,
-            expires_at,
+            client: row.text(0)?,
+            redirect: row.text(1)?,
+            expires_at: row.integer(2)?,
             grant,
         }))
     }
@@ -119,8 +102,8 @@ impl Store {
         family: Option<&Family>,
         now: Timestamp,
     ) -> Result<Redeemed, StoreError> {
-        let mut transaction = self.writer.begin().await?;
-        let deleted = sqlx::query(
+        let mut transaction = self.engine.begin().await?;
+        let delete = sql(
             "DELETE FROM codes WHERE code_hash = $1 AND issuer = $2 AND client_id = $3 \
              AND redirect_uri = $4 AND expires_at > $5",
         )
@@ -128,11 +111,8 @@ impl Store {
         .bind(issuer)
         .bind(&code.client)
         .bind(&code.redirect)
-        .bind(now.seconds())
-        .execute(&mut *transaction)
-        .await?
-        .rows_affected();
-        if deleted == 0 {
+        .bind(now.seconds());
+        if transaction.run(delete).await? == 0 {
             return Ok(Redeemed::Gone);
         }
         if let Some(family) = family {

@@ -1,40 +1,46 @@
-//! `provider.db`: what outlives the process, and beside it what outlives a configuration but not
-//! the process (parsed keys, failed sign-ins, the hashing pool).
+//! The provider's storage: what outlives the process, and beside it what outlives a configuration
+//! but not the process (parsed keys, failed sign-ins, the hashing pool).
+//!
+//! Tables are in `migrations/`, a folder for each engine; statements are [`sql`] texts that every
+//! engine knows, in a file for each kind of row.
 
+mod address;
 mod codes;
+#[cfg(test)]
+pub(crate) mod conformance;
+mod engine;
+mod error;
 mod refresh;
 mod rings;
+#[cfg(test)]
+pub(crate) mod server;
+mod statement;
 
 use std::collections::HashMap;
 use std::fmt;
-use std::fs::{OpenOptions, Permissions};
-use std::io;
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use aws_lc_rs::digest;
-use model::names::{Duration, Timestamp};
+use model::names::Timestamp;
 use model::seams::Randomness;
-use oidc::jose::KeyFault;
-use sqlx::sqlite::{
-    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
-};
 
+pub use address::{AddressFault, StoreAddress};
 pub(crate) use codes::{Code, Redeemed};
+use engine::{Engine, Transaction};
+pub use error::{Damaged, StoreError};
 pub(crate) use refresh::{Family, Rotated};
+use statement::sql;
 
 use crate::attempts::Attempts;
 use crate::keys::Loaded;
 use crate::passwords::Pool;
 use crate::sealed::KEY_LENGTH;
 
-/// The provider's storage: one SQLite file, shared by every [`crate::Provider`] made on it. Write
-/// statements commit to disk before they return; a killed process loses nothing it had answered.
+/// The provider's storage, shared by every [`crate::Provider`] made on it. What is written is on disk
+/// when a call returns; a killed process loses nothing it had answered.
 pub struct Store {
-    /// One connection: writers queue here and not on the file's lock.
-    writer: SqlitePool,
-    readers: SqlitePool,
+    engine: Engine,
     rings: Mutex<HashMap<String, Arc<Loaded>>>,
     sealing_key: tokio::sync::OnceCell<[u8; KEY_LENGTH]>,
     pub(crate) attempts: Attempts,
@@ -44,6 +50,9 @@ pub struct Store {
 /// Expired rows deleted in one statement, so that no writer waits long.
 const STEP: i64 = 500;
 
+/// Such statements for one kind of row in one sweep; what is left waits for the next.
+const STEPS: usize = 20;
+
 impl Store {
     /// Opens or makes the file at `path`, readable for its owner alone, and brings its tables up to
     /// date.
@@ -51,39 +60,39 @@ impl Store {
     /// # Errors
     /// [`StoreError`] when the file cannot be made, is no database, or is a newer version's.
     pub async fn open(path: &Path) -> Result<Self, StoreError> {
-        // Made here and not by SQLite, which would obey the umask; its side files take this mode.
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .open(path)?;
-        file.set_permissions(Permissions::from_mode(0o600))?;
-        drop(file);
-        let options = SqliteConnectOptions::new()
-            .filename(path)
-            .journal_mode(SqliteJournalMode::Wal)
-            .synchronous(SqliteSynchronous::Full)
-            .foreign_keys(true)
-            .busy_timeout(Duration::from_secs(5));
-        let writer = SqlitePoolOptions::new()
-            .max_connections(1)
-            .connect_with(options.clone())
-            .await?;
-        sqlx::migrate!("./migrations").run(&writer).await?;
-        let readers = SqlitePoolOptions::new()
-            .max_connections(3)
-            .connect_with(options.read_only(true))
-            .await?;
-        Ok(Self {
-            writer,
-            readers,
+        Ok(Self::on(Engine::file(path).await?))
+    }
+
+    /// The storage at `address`, or the file at `path`. A database elsewhere need not be there yet:
+    /// it is asked, and its tables are made, with the first question that it answers.
+    ///
+    /// # Errors
+    /// [`StoreError`] as [`Self::open`] has them, or when the database elsewhere is there and its
+    /// tables cannot be brought up to date.
+    pub async fn at(address: &StoreAddress, path: &Path) -> Result<Self, StoreError> {
+        let options = match address {
+            StoreAddress::Sqlite => return Self::open(path).await,
+            StoreAddress::Postgres(options) => options,
+        };
+        let store = Self::on(Engine::shared((**options).clone()));
+        match store.engine.ready().await {
+            Err(error) if error.is_outage() => {
+                tracing::error!(%error, store = %address, "the provider's storage cannot be reached yet");
+            }
+            Err(error) => return Err(error),
+            Ok(()) => {}
+        }
+        Ok(store)
+    }
+
+    fn on(engine: Engine) -> Self {
+        Self {
+            engine,
             rings: Mutex::default(),
             sealing_key: tokio::sync::OnceCell::new(),
             attempts: Attempts::default(),
             hashing: Pool::default(),
-        })
+        }
     }
 
     /// The key that seals state in browsers; made at its first use.
@@ -96,22 +105,14 @@ impl Store {
                 let mut fresh = [0_u8; KEY_LENGTH];
                 randomness.fill(&mut fresh);
                 // Of several processes one makes the key and all read it.
-                sqlx::query(
-                    "INSERT INTO own_secrets (name, bytes) VALUES ($1, $2) \
-                     ON CONFLICT (name) DO NOTHING",
-                )
-                .bind("sealing-key")
-                .bind(&fresh[..])
-                .execute(&self.writer)
-                .await?;
-                let (bytes,): (Vec<u8>,) =
-                    sqlx::query_as("SELECT bytes FROM own_secrets WHERE name = $1")
-                        .bind("sealing-key")
-                        .fetch_one(&self.writer)
-                        .await?;
-                bytes
-                    .try_into()
-                    .map_err(|_| StoreError::Damaged(Damaged::SealingKey))
+                let make = sql("INSERT INTO own_secrets (name, bytes) VALUES ($1, $2) \
+                                ON CONFLICT (name) DO NOTHING");
+                let make = make.bind("sealing-key").bind(&fresh[..]);
+                self.engine.run(make).await?;
+                let read = sql("SELECT bytes FROM own_secrets WHERE name = $1").bind("sealing-key");
+                let damaged = || StoreError::Damaged(Damaged::SealingKey);
+                let row = self.engine.find(read).await?.ok_or_else(damaged)?;
+                row.bytes(0)?.try_into().map_err(|_| damaged())
             })
             .await
     }
@@ -127,13 +128,9 @@ impl Store {
             "DELETE FROM refresh_families WHERE family IN \
              (SELECT family FROM refresh_families WHERE expires_at <= $1 LIMIT $2)",
         ] {
-            loop {
-                let step = sqlx::query(statement)
-                    .bind(now.seconds())
-                    .bind(STEP)
-                    .execute(&self.writer)
-                    .await?
-                    .rows_affected();
+            for _ in 0..STEPS {
+                let step = sql(statement).bind(now.seconds()).bind(STEP);
+                let step = self.engine.run(step).await?;
                 deleted += step;
                 if step < STEP.unsigned_abs() {
                     break;
@@ -146,13 +143,12 @@ impl Store {
     /// Breaks it, for tests of what happens then.
     #[cfg(test)]
     pub(crate) async fn close(&self) {
-        self.writer.close().await;
-        self.readers.close().await;
+        self.engine.close().await;
     }
 
-    /// Whether the file answers.
+    /// Whether it answers.
     pub(crate) async fn check(&self) -> Result<(), StoreError> {
-        sqlx::query("SELECT 1").execute(&self.readers).await?;
+        self.engine.find(sql("SELECT 1")).await?;
         Ok(())
     }
 }
@@ -168,97 +164,6 @@ fn hashed(secret: &str) -> Vec<u8> {
     digest::digest(&digest::SHA256, secret.as_bytes())
         .as_ref()
         .to_vec()
-}
-
-/// What can go wrong with the storage. The operator's fault or ours, never a client's.
-#[derive(Debug)]
-pub enum StoreError {
-    /// The file cannot be made or its mode not set.
-    File(io::Error),
-    /// The tables cannot be brought up to date.
-    Migration(sqlx::migrate::MigrateError),
-    /// The database did not do what was asked.
-    Database(sqlx::Error),
-    /// Something stored cannot be read.
-    Damaged(Damaged),
-    /// No key could be made, or the task that made it died.
-    Key(KeyFault),
-}
-
-/// What is damaged.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Damaged {
-    /// The sealing key.
-    SealingKey,
-    /// A ring of signing keys.
-    Ring,
-    /// What a code stands for.
-    Code,
-    /// What a refresh token stands for.
-    Refresh,
-}
-
-impl fmt::Display for StoreError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::File(error) => {
-                write!(f, "the provider's database file cannot be opened: {error}")
-            }
-            Self::Migration(error) => {
-                write!(
-                    f,
-                    "the provider's tables cannot be brought up to date: {error}"
-                )
-            }
-            Self::Database(error) => write!(f, "the provider's database failed: {error}"),
-            Self::Damaged(what) => {
-                let what = match what {
-                    Damaged::SealingKey => "sealing key",
-                    Damaged::Ring => "ring of signing keys",
-                    Damaged::Code => "code",
-                    Damaged::Refresh => "refresh token",
-                };
-                write!(f, "a stored {what} cannot be read")
-            }
-            Self::Key(fault) => fault.fmt(f),
-        }
-    }
-}
-
-impl std::error::Error for StoreError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            Self::File(error) => Some(error),
-            Self::Migration(error) => Some(error),
-            Self::Database(error) => Some(error),
-            Self::Damaged(_) => None,
-            Self::Key(fault) => Some(fault),
-        }
-    }
-}
-
-impl From<io::Error> for StoreError {
-    fn from(error: io::Error) -> Self {
-        Self::File(error)
-    }
-}
-
-impl From<sqlx::migrate::MigrateError> for StoreError {
-    fn from(error: sqlx::migrate::MigrateError) -> Self {
-        Self::Migration(error)
-    }
-}
-
-impl From<sqlx::Error> for StoreError {
-    fn from(error: sqlx::Error) -> Self {
-        Self::Database(error)
-    }
-}
-
-impl From<KeyFault> for StoreError {
-    fn from(fault: KeyFault) -> Self {
-        Self::Key(fault)
-    }
 }
 
 #[cfg(test)]

@@ -1,9 +1,8 @@
 //! Refresh tokens: a family a sign-in; its token changes with each use.
 
 use model::names::{Duration, Timestamp};
-use sqlx::{Sqlite, Transaction};
 
-use super::{Damaged, Store, StoreError, hashed};
+use super::{Damaged, Store, StoreError, Transaction, hashed, sql};
 use crate::authorize::Grant;
 
 /// Two uses of one token this close together are a client that asked twice, not a thief: the second
@@ -33,14 +32,14 @@ pub(crate) enum Rotated {
 }
 
 pub(super) async fn insert(
-    transaction: &mut Transaction<'_, Sqlite>,
+    transaction: &mut Transaction,
     issuer: &str,
     family: &Family,
     code: &str,
 ) -> Result<(), StoreError> {
     let details =
         serde_json::to_string(&family.grant).map_err(|_| StoreError::Damaged(Damaged::Refresh))?;
-    sqlx::query(
+    let insert = sql(
         "INSERT INTO refresh_families (family, issuer, client_id, token_hash, code_hash, details, \
          rotated_at, expires_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
     )
@@ -51,9 +50,8 @@ pub(super) async fn insert(
     .bind(hashed(code))
     .bind(details)
     .bind(family.rotated_at)
-    .bind(family.expires_at)
-    .execute(&mut **transaction)
-    .await?;
+    .bind(family.expires_at);
+    transaction.run(insert).await?;
     Ok(())
 }
 
@@ -65,21 +63,15 @@ impl Store {
         name: &str,
         now: Timestamp,
     ) -> Result<Option<(String, Grant)>, StoreError> {
-        let row: Option<(String, String)> = sqlx::query_as(
-            "SELECT client_id, details FROM refresh_families \
-             WHERE family = $1 AND issuer = $2 AND expires_at > $3",
-        )
-        .bind(name)
-        .bind(issuer)
-        .bind(now.seconds())
-        .fetch_optional(&self.readers)
-        .await?;
-        let Some((client, details)) = row else {
+        let question = sql("SELECT client_id, details FROM refresh_families \
+                            WHERE family = $1 AND issuer = $2 AND expires_at > $3");
+        let question = question.bind(name).bind(issuer).bind(now.seconds());
+        let Some(row) = self.engine.find(question).await? else {
             return Ok(None);
         };
-        let grant =
-            serde_json::from_str(&details).map_err(|_| StoreError::Damaged(Damaged::Refresh))?;
-        Ok(Some((client, grant)))
+        let grant = serde_json::from_str(&row.text(1)?)
+            .map_err(|_| StoreError::Damaged(Damaged::Refresh))?;
+        Ok(Some((row.text(0)?, grant)))
     }
 
     /// Replaces the token `old` of a family by `new`.
@@ -91,7 +83,7 @@ impl Store {
         expires_at: Timestamp,
         now: Timestamp,
     ) -> Result<Rotated, StoreError> {
-        let replaced = sqlx::query(
+        let replace = sql(
             "UPDATE refresh_families SET token_hash = $1, rotated_at = $2, expires_at = $3 \
              WHERE family = $4 AND issuer = $5 AND token_hash = $6 AND expires_at > $2",
         )
@@ -100,33 +92,24 @@ impl Store {
         .bind(expires_at.seconds())
         .bind(family)
         .bind(issuer)
-        .bind(hashed(old))
-        .execute(&self.writer)
-        .await?
-        .rows_affected();
-        if replaced == 1 {
+        .bind(hashed(old));
+        if self.engine.run(replace).await? == 1 {
             return Ok(Rotated::Done);
         }
-        sqlx::query(
-            "DELETE FROM refresh_families \
-             WHERE family = $1 AND issuer = $2 AND token_hash <> $3 AND rotated_at < $4",
-        )
+        let end = sql("DELETE FROM refresh_families \
+             WHERE family = $1 AND issuer = $2 AND token_hash <> $3 AND rotated_at < $4")
         .bind(family)
         .bind(issuer)
         .bind(hashed(old))
-        .bind(now.minus(TOGETHER).seconds())
-        .execute(&self.writer)
-        .await?;
+        .bind(now.minus(TOGETHER).seconds());
+        self.engine.run(end).await?;
         Ok(Rotated::Refused)
     }
 
     /// Ends a family.
     pub(crate) async fn end_family(&self, issuer: &str, family: &str) -> Result<(), StoreError> {
-        sqlx::query("DELETE FROM refresh_families WHERE family = $1 AND issuer = $2")
-            .bind(family)
-            .bind(issuer)
-            .execute(&self.writer)
-            .await?;
+        let end = sql("DELETE FROM refresh_families WHERE family = $1 AND issuer = $2");
+        self.engine.run(end.bind(family).bind(issuer)).await?;
         Ok(())
     }
 
@@ -137,12 +120,7 @@ impl Store {
         issuer: &str,
         code: &str,
     ) -> Result<u64, StoreError> {
-        let ended =
-            sqlx::query("DELETE FROM refresh_families WHERE code_hash = $1 AND issuer = $2")
-                .bind(hashed(code))
-                .bind(issuer)
-                .execute(&self.writer)
-                .await?;
-        Ok(ended.rows_affected())
+        let end = sql("DELETE FROM refresh_families WHERE code_hash = $1 AND issuer = $2");
+        self.engine.run(end.bind(hashed(code)).bind(issuer)).await
     }
 }

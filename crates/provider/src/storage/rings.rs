@@ -6,7 +6,7 @@ use model::names::Timestamp;
 use model::seams::Randomness;
 use oidc::jose::KeyFault;
 
-use super::{Damaged, Store, StoreError};
+use super::{Damaged, Store, StoreError, sql};
 use crate::keys::{Kept, Loaded, Rhythm, Ring, new_kid};
 
 impl Store {
@@ -98,28 +98,22 @@ impl Store {
     }
 
     pub(super) async fn ring(&self, issuer: &str) -> Result<Option<(i64, Ring)>, StoreError> {
-        let row: Option<(i64, String)> =
-            sqlx::query_as("SELECT version, ring FROM key_rings WHERE issuer = $1")
-                .bind(issuer)
-                .fetch_optional(&self.readers)
-                .await?;
-        let Some((version, text)) = row else {
+        let question = sql("SELECT version, ring FROM key_rings WHERE issuer = $1").bind(issuer);
+        let Some(row) = self.engine.find(question).await? else {
             return Ok(None);
         };
+        let (version, text) = (row.integer(0)?, row.text(1)?);
         let ring = serde_json::from_str(&text).map_err(|_| StoreError::Damaged(Damaged::Ring))?;
         Ok(Some((version, ring)))
     }
 
     pub(super) async fn create_ring(&self, issuer: &str, ring: &Ring) -> Result<bool, StoreError> {
-        let written = sqlx::query(
+        let insert = sql(
             "INSERT INTO key_rings (issuer, version, ring) VALUES ($1, 1, $2) \
-             ON CONFLICT (issuer) DO NOTHING",
-        )
-        .bind(issuer)
-        .bind(text(ring)?)
-        .execute(&self.writer)
-        .await?;
-        Ok(written.rows_affected() == 1)
+                          ON CONFLICT (issuer) DO NOTHING",
+        );
+        let insert = insert.bind(issuer).bind(text(ring)?);
+        Ok(self.engine.run(insert).await? == 1)
     }
 
     /// Stores `ring` if `version` is still the stored one.
@@ -129,16 +123,10 @@ impl Store {
         version: i64,
         ring: &Ring,
     ) -> Result<bool, StoreError> {
-        let written = sqlx::query(
-            "UPDATE key_rings SET version = version + 1, ring = $1 \
-             WHERE issuer = $2 AND version = $3",
-        )
-        .bind(text(ring)?)
-        .bind(issuer)
-        .bind(version)
-        .execute(&self.writer)
-        .await?;
-        Ok(written.rows_affected() == 1)
+        let update = sql("UPDATE key_rings SET version = version + 1, ring = $1 \
+                          WHERE issuer = $2 AND version = $3");
+        let update = update.bind(text(ring)?).bind(issuer).bind(version);
+        Ok(self.engine.run(update).await? == 1)
     }
 }
 

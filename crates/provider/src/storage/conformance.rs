@@ -1,0 +1,386 @@
+//! What every engine must do, tried on each.
+
+use std::sync::Arc;
+
+use model::names::Duration;
+use sqlx::postgres::PgConnectOptions;
+use tempfile::TempDir;
+
+use super::server::Server;
+use super::statement::Row;
+use super::*;
+use crate::authorize::{Grant, Person, Scopes};
+use crate::fixture::SeededRandomness;
+use crate::keys::Rhythm;
+
+pub(super) const NOW: Timestamp = Timestamp::from_seconds(1_700_000_000);
+pub(super) const ISSUER: &str = "https://h/dex";
+const RHYTHM: Rhythm = Rhythm {
+    rotation: Duration::from_secs(6 * 3600),
+    token_lifetime: Duration::from_secs(86_400),
+};
+
+/// Where the rows of one test are; a store opened twice is two processes.
+pub(crate) enum Place {
+    File(TempDir),
+    Database(Box<PgConnectOptions>),
+}
+
+impl Place {
+    pub(crate) async fn open(&self) -> Store {
+        match self {
+            Self::File(dir) => Store::open(&dir.path().join("provider.db")).await.unwrap(),
+            Self::Database(options) => {
+                let address = StoreAddress::Postgres(options.clone());
+                Store::at(&address, Path::new("/nonexistent"))
+                    .await
+                    .unwrap()
+            }
+        }
+    }
+}
+
+/// Runs each rule on each engine, on rows of its own.
+macro_rules! on_every_engine {
+    ($($rule:path),+ $(,)?) => {
+        #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+        async fn sqlite_keeps_every_rule() {
+            $($rule(Place::File(TempDir::new().unwrap())).await;)+
+        }
+
+        #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+        async fn postgres_keeps_every_rule() {
+            let server = Server::start().await;
+            $($rule(Place::Database(Box::new(server.database().await))).await;)+
+        }
+    };
+}
+
+on_every_engine!(
+    transactions_come_into_force_whole,
+    a_request_is_answered_once,
+    of_many_redemptions_exactly_one_wins,
+    codes_belong_to_issuer_client_address_and_time,
+    sweeping_deletes_what_has_expired_and_nothing_else,
+    a_refresh_token_changes_with_each_use_and_an_old_one_ends_the_family,
+    a_code_that_comes_again_ends_its_family,
+    two_processes_share_the_first_key_and_rotate_once,
+    a_ring_is_replaced_only_by_who_read_it_last,
+    damaged_keys_are_told_and_not_replaced,
+);
+
+pub(super) fn grant() -> Grant {
+    Grant {
+        client: "kubeflow".into(),
+        nonce: "n".into(),
+        scopes: Scopes {
+            email: true,
+            audiences: vec!["é".into()],
+            ..Scopes::default()
+        },
+        person: Person {
+            user_id: "1".into(),
+            connector: "local".into(),
+            email: "user@example.com".into(),
+            email_verified: true,
+            name: "Ünsal".into(),
+            preferred_username: String::new(),
+            groups: Vec::new(),
+            signed_in_at: 5,
+        },
+        challenge: None,
+    }
+}
+
+pub(super) fn code() -> Code {
+    Code {
+        client: "kubeflow".into(),
+        redirect: "/cb".into(),
+        expires_at: NOW.seconds() + 600,
+        grant: grant(),
+    }
+}
+
+pub(super) fn family(name: &str) -> Family {
+    Family {
+        name: name.into(),
+        client: "kubeflow".into(),
+        token: "t0".into(),
+        grant: grant(),
+        rotated_at: NOW.seconds(),
+        expires_at: NOW.seconds() + 1000,
+    }
+}
+
+pub(super) async fn put(store: &Store, request: &str, secret: &str) -> bool {
+    store
+        .answer_with_code(ISSUER, request, NOW.seconds() + 86_400, secret, &code())
+        .await
+        .unwrap()
+}
+
+fn kids(store: &Loaded) -> Vec<String> {
+    let document: serde_json::Value = serde_json::from_slice(&store.document).unwrap();
+    let kid = |key: &serde_json::Value| key["kid"].as_str().unwrap().to_owned();
+    document["keys"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(kid)
+        .collect()
+}
+
+/// Texts of other scripts, empty ones and any bytes come back as they were.
+async fn transactions_come_into_force_whole(place: Place) {
+    let store = place.open().await;
+    let insert = |name: &str, bytes: &[u8]| {
+        sql("INSERT INTO own_secrets (name, bytes) VALUES ($1, $2)")
+            .bind(name)
+            .bind(bytes)
+    };
+    let listed = async || {
+        let question = sql("SELECT name, bytes FROM own_secrets ORDER BY name");
+        let rows = store.engine.list(question).await.unwrap();
+        let both = |row: &Row| (row.text(0).unwrap(), row.bytes(1).unwrap());
+        rows.iter().map(both).collect::<Vec<_>>()
+    };
+    let mut dropped = store.engine.begin().await.unwrap();
+    assert_eq!(dropped.run(insert("a", b"1")).await.unwrap(), 1);
+    drop(dropped);
+    assert_eq!(listed().await, []);
+    let mut kept = store.engine.begin().await.unwrap();
+    kept.run(insert("", b"")).await.unwrap();
+    kept.run(insert("Ünsal 名", &[0, 255])).await.unwrap();
+    let read = sql("SELECT bytes FROM own_secrets WHERE name = $1");
+    let row = kept.find(read.bind("Ünsal 名")).await.unwrap().unwrap();
+    assert_eq!(row.bytes(0).unwrap(), [0, 255]);
+    assert_eq!(listed().await, []);
+    kept.commit().await.unwrap();
+    let expected = [
+        (String::new(), vec![]),
+        ("Ünsal 名".to_owned(), vec![0, 255]),
+    ];
+    assert_eq!(listed().await, expected);
+    let twice = store.engine.run(insert("", b"")).await.unwrap_err();
+    assert!(!twice.is_outage());
+}
+
+async fn a_request_is_answered_once(place: Place) {
+    let store = place.open().await;
+    assert!(put(&store, "r", "one").await);
+    assert!(!put(&store, "r", "two").await);
+    assert_eq!(store.code(ISSUER, "two").await.unwrap(), None);
+    assert!(!store.answer("r", 0).await.unwrap());
+    assert!(store.answer("other", NOW.seconds()).await.unwrap());
+}
+
+async fn of_many_redemptions_exactly_one_wins(place: Place) {
+    // Two stores on one file are two processes.
+    let stores = [Arc::new(place.open().await), Arc::new(place.open().await)];
+    put(&stores[0], "r", "secret").await;
+    let racers: Vec<_> = (0..16)
+        .map(|turn| {
+            let store = Arc::clone(&stores[turn % 2]);
+            tokio::spawn(async move {
+                store
+                    .redeem(ISSUER, "secret", &code(), None, NOW)
+                    .await
+                    .unwrap()
+            })
+        })
+        .collect();
+    let mut spent = 0;
+    for racer in racers {
+        spent += usize::from(racer.await.unwrap() == Redeemed::Spent);
+    }
+    assert_eq!(spent, 1);
+}
+
+async fn codes_belong_to_issuer_client_address_and_time(place: Place) {
+    let store = place.open().await;
+    put(&store, "r", "secret").await;
+    assert_eq!(store.code("https://other", "secret").await.unwrap(), None);
+    let late = Timestamp::from_seconds(code().expires_at);
+    let other_client = Code {
+        client: "other".into(),
+        ..code()
+    };
+    let other_address = Code {
+        redirect: "/other".into(),
+        ..code()
+    };
+    for (issuer, code, now) in [
+        ("https://other", &code(), NOW),
+        (ISSUER, &other_client, NOW),
+        (ISSUER, &other_address, NOW),
+        (ISSUER, &code(), late),
+    ] {
+        let redeemed = store
+            .redeem(issuer, "secret", code, None, now)
+            .await
+            .unwrap();
+        assert_eq!(redeemed, Redeemed::Gone);
+    }
+    assert_eq!(
+        store
+            .redeem(ISSUER, "secret", &code(), None, NOW)
+            .await
+            .unwrap(),
+        Redeemed::Spent
+    );
+}
+
+async fn sweeping_deletes_what_has_expired_and_nothing_else(place: Place) {
+    let store = place.open().await;
+    for number in 0..STEP + 10 {
+        store
+            .answer(&number.to_string(), NOW.seconds())
+            .await
+            .unwrap();
+    }
+    put(&store, "r", "secret").await;
+    assert_eq!(store.sweep(NOW).await.unwrap(), STEP.unsigned_abs() + 10);
+    assert_eq!(store.code(ISSUER, "secret").await.unwrap(), Some(code()));
+    assert!(store.is_answered("r").await.unwrap());
+    assert_eq!(
+        store
+            .sweep(NOW.plus(Duration::from_secs(600)))
+            .await
+            .unwrap(),
+        1
+    );
+    assert_eq!(store.code(ISSUER, "secret").await.unwrap(), None);
+}
+
+async fn a_refresh_token_changes_with_each_use_and_an_old_one_ends_the_family(place: Place) {
+    let store = place.open().await;
+    put(&store, "r", "code").await;
+    store
+        .redeem(ISSUER, "code", &code(), Some(&family("f")), NOW)
+        .await
+        .unwrap();
+    let rotate = async |old, new, now: Timestamp| {
+        let expiry = now.plus(Duration::from_secs(1000));
+        store
+            .rotate(ISSUER, "f", (old, new), expiry, now)
+            .await
+            .unwrap()
+    };
+    let alive = async || store.family(ISSUER, "f", NOW).await.unwrap().is_some();
+    assert_eq!(rotate("t0", "t1", NOW).await, Rotated::Done);
+    // Twice at once: refused, but no theft.
+    assert_eq!(
+        rotate("t0", "t9", NOW.plus(Duration::from_secs(10))).await,
+        Rotated::Refused
+    );
+    assert!(alive().await);
+    assert_eq!(
+        rotate("t1", "t2", NOW.plus(Duration::from_secs(10))).await,
+        Rotated::Done
+    );
+    assert_eq!(
+        rotate("t0", "t9", NOW.plus(Duration::from_secs(21))).await,
+        Rotated::Refused
+    );
+    assert!(!alive().await);
+    assert_eq!(
+        rotate("t2", "t3", NOW.plus(Duration::from_secs(21))).await,
+        Rotated::Refused
+    );
+}
+
+async fn a_code_that_comes_again_ends_its_family(place: Place) {
+    let store = place.open().await;
+    put(&store, "r", "code").await;
+    store
+        .redeem(ISSUER, "code", &code(), Some(&family("f")), NOW)
+        .await
+        .unwrap();
+    assert_eq!(
+        store.family(ISSUER, "f", NOW).await.unwrap(),
+        Some(("kubeflow".into(), grant()))
+    );
+    assert_eq!(
+        store
+            .end_family_of_code("https://other", "code")
+            .await
+            .unwrap(),
+        0
+    );
+    assert_eq!(store.end_family_of_code(ISSUER, "code").await.unwrap(), 1);
+    assert_eq!(store.family(ISSUER, "f", NOW).await.unwrap(), None);
+}
+
+async fn two_processes_share_the_first_key_and_rotate_once(place: Place) {
+    let (one, two) = (place.open().await, place.open().await);
+    let randomness = SeededRandomness::default();
+    let (first, second) = tokio::join!(
+        one.keys(ISSUER, &randomness, NOW),
+        two.keys(ISSUER, &randomness, NOW)
+    );
+    assert_eq!(first.unwrap().document, second.unwrap().document);
+
+    let turn = async |now| {
+        let (a, b) = tokio::join!(
+            one.turn_keys(ISSUER, RHYTHM, &randomness, now),
+            two.turn_keys(ISSUER, RHYTHM, &randomness, now)
+        );
+        a.unwrap();
+        b.unwrap();
+        let (a, b) = tokio::join!(
+            one.keys(ISSUER, &randomness, now),
+            two.keys(ISSUER, &randomness, now)
+        );
+        let (a, b) = (a.unwrap(), b.unwrap());
+        assert_eq!((a.version, &a.document), (b.version, &b.document));
+        (a.version, kids(&a))
+    };
+    let (version, published) = turn(NOW).await;
+    assert_eq!((version, published.len()), (2, 2));
+    let later = NOW.plus(RHYTHM.rotation);
+    let (version, rotated) = turn(later).await;
+    assert_eq!((version, rotated.len()), (3, 3));
+    assert_eq!((&rotated[0], &rotated[2]), (&published[1], &published[0]));
+}
+
+async fn a_ring_is_replaced_only_by_who_read_it_last(place: Place) {
+    let store = place.open().await;
+    let randomness = SeededRandomness::default();
+    store.keys(ISSUER, &randomness, NOW).await.unwrap();
+    let (version, ring) = store.ring(ISSUER).await.unwrap().unwrap();
+    assert!(!store.create_ring(ISSUER, &ring).await.unwrap());
+    assert!(store.replace_ring(ISSUER, version, &ring).await.unwrap());
+    assert!(!store.replace_ring(ISSUER, version, &ring).await.unwrap());
+}
+
+async fn damaged_keys_are_told_and_not_replaced(place: Place) {
+    let store = place.open().await;
+    let randomness = SeededRandomness::default();
+    store.keys(ISSUER, &randomness, NOW).await.unwrap();
+    let damage = sql("UPDATE key_rings SET ring = '{}'");
+    store.engine.run(damage).await.unwrap();
+    store.forget_keys();
+    assert!(matches!(
+        store.keys(ISSUER, &randomness, NOW).await,
+        Err(StoreError::Damaged(Damaged::Ring))
+    ));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_database_that_went_away_is_an_outage_until_it_is_back() {
+    let mut server = Server::start().await;
+    let place = Place::Database(Box::new(server.database().await));
+    let store = place.open().await;
+    put(&store, "r", "secret").await;
+    server.kill();
+    assert!(store.check().await.unwrap_err().is_outage());
+    let begun = store.answer("other", NOW.seconds()).await;
+    assert!(begun.unwrap_err().is_outage());
+    // One that is started meanwhile begins without it.
+    let late = place.open().await;
+    server.restart().await;
+    for store in [&store, &late] {
+        assert_eq!(store.code(ISSUER, "secret").await.unwrap(), Some(code()));
+        assert!(store.is_answered("r").await.unwrap());
+    }
+}
