@@ -16,6 +16,12 @@ pub mod auth_service {
     pub use crate::manifest::auth_service::{Becomes, Standing, stand_in, variables};
 }
 pub mod compile;
+pub mod dex {
+    //! Dex as a program that this process stands in for.
+
+    pub use crate::manifest::dex::alone::{Flags, RemoteIp, Standing, Start, WebTls, stand_in};
+    pub use crate::manifest::dex::table::{Becomes, keys};
+}
 pub mod finding;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;

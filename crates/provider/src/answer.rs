@@ -109,6 +109,11 @@ fn page_fault(settings: &Settings, fault: PageFault, request_id: &str) -> Respon
             CLIENT,
         ),
         PageFault::UnknownConnector => (BAD, "There is no such way to sign in.", AGAIN),
+        PageFault::ForbiddenConnector => (
+            StatusCode::FORBIDDEN,
+            "The application does not take this way to sign in.",
+            AGAIN,
+        ),
         PageFault::NoState => (BAD, "This sign-in did not begin here.", AGAIN),
         PageFault::Expired => (BAD, "This sign-in took too long.", AGAIN),
         PageFault::AlreadyAnswered => (BAD, "This sign-in is already finished.", AGAIN),

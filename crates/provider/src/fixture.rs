@@ -4,11 +4,9 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use aws_lc_rs::digest;
-use model::names::{Duration, ObjectRef, Place, Secret, Timestamp};
+use model::names::{ObjectRef, Place, Secret, Timestamp};
 use model::seams::{Clock, Randomness};
-use model::snapshot::{
-    ClientRules, Provider, ProviderClient, ProviderConnector, ProviderPassword, ProviderProtocol,
-};
+use model::snapshot::{Provider, ProviderClient, ProviderConnector, ProviderPassword};
 
 pub(crate) const ISSUER: &str = "http://dex.auth.svc.cluster.local:5556/dex";
 pub(crate) const PASSWORD: &str = "12341234";
@@ -24,13 +22,13 @@ fn password_hash() -> String {
 
 pub(crate) fn client(id: &str, redirects: &[&str]) -> ProviderClient {
     ProviderClient {
-        id: id.into(),
-        secret: Secret::new(SECRET.as_bytes()),
         name: format!("Client {id}").into(),
-        redirect_uris: redirects.iter().map(|one| (*one).into()).collect(),
         public: false,
-        trusted_peers: Vec::new(),
-        rules: ClientRules::default(),
+        ..ProviderClient::with_defaults(
+            id,
+            Secret::new(SECRET.as_bytes()),
+            redirects.iter().map(|one| (*one).into()).collect(),
+        )
     }
 }
 
@@ -42,17 +40,13 @@ pub(crate) fn settings() -> Provider {
     cli.public = true;
     cli.secret = Secret::new("");
     Provider {
-        object: ObjectRef::new("ConfigMap", "auth", "dex"),
-        place: Place::new("dex.yaml", 1),
-        issuer: ISSUER.into(),
-        path: "/dex".into(),
         clients: vec![
             client("kubeflow", &["/oauth2/callback"]),
             client("other", &["https://other/cb"]),
             peer,
             cli,
         ],
-        connectors: vec![ProviderConnector::Local],
+        connectors: vec![ProviderConnector::local()],
         passwords: vec![ProviderPassword {
             email: "user@example.com".into(),
             hash: Secret::new(password_hash()),
@@ -64,12 +58,13 @@ pub(crate) fn settings() -> Provider {
             groups: vec!["team-a".into(), "team-b".into()],
         }],
         skip_approval: true,
-        always_show_login: false,
-        token_lifetime: Duration::from_secs(86_400),
-        request_lifetime: Duration::from_secs(86_400),
-        key_rotation: Duration::from_secs(6 * 3600),
         name: "Dex".into(),
-        protocol: ProviderProtocol::default(),
+        ..Provider::with_defaults(
+            ObjectRef::new("ConfigMap", "auth", "dex"),
+            Place::new("dex.yaml", 1),
+            ISSUER,
+            "/dex",
+        )
     }
 }
 

@@ -44,6 +44,8 @@ pub(crate) enum PageFault {
     UnregisteredRedirect,
     /// There is no such way to sign in.
     UnknownConnector,
+    /// The client does not let people sign in this way.
+    ForbiddenConnector,
     /// The state is missing or was not made here.
     NoState,
     /// The request is too old.

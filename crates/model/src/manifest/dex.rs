@@ -1,9 +1,15 @@
 //! Dex: an OpenID provider, found by what runs or by what its configuration looks like.
 
+pub(crate) mod alone;
 mod clients;
 mod config;
+mod connectors;
+mod expand;
 mod passwords;
 mod section;
+mod settings;
+pub(crate) mod table;
+mod walk;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -14,6 +20,7 @@ use crate::finding::{Finding, Severity, codes};
 use crate::objects::{Fault, Node};
 use crate::snapshot::{Closure, Provider};
 use crate::world::{Key, World};
+use config::Surroundings;
 
 /// An OpenID provider and the Services that lead to it.
 pub(crate) struct FoundProvider {
@@ -60,7 +67,12 @@ pub(crate) fn find_providers(world: &World, findings: &mut Vec<Finding>) -> Vec<
         (!namespaces.contains(secret.object.namespace())).then_some(file)
     });
     for file in config_maps.chain(secrets).filter(is_configuration) {
-        let provider = config::provider(&file, &Environment::default(), findings);
+        let around = Surroundings {
+            environment: &Environment::default(),
+            read: &|_| None,
+            alone: false,
+        };
+        let provider = config::provider(&file, &around, findings);
         let services = named_services(&file, provider.as_ref().ok());
         found.push(FoundProvider { provider, services });
     }
@@ -134,20 +146,28 @@ fn run(
     if let Some(closure) = &workload.object.closed {
         return Err(Arc::clone(closure));
     }
-    let file = configuration_file(world, workload, container).map_err(&mut close)?;
-    if container.command.is_empty() && file.text().contains("{{") {
+    let found = configuration_file(world, workload, container).map_err(&mut close)?;
+    if container.command.is_empty() && found.text().contains("{{") {
         // The image's entry point runs a template engine over the file.
-        return Err(close(Box::new(file.object.finding(
+        return Err(close(Box::new(found.object.finding(
             codes::PROVIDER_CONFIG,
             Severity::Error,
-            file.line(0),
-            file.field(),
+            found.line(0),
+            found.field(),
             "templates in the configuration of Dex are not supported yet",
             "write the values out, or use `hashFromEnv`, `secretEnv` and `idEnv`",
         ))));
     }
     let environment = Environment::of(world, workload, container, findings);
-    config::provider(&file, &environment, findings)
+    let around = Surroundings {
+        environment: &environment,
+        read: &|path| {
+            let found = file(world, workload, container, path).ok()?;
+            Some(found.value().clone())
+        },
+        alone: false,
+    };
+    config::provider(&found, &around, findings)
 }
 
 fn configuration_file(

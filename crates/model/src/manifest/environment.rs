@@ -2,6 +2,7 @@
 //! Secrets bring.
 
 mod files;
+mod process;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,6 +14,7 @@ use crate::objects::Object;
 use crate::snapshot::Closure;
 use crate::world::{Key, World};
 pub(crate) use files::{ConfigFile, file};
+pub(crate) use process::{named, of_process};
 
 /// The environment of one container.
 #[derive(Default)]

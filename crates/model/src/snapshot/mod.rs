@@ -4,6 +4,7 @@
 
 mod closure;
 mod computed;
+mod connector;
 mod cors;
 mod destination;
 mod forward;
@@ -34,6 +35,13 @@ use std::sync::Arc;
 
 pub use closure::Closure;
 pub use computed::ComputedHost;
+pub use connector::{
+    AuthProxyConnector, BitbucketConnector, ConnectorKind, CrowdConnector, GitHubConnector,
+    GitLabConnector, GiteaConnector, GoogleConnector, KeystoneConnector, LdapConnector, LdapGroups,
+    LdapMatcher, LdapScope, LdapSecurity, LdapUsers, MicrosoftConnector, NewGroup, OAuthConnector,
+    OidcConnector, OidcOverrides, OidcPkce, OpenShiftConnector, Organization, ProviderConnector,
+    ServiceAccount, TeamName, UpstreamClient,
+};
 pub use cors::{Cors, OriginMatch};
 pub use destination::{
     Destination, Endpoints, Place as UpstreamPlace, PlayedBy, ServiceRef, UpstreamProtocol,
@@ -63,7 +71,9 @@ pub use protocol::{
     Introspection, PromptRule, ProviderProtocol, RefreshRules, RequestRule, Rotation, SessionRules,
     SignatureAlgorithm, TokenBinding,
 };
-pub use provider::{Provider, ProviderClient, ProviderConnector, ProviderPassword};
+pub use provider::{
+    Provider, ProviderClient, ProviderPassword, ProviderPkce, ProviderTheme, ProviderWeb,
+};
 pub use route::{
     ClaimTest, HeaderMatch, HeaderTest, PseudoHeader, PseudoTest, Redirect, RedirectPort, Respond,
     Route, RouteAction, RouteInfo, RouteMatch, UriMatch,

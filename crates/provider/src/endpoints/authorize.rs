@@ -3,7 +3,7 @@
 
 use bytes::Bytes;
 use http::{Request, StatusCode};
-use model::snapshot::ProviderConnector;
+use model::snapshot::{ProviderClient, ProviderConnector};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::get_or_post;
@@ -15,11 +15,21 @@ use crate::refusal::PageFault;
 use crate::sealed::Purpose;
 use crate::{answer, pages};
 
-/// Id and name of a connector, as Dex has them.
-pub(crate) fn named(connector: &ProviderConnector) -> (&'static str, &'static str) {
-    match connector {
-        ProviderConnector::Local => ("local", "Email"),
+/// Whether people of `client` may sign in through `connector`: a client may name the only ones, and
+/// a connector the only grants.
+pub(super) fn may_use(
+    client: Option<&ProviderClient>,
+    connector: &ProviderConnector,
+) -> Result<(), PageFault> {
+    let grants = connector.grants.as_ref();
+    if grants.is_some_and(|grants| !grants.iter().any(|one| **one == *"authorization_code")) {
+        return Err(PageFault::UnknownConnector);
     }
+    let allowed = client.map_or(&[][..], |client| &client.allowed_connectors);
+    if !allowed.is_empty() && !allowed.contains(&connector.id) {
+        return Err(PageFault::ForbiddenConnector);
+    }
+    Ok(())
 }
 
 impl Provider {
@@ -28,17 +38,25 @@ impl Provider {
         get_or_post(request)?;
         let form = Form::of_both(request).map_err(PageFault::from)?;
         let address = |id: &str| self.connector_address(id, &form.query_without("connector_id"));
-        let ids: Vec<_> = self.settings.connectors.iter().map(named).collect();
         if let Some(wanted) = form.find("connector_id") {
-            if !ids.iter().any(|(id, _)| *id == wanted) {
-                return Err(PageFault::UnknownConnector.into());
-            }
+            self.connector(wanted)?;
             return Ok(answer::redirect_to(StatusCode::FOUND, &address(wanted)));
         }
+        let client = self.client(form.text("client_id"));
+        let ids: Vec<_> = self
+            .settings
+            .connectors
+            .iter()
+            .filter(|one| may_use(client, one).is_ok())
+            .map(|one| (&*one.id, &*one.name))
+            .collect();
         if let [(only, _)] = ids.as_slice()
             && !self.settings.always_show_login
         {
             return Ok(answer::redirect_to(StatusCode::FOUND, &address(only)));
+        }
+        if ids.is_empty() {
+            return Err(PageFault::UnknownConnector.into());
         }
         let mut list: Vec<_> = ids
             .into_iter()
@@ -58,14 +76,8 @@ impl Provider {
         let form = Form::of_both(request).map_err(PageFault::from)?;
         let id = random_word(self.randomness());
         let Checked { asked } = check(&self.settings, &form, connector, id, self.now())?;
-        if !self
-            .settings
-            .connectors
-            .iter()
-            .any(|one| named(one).0 == connector)
-        {
-            return Err(PageFault::UnknownConnector.into());
-        }
+        let found = self.connector(connector)?;
+        may_use(self.client(&asked.client), found)?;
         let sealed = self
             .seal()
             .await?
@@ -86,6 +98,17 @@ impl Provider {
             StatusCode::FOUND,
             &format!("{login}?{query}"),
         ))
+    }
+
+    /// The connector of this id.
+    pub(super) fn connector(&self, id: &str) -> Result<&ProviderConnector, PageFault> {
+        let mut all = self.settings.connectors.iter();
+        all.find(|one| *one.id == *id)
+            .ok_or(PageFault::UnknownConnector)
+    }
+
+    fn client(&self, id: &str) -> Option<&ProviderClient> {
+        self.settings.clients.iter().find(|one| *one.id == *id)
     }
 
     /// Path of a connector with `query`; no host, for the browser may know us by another.

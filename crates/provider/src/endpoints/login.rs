@@ -4,6 +4,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, header};
 use model::snapshot::{ProviderClient, ProviderPassword};
 
+use super::authorize::may_use;
 use super::{form_targets, get_or_post, own_address};
 use crate::authorize::{Asked, Person, redirect_is_allowed};
 use crate::form::Form;
@@ -30,6 +31,7 @@ impl Provider {
             return Err(PageFault::WrongConnector.into());
         }
         let client = self.client_of(&asked)?;
+        may_use(Some(client), self.connector(connector)?)?;
         if self.store.is_answered(&asked.id).await? {
             return Err(PageFault::AlreadyAnswered.into());
         }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use http::{HeaderName, HeaderValue, Method};
 use model::Snapshot;
-use model::snapshot::{ProviderConnector, RouteInfo};
+use model::snapshot::{ConnectorKind, RouteInfo};
 use policy::NoSession;
 
 use super::changes::{Changes, Spot};
@@ -60,7 +60,10 @@ fn everywhere(was: &Side<'_>, is: &Side<'_>) -> BTreeSet<String> {
     let users = |snapshot: &Snapshot| -> Vec<String> {
         let providers = snapshot.providers().iter();
         let passwords = providers
-            .filter(|provider| provider.connectors.contains(&ProviderConnector::Local))
+            .filter(|provider| {
+                let mut ways = provider.connectors.iter();
+                ways.any(|one| one.kind == ConnectorKind::Local)
+            })
             .flat_map(|provider| &provider.passwords);
         passwords
             .map(|password| password.email.to_string())

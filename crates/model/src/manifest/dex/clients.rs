@@ -1,5 +1,6 @@
 //! `staticClients`.
 
+use super::config::Surroundings;
 use super::section::Section;
 use crate::finding::{Finding, Severity, codes};
 use crate::manifest::environment::Environment;
@@ -8,42 +9,15 @@ use crate::names::Secret;
 use crate::objects::{Fault, Field};
 use crate::snapshot::{ClientRules, ProviderClient};
 
-const KNOWN: &[&str] = &[
-    "id",
-    "idEnv",
-    "secret",
-    "secretEnv",
-    "name",
-    "redirectURIs",
-    "public",
-    "trustedPeers",
-    "logoURL",
-    "allowedConnectors",
-    "mfaChain",
-    "postLogoutRedirectURIs",
-    "backchannelLogoutURI",
-    "refreshTokenLifetime",
-    "ssoSharedWith",
-    "clientCredentialsClaims",
-];
-
-const NOT_YET: &[&str] = &[
-    "postLogoutRedirectURIs",
-    "backchannelLogoutURI",
-    "refreshTokenLifetime",
-    "ssoSharedWith",
-    "clientCredentialsClaims",
-];
-
 /// Reads the clients; one that is wrong is a finding and is left out.
 pub(super) fn clients(
     top: &Section<'_>,
-    environment: &Environment,
+    around: &Surroundings<'_>,
     findings: &mut Vec<Finding>,
 ) -> Result<Vec<ProviderClient>, Fault> {
     let mut clients: Vec<ProviderClient> = Vec::new();
     for item in top.items("staticClients")? {
-        let read = client(item.clone(), environment, findings).and_then(|client| {
+        let read = client(item.clone(), around, findings).and_then(|client| {
             if clients.iter().any(|other| other.id == client.id) {
                 let fault = format!("the client `{}` stands here twice", client.id);
                 return Err(item.fault(fault, "remove one of them"));
@@ -63,12 +37,11 @@ pub(super) fn clients(
 
 fn client(
     item: Field<'_>,
-    environment: &Environment,
+    around: &Surroundings<'_>,
     findings: &mut Vec<Finding>,
 ) -> Result<ProviderClient, Fault> {
     let section = Section::of(item)?;
-    section.note_unknown(KNOWN, findings);
-    section.warn_ignored(NOT_YET, findings);
+    let environment = around.environment;
     let id = value(&section, "id", "idEnv", environment)?;
     let id = id
         .as_ref()
@@ -88,13 +61,6 @@ fn client(
         let fault = format!("the second factor of the client `{id}` is not supported yet");
         return Err(section.field.fault(fault, "remove `mfaChain`"));
     }
-    let allowed = section.texts("allowedConnectors")?;
-    if !allowed.is_empty() && !allowed.iter().any(|connector| **connector == *"local") {
-        let fault = format!("no connector of the client `{id}` is supported yet");
-        return Err(section
-            .field
-            .fault(fault, "add `local` to `allowedConnectors`"));
-    }
     let public = section.flag("public")?.unwrap_or(false);
     let secret =
         value(&section, "secret", "secretEnv", environment)?.unwrap_or_else(|| Secret::new([]));
@@ -112,6 +78,7 @@ fn client(
             "make a random one, here and where the client reads it",
         ));
     }
+    let own = section.section("clientCredentialsClaims")?;
     Ok(ProviderClient {
         id: id.into(),
         secret,
@@ -119,7 +86,31 @@ fn client(
         redirect_uris: section.texts("redirectURIs")?,
         public,
         trusted_peers: section.texts("trustedPeers")?,
-        rules: ClientRules::default(),
+        logo: section.text("logoURL")?,
+        allowed_connectors: section.texts("allowedConnectors")?,
+        refresh_ends_with_session: match section.text("refreshTokenLifetime")?.as_deref() {
+            None | Some("standalone") => false,
+            Some("session") => true,
+            Some(other) => {
+                let fault = format!("`refreshTokenLifetime` cannot be `{other}`");
+                return Err(section
+                    .field
+                    .fault(fault, "write `standalone` or `session`"));
+            }
+        },
+        shares_sign_in_with: match section.child("ssoSharedWith") {
+            Some(_) => Some(section.texts("ssoSharedWith")?),
+            None => None,
+        },
+        own_groups: match own {
+            Some(own) => own.texts("groups")?,
+            None => Vec::new(),
+        },
+        rules: ClientRules {
+            after_logout: section.texts("postLogoutRedirectURIs")?,
+            back_channel_logout: section.text("backchannelLogoutURI")?,
+            ..ClientRules::default()
+        },
     })
 }
 

@@ -5,27 +5,48 @@ use std::sync::Arc;
 use url::Url;
 
 use super::section::Section;
-use super::{clients, passwords};
+use super::walk::{Terms, compare};
+use super::{clients, connectors, passwords, settings};
 use crate::finding::{Finding, Severity, codes};
 use crate::manifest::environment::{ConfigFile, Environment};
-use crate::names::Duration;
-use crate::objects::{Fault, Field, Node};
-use crate::snapshot::{Closure, Provider, ProviderConnector, ProviderProtocol};
+use crate::names::Secret;
+use crate::objects::{Fault, Node};
+use crate::snapshot::{Closure, Conformance, ConnectorKind, Provider};
 
-const DAY: Duration = Duration::from_secs(24 * 3600);
-const SIX_HOURS: Duration = Duration::from_secs(6 * 3600);
+/// What a configuration is read with.
+pub(super) struct Surroundings<'a> {
+    /// Variables of the process or the container.
+    pub(super) environment: &'a Environment,
+    /// Reads a file that the configuration names.
+    pub(super) read: &'a dyn Fn(&str) -> Option<Secret>,
+    /// `doorward dex serve` reads, and nothing but this file says how it serves.
+    pub(super) alone: bool,
+}
+
+impl Surroundings<'_> {
+    /// A feature flag of Dex, `DEX_…`.
+    pub(super) fn is_set(&self, name: &str, usual: bool) -> bool {
+        let found = self.environment.variable(name);
+        match found.and_then(|found| found.value.expose_str()) {
+            // As Go's `strconv.ParseBool`.
+            Some("1" | "t" | "T" | "TRUE" | "true" | "True") => true,
+            Some("0" | "f" | "F" | "FALSE" | "false" | "False") => false,
+            _ => usual,
+        }
+    }
+}
 
 /// Reads the file. What is wrong with one client, user or connector leaves that one out; what is
 /// wrong with the rest closes the provider, as Dex refuses to start.
 pub(super) fn provider(
     file: &ConfigFile,
-    environment: &Environment,
+    around: &Surroundings<'_>,
     findings: &mut Vec<Finding>,
 ) -> Result<Provider, Arc<Closure>> {
     if let Some(closure) = &file.object.closed {
         return Err(Arc::clone(closure));
     }
-    let read = root(file).and_then(|node| read(file, &node, environment, findings));
+    let read = root(file).and_then(|node| read(file, &node, around, findings));
     read.map_err(|mut fault| {
         if fault.code == codes::FIELD {
             fault.code = codes::PROVIDER_CONFIG;
@@ -36,7 +57,7 @@ pub(super) fn provider(
     })
 }
 
-fn root(file: &ConfigFile) -> Result<Node, Fault> {
+pub(super) fn root(file: &ConfigFile) -> Result<Node, Fault> {
     file.yaml().map_err(|fault| {
         Box::new(file.object.finding(
             codes::PROVIDER_CONFIG,
@@ -49,67 +70,45 @@ fn root(file: &ConfigFile) -> Result<Node, Fault> {
     })
 }
 
-const TOP: &[&str] = &[
-    "issuer",
-    "storage",
-    "web",
-    "telemetry",
-    "grpc",
-    "frontend",
-    "expiry",
-    "oauth2",
-    "logger",
-    "signer",
-    "connectors",
-    "staticClients",
-    "enablePasswordDB",
-    "staticPasswords",
-    "sessions",
-    "mfa",
-];
-
 fn read(
     file: &ConfigFile,
     node: &Node,
-    environment: &Environment,
+    around: &Surroundings<'_>,
     findings: &mut Vec<Finding>,
 ) -> Result<Provider, Fault> {
     let top = Section::of(file.top(node))?;
-    top.note_unknown(TOP, findings);
-    top.warn_ignored(&["grpc", "sessions"], findings);
-    if let Some(mfa) = top.child("mfa") {
-        // Without it one factor would be enough.
-        return Err(mfa.fault("a second factor is not supported yet", "remove `mfa`"));
-    }
-    let (issuer, path) = issuer(&top)?;
-    let oauth2 = oauth2(&top, findings)?;
-    let expiry = expiry(&top, findings)?;
-    let name = frontend(&top, findings)?;
-    if let Some(web) = top.section("web")? {
-        web.warn_ignored(&["allowedOrigins"], findings);
-    }
-    let connectors = connectors(&top, findings)?;
-    let clients = clients::clients(&top, environment, findings)?;
-    let passwords = match connectors.contains(&ProviderConnector::Local) {
-        true => passwords::passwords(&top, environment, findings)?,
-        false => Vec::new(),
+    let ours = top.section("doorward")?;
+    let strict = match &ours {
+        Some(section) => section.flag("strict")?.unwrap_or(false),
+        None => false,
     };
-    Ok(Provider {
-        object: file.object.reference.clone(),
-        place: file.object.at(file.line(0)),
-        issuer,
-        path,
-        clients,
-        connectors,
-        passwords,
-        skip_approval: oauth2.skip_approval,
-        always_show_login: oauth2.always_show_login,
-        token_lifetime: expiry.tokens,
-        request_lifetime: expiry.requests,
-        key_rotation: expiry.keys,
-        name,
-        protocol: ProviderProtocol::default(),
-    })
+    let terms = Terms {
+        alone: around.alone,
+        strict: strict || around.is_set("DEX_CONFIG_DISALLOW_UNKNOWN_FIELDS", false),
+    };
+    compare(&top.field, terms, findings)?;
+    let (issuer, path) = issuer(&top)?;
+    let mut provider = Provider::with_defaults(
+        file.object.reference.clone(),
+        file.object.at(file.line(0)),
+        &issuer,
+        &path,
+    );
+    if strict {
+        provider.protocol.conformance = Conformance::Strict;
+    }
+    settings::oauth2(&top, &mut provider)?;
+    settings::expiry(&top, &mut provider, findings)?;
+    settings::frontend(&top, &mut provider)?;
+    settings::web(&top, &mut provider)?;
+    settings::sessions(&top, &mut provider, around, findings)?;
+    provider.connectors = connectors::connectors(&top, &issuer, around, findings)?;
+    provider.clients = clients::clients(&top, around, findings)?;
+    let local = |kind: &ConnectorKind| matches!(kind, ConnectorKind::Local);
+    if provider.connectors.iter().any(|one| local(&one.kind)) {
+        provider.passwords = passwords::passwords(&top, around.environment, findings)?;
+    }
+    Ok(provider)
 }
 
 /// The issuer as it is written, and its path without a slash at the end.
@@ -141,143 +140,4 @@ fn issuer(top: &Section<'_>) -> Result<(Arc<str>, Arc<str>), Fault> {
         ));
     }
     Ok((text.into(), url.path().trim_end_matches('/').into()))
-}
-
-struct OAuth2 {
-    skip_approval: bool,
-    always_show_login: bool,
-}
-
-fn oauth2(top: &Section<'_>, findings: &mut Vec<Finding>) -> Result<OAuth2, Fault> {
-    let Some(section) = top.section("oauth2")? else {
-        return Ok(OAuth2 {
-            skip_approval: false,
-            always_show_login: false,
-        });
-    };
-    let known = [
-        "grantTypes",
-        "responseTypes",
-        "skipApprovalScreen",
-        "alwaysShowLoginScreen",
-        "passwordConnector",
-        "pkce",
-    ];
-    section.note_unknown(&known, findings);
-    section.warn_ignored(&["grantTypes", "passwordConnector", "pkce"], findings);
-    for (item, text) in section
-        .items("responseTypes")?
-        .iter()
-        .zip(section.texts("responseTypes")?)
-    {
-        let words: Vec<&str> = text.split(' ').collect();
-        if words
-            .iter()
-            .any(|word| !matches!(*word, "code" | "token" | "id_token"))
-        {
-            let known = "`code`, `token`, `id_token`";
-            let fault = format!("`{text}` is no response type");
-            return Err(item.fault(fault, format!("write words of {known}")));
-        }
-        if *text != *"code" {
-            let (code, warning) = (codes::PROVIDER_FIELD_IGNORED, Severity::Warning);
-            let fault = format!("the response type `{text}` is not served yet");
-            findings.push(item.finding(code, warning, fault, "let clients ask for `code`"));
-        }
-    }
-    Ok(OAuth2 {
-        skip_approval: section.flag("skipApprovalScreen")?.unwrap_or(false),
-        always_show_login: section.flag("alwaysShowLoginScreen")?.unwrap_or(false),
-    })
-}
-
-struct Expiry {
-    tokens: Duration,
-    requests: Duration,
-    keys: Duration,
-}
-
-fn expiry(top: &Section<'_>, findings: &mut Vec<Finding>) -> Result<Expiry, Fault> {
-    let mut expiry = Expiry {
-        tokens: DAY,
-        requests: DAY,
-        keys: SIX_HOURS,
-    };
-    if let Some(section) = top.section("expiry")? {
-        let known = [
-            "idTokens",
-            "signingKeys",
-            "authRequests",
-            "deviceRequests",
-            "refreshTokens",
-        ];
-        section.note_unknown(&known, findings);
-        section.warn_ignored(&["deviceRequests", "refreshTokens"], findings);
-        expiry.tokens = section.span("idTokens")?.unwrap_or(expiry.tokens);
-        expiry.requests = section.span("authRequests")?.unwrap_or(expiry.requests);
-        expiry.keys = section.span("signingKeys")?.unwrap_or(expiry.keys);
-    }
-    if let Some(signer) = top.section("signer")? {
-        let kind = signer.text("type")?.unwrap_or_else(|| "local".into());
-        let config = signer.section("config")?;
-        match (&*kind, config) {
-            ("local", Some(config)) => {
-                expiry.keys = config.span("keysRotationPeriod")?.unwrap_or(expiry.keys);
-                config.warn_ignored(&["algorithm"], findings);
-            }
-            ("local", None) => {}
-            _ => {
-                let fault = format!("keys of a `{kind}` signer are not used; doorward has its own");
-                let (code, warning) = (codes::PROVIDER_FIELD_IGNORED, Severity::Warning);
-                findings.push(
-                    signer
-                        .field
-                        .finding(code, warning, fault, "remove `signer`"),
-                );
-            }
-        }
-    }
-    Ok(expiry)
-}
-
-/// The name on the pages.
-fn frontend(top: &Section<'_>, findings: &mut Vec<Finding>) -> Result<Arc<str>, Fault> {
-    let usual = || "dex".into();
-    let Some(section) = top.section("frontend")? else {
-        return Ok(usual());
-    };
-    section.note_unknown(&["dir", "logoURL", "issuer", "theme", "extra"], findings);
-    Ok(section.text("issuer")?.unwrap_or_else(usual))
-}
-
-fn connectors(
-    top: &Section<'_>,
-    findings: &mut Vec<Finding>,
-) -> Result<Vec<ProviderConnector>, Fault> {
-    for item in top.items("connectors")? {
-        findings.push(unsupported(item)?);
-    }
-    if top.flag("enablePasswordDB")?.unwrap_or(false) {
-        return Ok(vec![ProviderConnector::Local]);
-    }
-    if let Some(list) = top.child("staticPasswords") {
-        let fault = "`staticPasswords` has no effect without `enablePasswordDB`";
-        return Err(list.fault(fault, "add `enablePasswordDB: true`"));
-    }
-    Err(top.field.fault(
-        "nobody can sign in: no way to do so is left",
-        "add `enablePasswordDB: true`",
-    ))
-}
-
-fn unsupported(item: Field<'_>) -> Result<Finding, Fault> {
-    let connector = Section::of(item)?;
-    let kind = connector.text("type")?.unwrap_or_default();
-    let id = connector.text("id")?.unwrap_or_default();
-    Ok(connector.field.finding(
-        codes::PROVIDER_CONNECTOR,
-        Severity::Error,
-        format!("the connector `{id}` of type `{kind}` is not supported yet and is left out"),
-        "let its users sign in with the password list for now",
-    ))
 }

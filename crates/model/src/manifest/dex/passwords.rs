@@ -12,18 +12,6 @@ use crate::names::Secret;
 use crate::objects::{Fault, Field};
 use crate::snapshot::ProviderPassword;
 
-const KNOWN: &[&str] = &[
-    "email",
-    "hash",
-    "hashFromEnv",
-    "username",
-    "name",
-    "preferredUsername",
-    "emailVerified",
-    "userID",
-    "groups",
-];
-
 /// Reads the users; one that is wrong is a finding and is left out.
 pub(super) fn passwords(
     top: &Section<'_>,
@@ -77,7 +65,6 @@ fn password(
     findings: &mut Vec<Finding>,
 ) -> Result<ProviderPassword, Fault> {
     let section = Section::of(item)?;
-    section.note_unknown(KNOWN, findings);
     let missing = || section.field.fault("a user has no e-mail", "add `email`");
     let email = section.text("email")?.ok_or_else(missing)?;
     let hash = hash(&section, &email, environment)?;

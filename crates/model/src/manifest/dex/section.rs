@@ -2,9 +2,8 @@
 
 use std::sync::Arc;
 
-use crate::finding::{Finding, Severity, codes};
 use crate::names::Duration;
-use crate::objects::{Fault, Field, closest};
+use crate::objects::{Fault, Field};
 
 /// A mapping of Dex's configuration.
 pub(super) struct Section<'a> {
@@ -81,42 +80,23 @@ impl<'a> Section<'a> {
         Ok(Some(span))
     }
 
+    /// A span of time; zero counts as absent.
+    pub(super) fn span_or_zero(&self, name: &str) -> Result<Option<Duration>, Fault> {
+        let span = self.child(name).map(|field| field.duration()).transpose()?;
+        Ok(span.filter(|span| !span.is_zero()))
+    }
+
+    /// Text that has to be there.
+    pub(super) fn needed(&self, name: &str) -> Result<Arc<str>, Fault> {
+        let missing = || {
+            let fault = format!("`{name}` is missing");
+            self.field.fault(fault, format!("add `{name}`"))
+        };
+        self.text(name)?.ok_or_else(missing)
+    }
+
     /// The items of a list; none when it is absent.
     pub(super) fn items(&self, name: &str) -> Result<Vec<Field<'a>>, Fault> {
         self.child(name).map_or(Ok(Vec::new()), |list| list.items())
-    }
-
-    /// Notes every key that Dex does not have: it ignores them.
-    pub(super) fn note_unknown(&self, known: &[&str], findings: &mut Vec<Finding>) {
-        for (key, node) in self.field.node.entries().unwrap_or_default() {
-            if known.iter().any(|name| key.eq_ignore_ascii_case(name)) {
-                continue;
-            }
-            let path = format!("{}.{key}", self.field.path);
-            let remedy = match closest(key, known.iter().copied()) {
-                Some(name) => format!("did you mean `{name}`?"),
-                None => "remove it".to_owned(),
-            };
-            let fault = format!("`{key}` is no setting of Dex here and has no effect");
-            let (code, note) = (codes::PROVIDER_FIELD_UNKNOWN, Severity::Note);
-            findings.push(
-                self.field
-                    .object
-                    .finding(code, note, node.line, path, fault, remedy),
-            );
-        }
-    }
-
-    /// Warns about each of these that is there: Dex has it, and nothing here acts on it.
-    pub(super) fn warn_ignored(&self, names: &[&str], findings: &mut Vec<Finding>) {
-        for field in names.iter().filter_map(|name| self.child(name)) {
-            let name = field.path.rsplit('.').next().unwrap_or_default();
-            findings.push(field.finding(
-                codes::PROVIDER_FIELD_IGNORED,
-                Severity::Warning,
-                format!("`{name}` is not acted on yet"),
-                "remove it, or keep it for later",
-            ));
-        }
     }
 }

@@ -1,11 +1,10 @@
 //! What a Dex configuration becomes.
 
 use super::*;
+use crate::manifest::environment::ConfigFile;
 use crate::names::{Duration, ObjectRef, Place, Secret};
 use crate::objects::{File, ObjectSet};
-use crate::snapshot::{
-    ClientRules, ProviderClient, ProviderConnector, ProviderPassword, ProviderProtocol,
-};
+use crate::snapshot::{Conformance, ProviderClient, ProviderConnector, ProviderPassword};
 
 const STOCK_CONFIG: &str = include_str!("../../../../../fixtures/kubeflow-26.03/15-config.yaml");
 const STOCK_WORKLOADS: &str =
@@ -56,39 +55,33 @@ fn stock_kubeflow_is_read_whole() {
     assert_eq!(found.len(), 1);
     assert_eq!(found[0].services, [key("auth", "dex")]);
     let hash = "$2y$12$4K/VkmDd1q1Orb3xAt82zu8gk7Ad6ReFR4LCP9UeYE90NLiN9Df72";
-    let wanted = Provider {
-        object: ObjectRef::new("ConfigMap", "auth", "dex"),
-        place: Place::new("dex.yaml", 5),
-        issuer: "http://dex.auth.svc.cluster.local:5556/dex".into(),
-        path: "/dex".into(),
-        clients: vec![ProviderClient {
-            id: "kubeflow-oidc-authservice".into(),
-            secret: Secret::new("pUBnBOY80SnXgjibTYM9ZWNzY2xreNGQok"),
-            name: "Dex Login Application".into(),
-            redirect_uris: vec!["/oauth2/callback".into()],
-            public: false,
-            trusted_peers: vec![],
-            rules: ClientRules::default(),
-        }],
-        connectors: vec![ProviderConnector::Local],
-        passwords: vec![ProviderPassword {
-            email: "user@example.com".into(),
-            hash: Secret::new(hash),
-            username: "user".into(),
-            name: "user".into(),
-            preferred_username: "".into(),
-            email_verified: true,
-            user_id: "15841185641784".into(),
-            groups: vec![],
-        }],
-        skip_approval: true,
-        always_show_login: false,
-        token_lifetime: Duration::from_secs(86_400),
-        request_lifetime: Duration::from_secs(86_400),
-        key_rotation: Duration::from_secs(21_600),
-        name: "dex".into(),
-        protocol: ProviderProtocol::default(),
-    };
+    let mut wanted = Provider::with_defaults(
+        ObjectRef::new("ConfigMap", "auth", "dex"),
+        Place::new("dex.yaml", 5),
+        "http://dex.auth.svc.cluster.local:5556/dex",
+        "/dex",
+    );
+    wanted.clients = vec![ProviderClient {
+        name: "Dex Login Application".into(),
+        ..ProviderClient::with_defaults(
+            "kubeflow-oidc-authservice",
+            Secret::new("pUBnBOY80SnXgjibTYM9ZWNzY2xreNGQok"),
+            vec!["/oauth2/callback".into()],
+        )
+    }];
+    wanted.connectors = vec![ProviderConnector::local()];
+    wanted.passwords = vec![ProviderPassword {
+        email: "user@example.com".into(),
+        hash: Secret::new(hash),
+        username: "user".into(),
+        name: "user".into(),
+        preferred_username: "".into(),
+        email_verified: true,
+        user_id: "15841185641784".into(),
+        groups: vec![],
+    }];
+    wanted.skip_approval = true;
+    wanted.web.allowed_headers = vec!["Authorization".into()];
     assert_eq!(found[0].provider, Ok(wanted));
     let wanted = [
         (
@@ -233,13 +226,29 @@ fn keys_match_without_letter_case_and_unknown_ones_are_noted() {
 #[test]
 fn clients_that_prove_nothing_are_left_out() {
     let (provider, findings) = alone(
-        "issuer: https://a.example/dex\nenablePasswordDB: true\nstaticClients:\n- {id: good, name: n, secret: s, trustedPeers: [b]}\n- {id: open, name: n, public: true}\n- {id: nosecret, name: n}\n- {id: noname, secret: s}\n- {name: noid, secret: s}\n- {id: a, idEnv: A, name: n, secret: s}\n- {id: b, name: n, secretEnv: UNSET}\n- {id: good, name: twin, secret: t}\n- {id: c, name: n, secret: s, mfaChain: [x]}\n- {id: d, name: n, secret: s, allowedConnectors: [github]}",
+        "issuer: https://a.example/dex\nenablePasswordDB: true\nstaticClients:\n- {id: good, name: n, secret: s, trustedPeers: [b]}\n- {id: open, name: n, public: true}\n- {id: nosecret, name: n}\n- {id: noname, secret: s}\n- {name: noid, secret: s}\n- {id: a, idEnv: A, name: n, secret: s}\n- {id: b, name: n, secretEnv: UNSET}\n- {id: good, name: twin, secret: t}\n- {id: c, name: n, secret: s, mfaChain: [x]}\n- {id: d, name: n, secret: s, refreshTokenLifetime: long}\n- {id: e, name: n, secret: s, allowedConnectors: [github], refreshTokenLifetime: session, ssoSharedWith: ['*']}",
     );
     let provider = provider.unwrap();
     let ids: Vec<_> = provider.clients.iter().map(|client| &*client.id).collect();
-    assert_eq!(ids, ["good", "open"]);
+    assert_eq!(ids, ["good", "open", "e"]);
+    assert_eq!(provider.clients[2].allowed_connectors, ["github".into()]);
+    assert!(provider.clients[2].refresh_ends_with_session);
+    assert_eq!(
+        provider.clients[2].shares_sign_in_with,
+        Some(vec!["*".into()])
+    );
     assert_eq!(provider.clients[0].trusted_peers, ["b".into()]);
     let wanted = [
+        (
+            703,
+            17,
+            "`staticClients[].refreshTokenLifetime` has no effect: it is not acted on yet",
+        ),
+        (
+            703,
+            18,
+            "`staticClients[].ssoSharedWith` has no effect: it is not acted on yet",
+        ),
         (704, 10, "the client `nosecret` has no secret"),
         (704, 11, "the client `noname` has no name"),
         (704, 12, "a client has no id"),
@@ -255,7 +264,7 @@ fn clients_that_prove_nothing_are_left_out() {
             16,
             "the second factor of the client `c` is not supported yet",
         ),
-        (704, 17, "no connector of the client `d` is supported yet"),
+        (704, 17, "`refreshTokenLifetime` cannot be `long`"),
     ];
     assert_eq!(faults(&findings), wanted);
 }
@@ -346,7 +355,7 @@ fn what_dex_would_not_start_with_closes_the_provider() {
         (
             &format!("{head}mfa: {{}}"),
             701,
-            "a second factor is not supported yet",
+            "`mfa` is not taken: a second factor is not asked for yet, and one would be enough without it",
         ),
     ] {
         let (provider, findings) = alone(config);
@@ -360,21 +369,146 @@ fn what_dex_would_not_start_with_closes_the_provider() {
 #[test]
 fn other_connectors_and_settings_are_reported() {
     let (provider, findings) = alone(
-        "issuer: https://a.example/dex\nenablePasswordDB: true\nconnectors:\n- {type: github, id: gh, name: GitHub}\ngrpc: {addr: 1}\noauth2: {passwordConnector: local, responseTypes: [code, id_token]}",
+        "issuer: https://a.example/dex\nenablePasswordDB: true\nconnectors:\n- {type: saml, id: s, name: SAML}\n- {type: x, id: x, name: X}\n- {type: saml, name: noid}\ngrpc: {addr: 1}\nstaticClients:\n- {id: a, name: a, secret: s, logoURL: x}\n- {id: b, name: b, secret: s, logoURL: x}",
     );
-    assert_eq!(provider.unwrap().connectors, [ProviderConnector::Local]);
+    assert_eq!(provider.unwrap().connectors, [ProviderConnector::local()]);
     let wanted = [
-        (703, 9, "`grpc` is not acted on yet"),
-        (703, 10, "`passwordConnector` is not acted on yet"),
-        (703, 10, "the response type `id_token` is not served yet"),
+        (
+            703,
+            11,
+            "`grpc.addr` has no effect: the administration API is not served over gRPC",
+        ),
+        (
+            703,
+            13,
+            "`staticClients[].logoURL` has no effect: the pages are doorward's own",
+        ),
         (
             706,
             8,
-            "the connector `gh` of type `github` is not supported yet and is left out",
+            "the connector `s` of type `saml` is not supported yet and is left out",
         ),
+        (
+            706,
+            9,
+            "the connector `x` of type `x` is not supported yet and is left out",
+        ),
+        (706, 10, "`id` is missing"),
     ];
     assert_eq!(faults(&findings), wanted);
-    assert_eq!(findings[3].severity, Severity::Error);
+    assert!(
+        findings[2..]
+            .iter()
+            .all(|finding| finding.severity == Severity::Error)
+    );
+}
+
+#[test]
+fn unknown_keys_are_refused_where_that_is_asked_for() {
+    let text = "issuer: https://a.example/dex\nenablePasswordDB: true\ndoorward: {strict: true}\nweb: {htp: x}\nissuers: y";
+    let (provider, findings) = alone(text);
+    assert!(provider.is_err());
+    let wanted = [
+        (702, 9, "`issuers` is no setting of Dex here"),
+        (702, 8, "`htp` is no setting of Dex here"),
+    ];
+    assert_eq!(faults(&findings), wanted);
+    let (provider, _) = alone(
+        &text
+            .replace(", strict: true", "")
+            .replace("true}", "false}"),
+    );
+    assert_eq!(
+        provider.unwrap().protocol.conformance,
+        Conformance::Compatible
+    );
+}
+
+/// Every key with nonsense in it, alone: none goes unseen.
+#[test]
+fn every_key_is_known_to_the_walk() {
+    for (path, becomes) in table::keys() {
+        // The key at its place, in YAML of one line.
+        let mut text = "x".to_owned();
+        let mut kind = None;
+        for part in path.rsplit('.') {
+            let (name, list) = match part.strip_suffix("[]") {
+                Some(name) => (name, true),
+                None => (part, false),
+            };
+            let (name, of) = match name.split_once('(') {
+                Some((name, of)) => (name, Some(of.trim_end_matches(')'))),
+                None => (name, None),
+            };
+            kind = of.or(kind);
+            let typed = match (name, kind) {
+                ("connectors", Some(kind)) if list => format!("type: {kind}, "),
+                _ => String::new(),
+            };
+            text = match list {
+                true => format!(
+                    "{{{name}: [{}]}}",
+                    text.replacen('{', &format!("{{{typed}"), 1)
+                ),
+                false => format!("{{{name}: {text}}}"),
+            };
+        }
+        let file = File {
+            name: "x".into(),
+            text: format!(
+                "apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: d, namespace: n}}\ndata:\n  config.yaml: \"{text}\"\n"
+            ),
+        };
+        let world = World::read(&ObjectSet { files: vec![file] }, &mut Vec::new());
+        let file = ConfigFile::of_config_map(world.config_map("n", "d").unwrap(), "config.yaml");
+        let file = file.unwrap();
+        let node = file.yaml().unwrap();
+        let mut findings = Vec::new();
+        let terms = walk::Terms {
+            alone: true,
+            strict: true,
+        };
+        let result = walk::compare(&file.top(&node), terms, &mut findings);
+        let told: Vec<_> = findings
+            .iter()
+            .map(|finding| finding.fault.clone())
+            .collect();
+        match becomes {
+            table::Becomes::Acts | table::Becomes::ActsAlone => {
+                assert_eq!((result, told), (Ok(()), vec![]), "{text}");
+            }
+            table::Becomes::Warns(why) | table::Becomes::WarnsAlone(why) => {
+                let wanted = vec![format!("`{path}` has no effect: {why}")];
+                assert_eq!((result, told), (Ok(()), wanted), "{text}");
+            }
+            table::Becomes::Refuses(why) => {
+                let wanted = format!("`{path}` is not taken: {why}");
+                assert_eq!(result.unwrap_err().fault, wanted, "{text}");
+            }
+        }
+    }
+}
+
+#[test]
+fn the_page_lists_every_key_and_what_becomes_of_it() {
+    const PAGE: &str = include_str!("../../../../../docs/dex-compatibility.md");
+    let mut text = "| key | here |\n|---|---|\n".to_owned();
+    for (path, becomes) in table::keys() {
+        let becomes = match becomes {
+            table::Becomes::Acts => "acts".to_owned(),
+            table::Becomes::ActsAlone => "acts under `doorward dex serve`".to_owned(),
+            table::Becomes::Warns(why) => format!("warns: {why}"),
+            table::Becomes::WarnsAlone(why) => {
+                format!("warns under `doorward dex serve`: {why}")
+            }
+            table::Becomes::Refuses(why) => format!("refused: {why}"),
+        };
+        text.push_str(&format!("| `{path}` | {becomes} |\n"));
+    }
+    assert!(
+        PAGE.contains(&text),
+        "docs/dex-compatibility.md should have\n{text}"
+    );
 }
 
 #[test]

@@ -15,11 +15,9 @@ use super::login;
 use super::options::{Alone, Known};
 use super::settings::{Origin, Settings};
 use crate::finding::{Finding, Severity};
-use crate::manifest::environment::{ConfigFile, Environment, Variable};
+use crate::manifest::environment::{ConfigFile, named, of_process};
 use crate::names::Secret;
-use crate::objects::{File, Object, ObjectSet};
 use crate::snapshot::Snapshot;
-use crate::world::World;
 
 /// What the process was started with, besides its command line.
 pub struct Surroundings<'a> {
@@ -92,7 +90,7 @@ impl CommandLine {
         if let Some((name, text)) = around.file {
             settings.read_file(&ConfigFile::of_text(&named(name), text));
         }
-        settings.read_environment(&environment(around.environment));
+        settings.read_environment(&of_process(around.environment));
         self.apply(&mut settings, &flags);
         let standing = build::standing(settings, around.read);
         let is_bad = |finding: &Finding| finding.severity == Severity::Error;
@@ -104,33 +102,6 @@ impl CommandLine {
             _ => Err(findings),
         }
     }
-}
-
-/// Something that is no manifest and that findings are about.
-fn named(name: &str) -> Arc<Object> {
-    const STAND_IN: &str =
-        "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: oauth2-proxy, namespace: doorward}\n";
-    let files = vec![File {
-        name: name.into(),
-        text: STAND_IN.to_owned(),
-    }];
-    let world = World::read(&ObjectSet { files }, &mut Vec::new());
-    Arc::clone(&world.of_kind("ConfigMap")[0])
-}
-
-fn environment(variables: &[(String, String)]) -> Environment {
-    let object = named("environment");
-    let mut environment = Environment::default();
-    for (name, value) in variables {
-        let variable = Variable {
-            value: Secret::new(value.as_bytes()),
-            object: Arc::clone(&object),
-            line: 0,
-            field: name.clone(),
-        };
-        environment.insert(name, Some(variable));
-    }
-    environment
 }
 
 /// Every option as `(name in the file, flag, what becomes of it)`, for the page that lists them.

@@ -181,15 +181,7 @@ fn audiences_must_trust_the_client() {
 
 #[test]
 fn public_clients_without_addresses_may_use_their_own_machine() {
-    let mut client = ProviderClient {
-        id: "cli".into(),
-        secret: Secret::new(""),
-        name: "cli".into(),
-        redirect_uris: Vec::new(),
-        public: true,
-        trusted_peers: Vec::new(),
-        rules: model::snapshot::ClientRules::default(),
-    };
+    let mut client = ProviderClient::with_defaults("cli", Secret::new(""), Vec::new());
     for good in [
         OUT_OF_BAND,
         "http://localhost:8000/cb",

@@ -94,6 +94,38 @@ async fn connectors_are_chosen_by_name_or_list() {
 }
 
 #[tokio::test]
+async fn clients_and_connectors_name_who_they_take() {
+    let mut settings = fixture::settings();
+    let mut other = settings.connectors[0].clone();
+    other.id = "other".into();
+    let mut machines = other.clone();
+    machines.id = "machines".into();
+    machines.grants = Some(vec!["client_credentials".into()]);
+    settings.connectors.extend([other, machines]);
+    settings.clients[0].allowed_connectors = vec!["other".into(), "machines".into()];
+    let bench = Bench::with(settings.clone()).await;
+    // One is left, so there is nothing to choose.
+    let chosen = bench.get(&format!("/dex/auth?{STOCK}")).await;
+    let wanted = format!("/dex/auth/other?{STOCK}");
+    assert_eq!(
+        chosen.location().split('?').next(),
+        wanted.split('?').next()
+    );
+    let begun = bench.get(chosen.location()).await;
+    assert_eq!(begun.status, StatusCode::FOUND);
+    let address = begun.location().to_owned();
+    for (id, status) in [("local", 403), ("machines", 400), ("nobody", 400)] {
+        let seen = bench.get(&format!("/dex/auth/{id}?{STOCK}")).await;
+        assert_eq!(seen.status.as_u16(), status, "{id}");
+    }
+    // What was allowed when the sign-in began counts no longer.
+    settings.clients[0].allowed_connectors = vec!["local".into()];
+    let provider = bench.reconfigured(settings);
+    let seen = send(&provider, Request::get(&address), "").await;
+    assert_eq!(seen.status, StatusCode::FORBIDDEN);
+}
+
+#[tokio::test]
 async fn wrong_credentials_are_401_with_the_form_again() {
     let bench = Bench::new().await;
     let address = bench.login_address(STOCK).await;
