@@ -11,7 +11,9 @@ import { after, before, describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { openBrowser } from './browser.mjs';
 import { STOCK_PASSWORD, openDoor, run, scratch, until } from './door.mjs';
+import { extAuthz, meshOf } from './mesh.mjs';
 import { freePort } from './ports.mjs';
+import { askPython } from './python.mjs';
 import { startUpstream } from './upstream.mjs';
 
 const EXAMPLES = fileURLToPath(new URL('../examples/', import.meta.url));
@@ -155,14 +157,10 @@ const PROXIES = [
       writeFileSync(settings, readFileSync(settings, 'utf8').replace(/authorizer:\n.*\n/, ''));
     },
     // What Istio makes of the fields.
-    rewrite(text) {
-      const mesh = readFileSync(join(EXAMPLES, 'istio', 'mesh.yaml'), 'utf8');
-      const list = (field) => new RegExp(`${field}: \\[([^\\]]*)\\]`).exec(mesh)[1].split(', ');
-      const patterns = (field) => `patterns: [${list(field).map((name) => `{exact: ${name}}`).join(', ')}]\n`;
-      const rewritten = text
-        .replace(/(allowed_headers:\n +)patterns:\n(?: +(?:- (?:exact|prefix):|#).*\n)+/, (_, head) => head + patterns('includeRequestHeadersInCheck'))
-        .replace(/(allowed_upstream_headers:\n +)patterns:\n(?: +- (?:exact|prefix):.*\n)+/, (_, head) => head + patterns('headersToUpstreamOnAllow'))
-        .replace(/ +path_prefix: .*\n/, '');
+    async rewrite(text) {
+      const mesh = await meshOf(await askPython('manifests.py', join(EXAMPLES, 'istio', 'mesh.yaml')));
+      const filter = extAuthz(mesh.extensionProviders[0], 'doorward', { always: true });
+      const rewritten = text.replace(/( +- )name: envoy\.filters\.http\.ext_authz\n +typed_config:\n[^]*?(?= +- name: envoy\.filters\.http\.router\n)/, (_, item) => `${item}${JSON.stringify(filter)}\n`);
       assert.doesNotMatch(rewritten, /sec-fetch-\n|prefix: x-auth|path_prefix/);
       return rewritten;
     },
@@ -227,7 +225,7 @@ for (const proxy of PROXIES) {
       writeFileSync(settings, fill(readFileSync(settings, 'utf8')));
       const file = join(scratch(), proxy.file.split('/')[1]);
       const text = fill(readFileSync(join(EXAMPLES, proxy.file), 'utf8'));
-      writeFileSync(file, proxy.rewrite?.(text) ?? text);
+      writeFileSync(file, await proxy.rewrite?.(text) ?? text);
       door = await openDoor({ manifests });
       front = await proxy.start(file, port);
       user = new Client(port);

@@ -2,27 +2,22 @@
 // Kubeflow and the guides give them, unchanged, behind a real Envoy that asks them (ext_authz over HTTP).
 
 import assert from 'node:assert/strict';
-import { execFile, execFileSync, spawn } from 'node:child_process';
-import { once } from 'node:events';
-import { existsSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
-import http from 'node:http';
+import { execFile } from 'node:child_process';
+import { mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { BINARY, discard, plainGet, scratch, until } from './door.mjs';
+import { extAuthz, openEnvoy } from './mesh.mjs';
 import { freePort } from './ports.mjs';
-
-const TARGET = process.env.CARGO_TARGET_DIR ?? fileURLToPath(new URL('../target', import.meta.url));
-const ENVOY = process.env.ENVOY_BINARY ?? join(TARGET, 'peers-venv', 'bin', 'envoy');
-const PASSWORD = '12341234';
+import { Person, SECRETS, installPeers, openApp, openIssuer, startDoorward } from './standing.mjs';
 
 let work;
 let issuer;
 let app;
 
 before(async () => {
-  execFileSync(fileURLToPath(new URL('./install-peers.sh', import.meta.url)), { stdio: 'inherit' });
+  installPeers();
   work = scratch();
   app = await openApp();
   issuer = await openIssuer();
@@ -30,194 +25,22 @@ before(async () => {
 
 after(async () => {
   await issuer?.stop();
-  app?.close();
+  app?.stop();
   discard(work);
 });
 
-/** The application behind it all: tells which headers it got. */
-async function openApp() {
-  const server = http.createServer((request, response) => {
-    response.setHeader('content-type', 'application/json');
-    response.end(JSON.stringify({ url: request.url, headers: request.headers }));
-  });
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  return server;
-}
-
-/** Starts a process and waits for what says that it serves. */
-async function start(command, args, environment, isReady) {
-  const child = spawn(command, args, { env: { PATH: process.env.PATH, HOME: work, ...environment }, stdio: ['ignore', 'pipe', 'pipe'] });
-  const output = [];
-  child.stdout.on('data', (chunk) => output.push(chunk));
-  child.stderr.on('data', (chunk) => output.push(chunk));
-  const ended = once(child, 'close');
-  const text = () => Buffer.concat(output).toString();
-  await until(`${command} to serve`, async () => {
-    if (child.exitCode !== null) assert.fail(`${command} ended with ${child.exitCode}:\n${text().slice(-4000)}`);
-    return isReady();
-  }, 30_000);
-  return {
-    output: text,
-    async stop() {
-      child.kill('SIGTERM');
-      await ended;
-      return child.exitCode;
-    },
-  };
-}
-
-/** Starts doorward and answers where it listens. */
-async function startDoorward(args, environment, command = BINARY) {
-  const own = scratch();
-  const ready = join(own, 'ready.json');
-  const process = await start(command, args, { DOORWARD_STATE: join(own, 'state'), DOORWARD_READY_FILE: ready, ...environment }, () => existsSync(ready));
-  const bound = JSON.parse(readFileSync(ready, 'utf8'));
-  const port = (name) => Number(bound[name].split(':').at(-1));
-  return { ...process, port: bound.http ? port('http') : undefined, portOf: port };
-}
-
-/** An OpenID provider over plain HTTP, from the settings of a Dex. */
-async function openIssuer() {
-  const port = await freePort();
-  const url = `http://127.0.0.1:${port}/dex`;
-  const manifests = join(work, 'issuer');
-  mkdirSync(manifests);
-  writeFileSync(join(manifests, 'all.yaml'), `
-apiVersion: v1
-kind: ConfigMap
-metadata: {name: dex, namespace: auth}
-data:
-  config.yaml: |
-    issuer: ${url}
-    storage: {type: memory}
-    oauth2: {skipApprovalScreen: true}
-    enablePasswordDB: true
-    staticPasswords:
-    - email: user@example.com
-      hash: "$2y$12$4K/VkmDd1q1Orb3xAt82zu8gk7Ad6ReFR4LCP9UeYE90NLiN9Df72"
-      username: user
-      userID: "15841185641784"
-    staticClients:
-    - id: kubeflow-oidc-authservice
-      secret: pUBnBOY80SnXgjibTYM9ZWNzY2xreNGQok
-      name: Dex Login Application
-      redirectURIs: ["/oauth2/callback", "/login/oidc", "/authservice/oidc/callback"]
----
-apiVersion: v1
-kind: Service
-metadata: {name: dex, namespace: auth}
-spec: {ports: [{name: http, port: 5556}], selector: {app: dex}}
----
-apiVersion: networking.istio.io/v1
-kind: Gateway
-metadata: {name: front, namespace: istio-system}
-spec:
-  selector: {istio: ingressgateway}
-  servers: [{hosts: ['*'], port: {name: http, number: 80, protocol: HTTP}}]
----
-apiVersion: networking.istio.io/v1
-kind: VirtualService
-metadata: {name: dex, namespace: istio-system}
-spec:
-  gateways: [front]
-  hosts: ['*']
-  http: [{match: [{uri: {prefix: /dex/}}], route: [{destination: {host: dex.auth.svc.cluster.local, port: {number: 5556}}}]}]
-`);
-  const args = ['up', '--manifests', manifests, '--http', `127.0.0.1:${port}`, '--https', '127.0.0.1:0', '--admin', '127.0.0.1:0', '--https-upgrade', 'off', '--log', 'warn'];
-  const process = await startDoorward(args, {});
-  return { ...process, port, url };
-}
-
 /** Envoy in front of the application, asking `checker`; `routes` lead elsewhere, unasked. */
-async function openEnvoy(checker, { routes, ask, allow, deny }) {
-  const [port, adminPort] = [await freePort(), await freePort()];
-  const socket = (port) => ({ socket_address: { address: '127.0.0.1', port_value: port } });
-  const cluster = (name, port) => ({ name, type: 'STATIC', connect_timeout: '2s', load_assignment: { cluster_name: name, endpoints: [{ lb_endpoints: [{ endpoint: { address: socket(port) } }] }] } });
-  const exact = (names) => ({ patterns: names.map((name) => ({ exact: name })) });
-  const typed = (name, type, config) => ({ name, typed_config: { '@type': `type.googleapis.com/envoy.extensions.filters.${type}`, ...config } });
-  const unasked = { 'envoy.filters.http.ext_authz': { '@type': 'type.googleapis.com/envoy.extensions.filters.http.ext_authz.v3.ExtAuthzPerRoute', disabled: true } };
-  const config = {
-    admin: { address: socket(adminPort) },
-    static_resources: {
-      clusters: [cluster('app', app.address().port), cluster('issuer', issuer.port), cluster('checker', checker)],
-      listeners: [{
-        name: 'front',
-        address: socket(port),
-        filter_chains: [{
-          filters: [typed('envoy.filters.network.http_connection_manager', 'network.http_connection_manager.v3.HttpConnectionManager', {
-            stat_prefix: 'front',
-            route_config: { virtual_hosts: [{ name: 'all', domains: ['*'], routes: [
-              ...routes.map(([prefix, cluster]) => ({ match: { prefix }, route: { cluster }, typed_per_filter_config: unasked })),
-              { match: { prefix: '/' }, route: { cluster: 'app' } },
-            ] }] },
-            http_filters: [
-              typed('envoy.filters.http.ext_authz', 'http.ext_authz.v3.ExtAuthz', {
-                http_service: {
-                  server_uri: { uri: `http://127.0.0.1:${checker}`, cluster: 'checker', timeout: '10s' },
-                  authorization_response: { allowed_upstream_headers: exact(allow), allowed_client_headers: exact(deny) },
-                },
-                allowed_headers: exact(ask),
-              }),
-              typed('envoy.filters.http.router', 'http.router.v3.Router', {}),
-            ],
-          })],
-        }],
-      }],
-    },
+function frontOf(checker, { routes, ask, allow, deny }) {
+  const provider = {
+    envoyExtAuthzHttp: { service: 'checker', port: 80, timeout: '10s', includeRequestHeadersInCheck: ask, headersToUpstreamOnAllow: allow, headersToDownstreamOnDeny: deny },
   };
-  const file = join(work, `envoy-${port}.json`);
-  writeFileSync(file, JSON.stringify(config));
-  const args = ['-c', file, '--concurrency', '1', '--disable-hot-restart', '--log-level', 'error'];
-  const process = await start(ENVOY, args, {}, () => plainGet(adminPort, '/ready').then(({ status }) => status === 200, () => false));
-  return { ...process, port };
-}
-
-/** Somebody with a cookie jar, over plain HTTP. */
-class Person {
-  jar = new Map();
-
-  constructor(port) {
-    this.port = port;
-  }
-
-  async ask(path, { method = 'GET', headers = {}, form, follow = false, cookies = true } = {}) {
-    let url = new URL(path, `http://127.0.0.1:${this.port}`);
-    let body = form && new URLSearchParams(form).toString();
-    for (let hop = 0; ; hop += 1) {
-      const jar = [...this.jar].map((pair) => pair.join('=')).join('; ');
-      const request = http.request(url, { method, agent: false, headers: {
-        ...(cookies && jar ? { cookie: jar } : {}),
-        ...(body ? { 'content-type': 'application/x-www-form-urlencoded', 'content-length': Buffer.byteLength(body) } : {}),
-        ...headers,
-      } });
-      request.end(body);
-      const [response] = await once(request, 'response');
-      const chunks = [];
-      for await (const chunk of response) chunks.push(chunk);
-      for (const line of response.headers['set-cookie'] ?? []) {
-        const [, name, value] = /^([^=]+)=([^;]*)/.exec(line);
-        if (/max-age=0/i.test(line)) this.jar.delete(name);
-        else this.jar.set(name, value);
-      }
-      const { location } = response.headers;
-      if (follow && location && hop < 20) {
-        url = new URL(location, url);
-        [method, body] = ['GET', undefined];
-        continue;
-      }
-      return { status: response.statusCode, headers: response.headers, text: Buffer.concat(chunks).toString(), url };
-    }
-  }
-
-  /** Follows to the issuer's form and signs in; answers the page that follows. */
-  async signIn(path) {
-    const page = await this.ask(path, { follow: true });
-    assert.equal(page.status, 200, page.text);
-    const action = /<form[^>]*\saction="([^"]*)"/i.exec(page.text)[1].replaceAll('&amp;', '&').replaceAll('&#38;', '&').replaceAll('&#x2f;', '/');
-    const form = { login: 'user@example.com', password: PASSWORD };
-    return this.ask(new URL(action, page.url), { method: 'POST', form, follow: true });
-  }
+  return openEnvoy({
+    clusters: { app: app.port, issuer: issuer.port, checker },
+    listeners: [{
+      filters: [extAuthz(provider, 'checker', { always: true })],
+      routes: [...routes.map(([prefix, cluster]) => [prefix, cluster, true]), ['/', 'app']],
+    }],
+  });
 }
 
 const KUBEFLOW = (issuer) => `
@@ -248,12 +71,6 @@ redirect_url = "/oauth2/callback"
 relative_redirect_url = true
 `;
 
-const SECRETS = {
-  OAUTH2_PROXY_CLIENT_ID: 'kubeflow-oidc-authservice',
-  OAUTH2_PROXY_CLIENT_SECRET: 'pUBnBOY80SnXgjibTYM9ZWNzY2xreNGQok',
-  OAUTH2_PROXY_COOKIE_SECRET: '7d16fee92f8d11b8940b081b3f8b8acb',
-};
-
 describe('the settings of Kubeflow run doorward oauth2-proxy', () => {
   let checker;
   let envoy;
@@ -272,7 +89,7 @@ describe('the settings of Kubeflow run doorward oauth2-proxy', () => {
       OAUTH2_PROXY_SKIP_JWT_BEARER_TOKENS: 'true',
       OAUTH2_PROXY_EXTRA_JWT_ISSUERS: '',
     }, command);
-    envoy = await openEnvoy(checker.port, {
+    envoy = await frontOf(checker.port, {
       routes: [['/dex/', 'issuer'], ['/oauth2/', 'checker']],
       ask: ['authorization', 'cookie'],
       allow: ['authorization', 'path', 'x-auth-request-email', 'x-auth-request-groups', 'x-auth-request-user'],
@@ -363,7 +180,7 @@ set_xauthrequest = true
 cookie_samesite = "lax"
 email_domains = ["*"]
 skip_provider_button = true
-upstreams = [ "http://127.0.0.1:${app.address().port}/", "file://${files}#/files/" ]
+upstreams = [ "http://127.0.0.1:${app.port}/", "file://${files}#/files/" ]
 `);
     const proxy = await startDoorward(['oauth2-proxy', '--config', config, '--http-address', '127.0.0.1:0', '--redirect-url=/oauth2/callback', '--relative-redirect-url', '--cookie-secure=false', '--pass-authorization-header', '--metrics-address=127.0.0.1:0'], SECRETS);
     try {
@@ -427,7 +244,7 @@ describe('the parameters of the Azure guide run doorward authservice', () => {
       SERVER_HOSTNAME: '127.0.0.1',
       STORE_PATH: '/var/lib/authservice/data.db',
     });
-    envoy = await openEnvoy(service.port, {
+    envoy = await frontOf(service.port, {
       routes: [['/dex/', 'issuer']],
       ask: ['authorization', 'cookie', 'x-auth-token'],
       allow: ['kubeflow-userid'],

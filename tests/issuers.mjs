@@ -11,15 +11,15 @@ import { discard, scratch } from './door.mjs';
 
 const PEER = fileURLToPath(new URL('./peers/issuer.mjs', import.meta.url));
 
-/** An authority, and a certificate for 127.0.0.1 that it signed: `{ ca, cert, key }` as PEM. */
-export function ofLoopback() {
+/** An authority, and a certificate that it signed, for 127.0.0.1 or for `names`: `{ ca, cert, key }` as PEM. */
+export function ofLoopback(names = 'IP:127.0.0.1') {
   const aside = scratch();
   const file = (name) => join(aside, name);
   const openssl = (...args) => execFileSync('openssl', args, { stdio: 'ignore' });
   const fresh = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes'];
   openssl('req', '-x509', ...fresh, '-days', '30', '-subj', '/CN=authority of the issuer', '-keyout', file('ca.key'), '-out', file('ca.crt'));
   openssl('req', ...fresh, '-subj', '/CN=issuer', '-keyout', file('tls.key'), '-out', file('tls.csr'));
-  writeFileSync(file('names'), 'subjectAltName=IP:127.0.0.1\nbasicConstraints=critical,CA:FALSE\n');
+  writeFileSync(file('names'), `subjectAltName=${names}\nbasicConstraints=critical,CA:FALSE\n`);
   openssl('x509', '-req', '-in', file('tls.csr'), '-CA', file('ca.crt'), '-CAkey', file('ca.key'), '-CAcreateserial', '-days', '30', '-extfile', file('names'), '-out', file('tls.crt'));
   const made = Object.fromEntries([['ca', 'ca.crt'], ['cert', 'tls.crt'], ['key', 'tls.key']].map(([name, from]) => [name, readFileSync(file(from), 'utf8')]));
   discard(aside);
