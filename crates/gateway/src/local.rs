@@ -15,6 +15,7 @@ use policy::membership::Caller;
 
 use crate::admit::Unread;
 use crate::answer::{self, Asker, LocalFault};
+use crate::authorizer;
 use crate::body::Body;
 use crate::facts::{CLIENT, Facts, View};
 use crate::listen::Worker;
@@ -88,6 +89,12 @@ pub(crate) async fn serve(
     match &what {
         Served::Response(route) => {
             if let RouteAction::Respond(respond) = &route.action {
+                return body.unwanted(answer::direct(respond, &edits, entry));
+            }
+        }
+        Served::Leave(route) => {
+            if let RouteAction::Respond(respond) = &route.action {
+                let edits = [&*edits, &[authorizer::unsaid(&view, &edits)]].concat();
                 return body.unwanted(answer::direct(respond, &edits, entry));
             }
         }

@@ -400,6 +400,9 @@ pub enum Served {
     },
     /// The `directResponse` of this route.
     Response(Arc<Route>),
+    /// The same, and leave to pass: a proxy that asked removes what would say who somebody is and
+    /// that the answer does not.
+    Leave(Arc<Route>),
     /// The gateway itself: what a browser asks before a request to another origin.
     Preflight,
     /// The gateway itself: a failure made on purpose.
@@ -411,6 +414,8 @@ pub enum Served {
 pub enum Refusal {
     /// No route: 404.
     NoRoute,
+    /// No upstream of a program that this process stands in for: 404.
+    NoUpstream,
     /// The connection was made for another host's chain: 421.
     Misdirected,
     /// A policy says no: 403, `RBAC: access denied`.

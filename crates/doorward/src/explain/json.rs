@@ -226,7 +226,7 @@ pub(super) fn served(what: &Served) -> &'static str {
         Served::Ready => "ready",
         Served::Files { .. } => "files",
         Served::Whoami => "whoami",
-        Served::Response(_) => "response",
+        Served::Response(_) | Served::Leave(_) => "response",
         Served::Preflight => "preflight",
         Served::Fault(_) => "fault",
     }
@@ -244,7 +244,7 @@ pub(super) fn how(how: SignInAnswer) -> &'static str {
 
 fn refused(refusal: &Refusal) -> Value {
     match refusal {
-        Refusal::NoRoute => json!({ "kind": "no_route" }),
+        Refusal::NoRoute | Refusal::NoUpstream => json!({ "kind": "no_route" }),
         Refusal::Misdirected => json!({ "kind": "misdirected" }),
         Refusal::Denied => json!({ "kind": "denied" }),
         Refusal::Token(fault) => json!({ "kind": "token", "fault": fault.message() }),

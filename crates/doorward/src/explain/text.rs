@@ -98,6 +98,7 @@ fn headline(outcome: &Outcome, out: &mut dyn Write) -> io::Result<()> {
 pub(super) fn refused(refusal: &Refusal) -> String {
     match refusal {
         Refusal::NoRoute => "no route matches".into(),
+        Refusal::NoUpstream => "no upstream is mounted there".into(),
         Refusal::Misdirected => "the handshake named a host of another TLS server".into(),
         Refusal::Denied => "a policy says no".into(),
         Refusal::Token(fault) => format!("the token is not accepted: {}", fault.message()),

@@ -82,7 +82,7 @@ impl Local for Pages {
             }
             Served::Whoami => at_once(whoami::answer(&request)),
             // The gateway answers these by itself, from the route.
-            Served::Response(_) | Served::Preflight | Served::Fault(_) => {
+            Served::Response(_) | Served::Leave(_) | Served::Preflight | Served::Fault(_) => {
                 at_once(status(StatusCode::INTERNAL_SERVER_ERROR))
             }
         }

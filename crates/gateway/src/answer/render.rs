@@ -33,6 +33,7 @@ pub(super) fn told(told: Told, asker: &Asker) -> Response<Bytes> {
         text,
         page,
         close,
+        line,
     } = told;
     let id = asker.request_id.as_ref();
     if asker.grpc && !asker.relayed {
@@ -59,7 +60,11 @@ pub(super) fn told(told: Told, asker: &Asker) -> Response<Bytes> {
         headers.insert(CONTENT_SECURITY_POLICY, POLICY);
         headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
     } else if !is_empty {
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
+        let kind = match line {
+            true => "text/plain; charset=utf-8",
+            false => "text/plain",
+        };
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
     }
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     if let Some(id) = id {

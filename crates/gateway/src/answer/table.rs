@@ -23,6 +23,8 @@ pub(super) struct Told {
     pub(super) page: Option<Page>,
     /// The client's framing cannot be trusted any more.
     pub(super) close: bool,
+    /// The text is as a program has it that this process stands in for: a line, with its charset.
+    pub(super) line: bool,
 }
 
 /// A page.
@@ -44,6 +46,15 @@ fn text(status: StatusCode, text: impl Into<Cow<'static, str>>) -> Told {
         text: text.into(),
         page: None,
         close: false,
+        line: false,
+    }
+}
+
+/// As OAuth2 Proxy says it.
+fn line(status: StatusCode, said: &'static str) -> Told {
+    Told {
+        line: true,
+        ..text(status, said)
     }
 }
 
@@ -152,7 +163,8 @@ pub(super) fn refusal(refusal: &Refusal) -> Told {
                 ),
             )
         }
-        Refusal::Forbidden => text(StatusCode::FORBIDDEN, "Forbidden\n"),
+        Refusal::Forbidden => line(StatusCode::FORBIDDEN, "Forbidden\n"),
+        Refusal::NoUpstream => line(StatusCode::NOT_FOUND, "404 page not found\n"),
         Refusal::NotAllowedIn => text(StatusCode::FORBIDDEN, "this account is not allowed in")
             .page(
                 "This account is not allowed in",

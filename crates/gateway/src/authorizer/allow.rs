@@ -5,8 +5,13 @@
 
 use http::header::{COOKIE, HeaderMap, HeaderName, HeaderValue};
 
+use model::snapshot::HeaderEdits;
+
 use super::judge::Passed;
 use crate::facts::{View, without_session_cookies};
+
+/// Names of request headers that Envoy removes, after it set those that it was told to set.
+pub(super) const REMOVE: HeaderName = HeaderName::from_static("x-envoy-auth-headers-to-remove");
 
 const ASSERTION: HeaderName = HeaderName::from_static("x-doorward-assertion");
 
@@ -50,19 +55,38 @@ impl Edits {
 
     /// The names to remove and all their look-alikes, as one header value has them.
     pub(super) fn removed(&self, view: &View) -> Option<HeaderValue> {
-        let names = self.remove.iter().map(HeaderName::as_str);
-        let mut text = String::with_capacity(view.look_alikes.len() + 32 * self.remove.len());
-        for name in names
-            .chain([&*view.look_alikes])
-            .filter(|it| !it.is_empty())
-        {
-            if !text.is_empty() {
-                text.push_str(", ");
-            }
-            text.push_str(name);
-        }
-        HeaderValue::try_from(text).ok().filter(|it| !it.is_empty())
+        listed(self.remove.iter(), view)
     }
+}
+
+/// What an answer of a program that this process stands in for makes Envoy remove: every name that
+/// says who somebody is and that `edits` do not set.
+pub(crate) fn unsaid(view: &View, edits: &[HeaderEdits]) -> HeaderEdits {
+    let is_said = |name: &&HeaderName| {
+        let mut set = edits.iter().flat_map(|edits| &edits.set);
+        set.any(|(said, _)| said == *name)
+    };
+    let names = listed(view.identity.iter().filter(|name| !is_said(name)), view);
+    HeaderEdits {
+        set: names.into_iter().map(|names| (REMOVE, names)).collect(),
+        ..HeaderEdits::default()
+    }
+}
+
+/// Names and all the look-alikes of names, as one header value.
+fn listed<'a>(names: impl Iterator<Item = &'a HeaderName>, view: &'a View) -> Option<HeaderValue> {
+    let mut text = String::with_capacity(view.look_alikes.len() + 256);
+    for name in names
+        .map(HeaderName::as_str)
+        .chain([&*view.look_alikes])
+        .filter(|it| !it.is_empty())
+    {
+        if !text.is_empty() {
+            text.push_str(", ");
+        }
+        text.push_str(name);
+    }
+    HeaderValue::try_from(text).ok().filter(|it| !it.is_empty())
 }
 
 /// What is left of the cookies without those of sessions.

@@ -9,13 +9,12 @@
 use std::rc::Rc;
 
 use bytes::Bytes;
-use http::header::HeaderName;
 use http::request::Parts;
 use http::uri::PathAndQuery;
 use http::{Response, StatusCode, Uri};
 use policy::Refusal;
 
-use super::allow::Edits;
+use super::allow::{Edits, REMOVE};
 use super::judge::{Judged, Passed, judge};
 use super::trust::said;
 use crate::admit::Unread;
@@ -25,9 +24,6 @@ use crate::facts::Unclear;
 use crate::listen::{Peer, Worker};
 use crate::local::Given;
 use crate::record::{Became, Entry};
-
-/// Names of request headers that Envoy removes.
-const REMOVE: HeaderName = HeaderName::from_static("x-envoy-auth-headers-to-remove");
 
 /// Answers one check.
 pub(super) async fn answer(

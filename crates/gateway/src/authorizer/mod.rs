@@ -30,6 +30,7 @@ use http::header::CONNECTION;
 use http::{HeaderValue, Request, Response};
 use hyper::body::Incoming;
 
+pub(crate) use self::allow::unsaid;
 use self::forward_auth::Form;
 pub(crate) use self::grpc::answer as answer_grpc;
 pub(crate) use self::health::Health;

@@ -119,11 +119,14 @@ impl<'a> Returned<'a> {
         if let Some(error) = parameter(parameters, "error") {
             return Err(CallbackFault::IssuerRefused(error.parse().ok()));
         }
-        let state = parameter(parameters, "state")
-            .filter(|state| {
-                state.len() == STATE_LENGTH && BASE64URL_NOPAD.decode(state.as_bytes()).is_ok()
-            })
-            .ok_or(CallbackFault::StateMalformed)?;
+        let state = parameter(parameters, "state").ok_or(CallbackFault::StateMalformed)?;
+        if state.len() != STATE_LENGTH || BASE64URL_NOPAD.decode(state.as_bytes()).is_err() {
+            // An OAuth2 Proxy, which writes it in two parts, began this sign-in before we took over.
+            return Err(match state.contains(':') {
+                true => CallbackFault::Attempt(AttemptFault::Forged),
+                false => CallbackFault::StateMalformed,
+            });
+        }
         let attempt = seal
             .find(login, headers, &state, now)
             .map_err(CallbackFault::Attempt)?;

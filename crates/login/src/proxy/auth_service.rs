@@ -18,7 +18,7 @@ use crate::site::Site;
 const FETCH_SITE: &str = "sec-fetch-site";
 
 impl LoginProxy {
-    /// The callback, or else a sign-out: nothing else gets here.
+    /// The callback, a file that pages load, or else a sign-out: nothing else gets here.
     pub(super) async fn auth_service(
         &self,
         shape: &AuthServiceShape,
@@ -26,6 +26,11 @@ impl LoginProxy {
         body: &Bytes,
         site: &Site,
     ) -> Answer {
+        if let Some(page) = parts.uri.path().strip_prefix(&*self.settings.prefix)
+            && let Some(name) = page.strip_prefix("/static/")
+        {
+            return within_check(pages::file(name, &parts.headers));
+        }
         if parts.uri.path() != &*shape.callback {
             return self.end_session(shape, parts, site).await;
         }
@@ -39,23 +44,22 @@ impl LoginProxy {
     /// 201 with the address to go to. Any 200 would be taken for leave to pass by an Envoy that asks.
     async fn end_session(&self, shape: &AuthServiceShape, parts: &Parts, site: &Site) -> Answer {
         let (headers, now) = (&parts.headers, self.clock.now());
-        let named = headers.contains_key(&shape.session_header);
+        let named = shape
+            .session_headers
+            .iter()
+            .find(|name| headers.contains_key(*name));
         let by_get = parts.method == Method::GET;
-        if !by_get && !named && !is_from_here(headers, site) {
+        if !by_get && named.is_none() && !is_from_here(headers, site) {
             return empty(StatusCode::UNAUTHORIZED);
         }
         // A session that is named is the one that ends, whatever the cookie says.
         let mut proof = HeaderMap::new();
-        let source = if named && !by_get {
-            &shape.session_header
-        } else {
-            &COOKIE
-        };
+        let source = named.filter(|_| !by_get).unwrap_or(&COOKIE);
         for value in headers.get_all(source) {
             proof.append(source, value.clone());
         }
         let mut known = self.sessions.person(&proof, &self.settings, now).await;
-        if known.is_err() && named && is_from_here(headers, site) {
+        if known.is_err() && named.is_some() && is_from_here(headers, site) {
             // A page that cannot read the cookie sends what it does not know.
             proof = HeaderMap::new();
             for value in headers.get_all(COOKIE) {
@@ -115,6 +119,18 @@ fn is_from_here(headers: &HeaderMap, site: &Site) -> bool {
     }
 }
 
+/// A file, or 404. Any 200 would be taken for leave to pass by an Envoy that asks; browsers treat 203
+/// (RFC 9110 §15.3.4) alike.
+fn within_check(file: Option<Answer>) -> Answer {
+    let Some(mut file) = file else {
+        return empty(StatusCode::NOT_FOUND);
+    };
+    if file.status() == StatusCode::OK {
+        *file.status_mut() = StatusCode::NON_AUTHORITATIVE_INFORMATION;
+    }
+    file
+}
+
 fn to(place: &str) -> Answer {
     match HeaderValue::try_from(place) {
         Ok(place) => pages::redirect(place),
@@ -134,16 +150,17 @@ fn empty(status: StatusCode) -> Answer {
     answer
 }
 
-/// The value of a session that a header names: as a bearer, or bare.
-pub(crate) fn named_session<'a>(
+/// The values of sessions that headers name: as a bearer, or bare.
+pub(crate) fn named_sessions<'a>(
     headers: &'a HeaderMap,
-    shape: &AuthServiceShape,
-) -> Option<&'a [u8]> {
-    let value = headers.get(&shape.session_header)?.as_bytes();
-    let bare = value.strip_prefix(b"Bearer ");
-    match bare {
-        Some(bare) => Some(bare.trim_ascii()),
-        None if shape.session_header == AUTHORIZATION && value.contains(&b' ') => None,
-        None => Some(value.trim_ascii()),
-    }
+    shape: &'a AuthServiceShape,
+) -> impl Iterator<Item = &'a [u8]> {
+    shape.session_headers.iter().filter_map(|name| {
+        let value = headers.get(name)?.as_bytes();
+        match value.strip_prefix(b"Bearer ") {
+            Some(bare) => Some(bare.trim_ascii()),
+            None if name == AUTHORIZATION && value.contains(&b' ') => None,
+            None => Some(value.trim_ascii()),
+        }
+    })
 }

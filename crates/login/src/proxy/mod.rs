@@ -181,9 +181,15 @@ impl LoginProxy {
         let answer = match self.settings.force_json_errors {
             true => pages::text(StatusCode::FORBIDDEN, "application/json", "{}"),
             false => {
-                let again = Again {
-                    address: format!("{}/sign_in", self.settings.prefix),
-                    label: "Sign in with another account",
+                let again = match &self.settings.shape {
+                    LoginShape::OAuth2Proxy => Again {
+                        address: format!("{}/sign_in", self.settings.prefix),
+                        label: "Sign in with another account",
+                    },
+                    LoginShape::AuthService(shape) => Again {
+                        address: shape.homepage.to_string(),
+                        label: "Go to the home page",
+                    },
                 };
                 self.trouble(Trouble::NOT_ALLOWED_IN, headers, Some(again))
             }

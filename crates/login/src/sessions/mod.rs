@@ -56,7 +56,7 @@ use crate::cookies;
 use crate::flow::attempt::Seal;
 use crate::flow::identity::Identity;
 use crate::keys::Keys;
-use crate::proxy::auth_service::named_session;
+use crate::proxy::auth_service::named_sessions;
 
 /// Memory for sessions in use, bytes by [`Weight`]'s reckoning.
 const HELD_BYTES: u64 = 24 << 20;
@@ -563,10 +563,11 @@ impl Sessions {
 fn offered<'a>(headers: &'a HeaderMap, login: &'a Login) -> impl Iterator<Item = &'a [u8]> {
     let named = match &login.shape {
         LoginShape::OAuth2Proxy => None,
-        LoginShape::AuthService(shape) => named_session(headers, shape),
+        LoginShape::AuthService(shape) => Some(named_sessions(headers, shape)),
     };
     let cookies = cookies::named(headers, &login.cookie_name);
-    named.into_iter().chain(cookies).take(MOST_COOKIES)
+    let named = named.into_iter().flatten();
+    named.chain(cookies).take(MOST_COOKIES)
 }
 
 /// Of two reasons the one that says more.

@@ -92,14 +92,20 @@ impl Read<'_> {
             authorities: self.text("CA_BUNDLE"),
             findings: Vec::new(),
             snapshot: {
-                let login = self.login(&prefix, redirect, &callback);
+                let login = self.login(&prefix, redirect, &callback, is_old);
                 let service = self.service(&prefix, callback, is_old);
                 Snapshot::of_program(Program::AuthService(Box::new(service)), login)
             },
         }
     }
 
-    fn login(&mut self, prefix: &Arc<str>, redirect: Arc<str>, callback: &Arc<str>) -> Login {
+    fn login(
+        &mut self,
+        prefix: &Arc<str>,
+        redirect: Arc<str>,
+        callback: &Arc<str>,
+        is_old: bool,
+    ) -> Login {
         let issuer = self.required("OIDC_PROVIDER");
         let client_id = self.required("CLIENT_ID");
         let client_secret = self.required("CLIENT_SECRET");
@@ -152,7 +158,13 @@ impl Read<'_> {
             after_logout: self
                 .text("AFTER_LOGOUT_URL")
                 .unwrap_or_else(|| format!("{prefix}/site/after_logout").into()),
-            session_header: self.header("AUTH_HEADER", "authorization"),
+            session_headers: match is_old {
+                true => vec![
+                    HeaderName::from_static("x-auth-token"),
+                    self.header("AUTH_HEADER", "authorization"),
+                ],
+                false => vec![self.header("AUTH_HEADER", "authorization")],
+            },
         };
         let object = ObjectRef::new("Program", "doorward", "authservice");
         let usual = Login::with_defaults(object, Place::new("environment", 0), issuer, client_id);

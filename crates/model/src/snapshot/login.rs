@@ -171,7 +171,7 @@ pub struct AuthServiceShape {
     /// `AFTER_LOGOUT_URL`: what a sign-out answers.
     pub after_logout: Arc<str>,
     /// `AUTH_HEADER`: the header that may carry the value of the session cookie.
-    pub session_header: super::mesh::HeaderName,
+    pub session_headers: Vec<super::mesh::HeaderName>,
 }
 
 /// How a client proves who it is at the issuer (OpenID Connect Core §9, RFC 8705 §2).

@@ -211,6 +211,20 @@ pub struct AuthService {
     pub token_header: Option<HeaderName>,
 }
 
+impl AuthService {
+    /// Headers that say who somebody is.
+    pub(crate) fn told_headers(&self) -> Vec<HeaderName> {
+        const USUAL: [&str; 2] = ["auth-method", "kubeflow-userid-token"];
+        let named = [&self.user_header, &self.groups_header, &self.method_header];
+        let named = named.into_iter().chain(&self.token_header).cloned();
+        let credentials = [http::header::AUTHORIZATION, http::header::COOKIE];
+        named
+            .filter(|name| !credentials.contains(name))
+            .chain(USUAL.map(HeaderName::from_static))
+            .collect()
+    }
+}
+
 /// A path that ends a session by `POST`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SignOutPath {
@@ -236,10 +250,13 @@ pub fn fixed(name: &str, status: u16, body: &str) -> Arc<Route> {
     use crate::names::{ObjectRef, Place};
 
     let headers = HeaderEdits {
-        set: vec![(
-            HeaderName::from_static("x-content-type-options"),
-            HeaderValue::from_static("nosniff"),
-        )],
+        set: match body {
+            "" => Vec::new(),
+            _ => vec![(
+                http::header::CONTENT_TYPE,
+                HeaderValue::from_static("text/plain; charset=utf-8"),
+            )],
+        },
         ..HeaderEdits::default()
     };
     Arc::new(Route {

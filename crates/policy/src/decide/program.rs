@@ -13,7 +13,7 @@ mod tests;
 use std::sync::Arc;
 
 use model::Snapshot;
-use model::snapshot::{HeaderEdits, Login, Program, Route};
+use model::snapshot::{HeaderEdits, Login, Program, Route, RouteAction};
 
 use super::login::Answer;
 use crate::decision::{
@@ -70,9 +70,26 @@ type End = (Outcome, DefaultReason);
 
 /// An answer that is the same for everybody, but for the headers that are added.
 fn answer(route: &Arc<Route>, edits: Option<HeaderEdits>) -> Outcome {
+    fixed(route, Served::Response, edits)
+}
+
+/// An answer that a proxy takes for leave to pass.
+fn leave(route: &Arc<Route>, edits: Option<HeaderEdits>) -> Outcome {
+    fixed(route, Served::Leave, edits)
+}
+
+fn fixed(
+    route: &Arc<Route>,
+    what: impl FnOnce(Arc<Route>) -> Served,
+    edits: Option<HeaderEdits>,
+) -> Outcome {
+    let own = match &route.action {
+        RouteAction::Respond(respond) => Some(respond.headers.clone()),
+        _ => None,
+    };
     Outcome::Serve(Serve {
-        edits: edits.into_iter().collect(),
-        ..Serve::plain(Served::Response(Arc::clone(route)), None)
+        edits: edits.into_iter().chain(own).collect(),
+        ..Serve::plain(what(Arc::clone(route)), None)
     })
 }
 

@@ -1,11 +1,12 @@
 //! AuthService: every request is a check, but for the callback and the sign-out.
 
-use http::{HeaderName, HeaderValue, Method};
+use http::header::COOKIE;
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use model::snapshot::{AuthService, HeaderEdits};
 use percent_encoding::percent_decode_str;
 
 use super::paths::{cleaned, with_query};
-use super::{Asked, End, answer, own_page, redirect, refuse, say, tell};
+use super::{Asked, End, answer, leave, own_page, redirect, refuse, say, tell};
 use crate::decide::login::{self, Answer, Known};
 use crate::decision::{DefaultReason, Refusal, SignInAnswer};
 use crate::recorder::Recorder;
@@ -25,12 +26,12 @@ pub(super) fn decide(service: &AuthService, asked: &Asked<'_>, recorder: &mut Re
     if *path == *service.callback && *method == Method::GET {
         return own_page();
     }
-    if is_sign_out(service, method, path) {
+    if is_sign_out(service, method, path) || is_static(service, path) {
         return own_page();
     }
     let verifies = is_below(&service.verify, path);
     if !verifies && is_skipped(service, path) {
-        return (answer(&service.skip, None), DefaultReason::LoginCheck);
+        return (leave(&service.skip, None), DefaultReason::LoginCheck);
     }
     // One that is its issuer's and for this service, and bad all the same.
     if let Bearer::Invalid(_) = session.bearer {
@@ -40,12 +41,12 @@ pub(super) fn decide(service: &AuthService, asked: &Asked<'_>, recorder: &mut Re
     say(recorder, login, &checked);
     match checked {
         Answer::Session(known) => {
-            let route = match verifies {
-                true => &service.verified,
-                false => &service.pass,
+            let told = Some(told(service, asked, &known));
+            let outcome = match verifies {
+                true => answer(&service.verified, told),
+                false => leave(&service.pass, told),
             };
-            let told = Some(told(service, &known));
-            (answer(route, told), DefaultReason::LoginCheck)
+            (outcome, DefaultReason::LoginCheck)
         }
         Answer::StoreUnavailable => refuse(Refusal::StoreUnavailable),
         Answer::NoSession(_, absence) if verifies => tell(SignInAnswer::Plain, absence),
@@ -62,6 +63,12 @@ fn is_sign_out(service: &AuthService, method: &Method, path: &str) -> bool {
         *sign_out.path == *path
             && (*method == Method::POST || sign_out.by_get && *method == Method::GET)
     })
+}
+
+/// A file that pages load. It is answered within the check, as the pages are.
+fn is_static(service: &AuthService, path: &str) -> bool {
+    path.strip_prefix(&*service.prefix)
+        .is_some_and(|rest| rest.starts_with("/static/"))
 }
 
 /// The path itself, or something below it: `/dex` does not stand for `/dexter`, as it did in the
@@ -85,7 +92,7 @@ fn is_skipped(service: &AuthService, path: &str) -> bool {
     prefixes.any(|prefix| is_below(prefix, path))
 }
 
-fn told(service: &AuthService, known: &Known<'_>) -> HeaderEdits {
+fn told(service: &AuthService, asked: &Asked<'_>, known: &Known<'_>) -> HeaderEdits {
     let mut set: Vec<(HeaderName, HeaderValue)> = Vec::new();
     let values = &*known.values;
     let user = values.email.as_ref().or(values.user.as_ref());
@@ -98,9 +105,11 @@ fn told(service: &AuthService, known: &Known<'_>) -> HeaderEdits {
     let none = HeaderValue::from_static("");
     let groups = values.groups.clone().unwrap_or(none);
     set.push((service.groups_header.clone(), groups));
+    // A session may be named by a header, too.
+    let headers = asked.request.head().headers;
     let method = match known.identified {
-        Identified::Person(_) => "cookie",
-        Identified::Bearer(_) => "header",
+        Identified::Person(_) if has_cookie(headers, &asked.login.cookie_name) => "cookie",
+        Identified::Person(_) | Identified::Bearer(_) => "header",
     };
     let method = HeaderValue::from_static(method);
     set.push((service.method_header.clone(), method));
@@ -115,6 +124,17 @@ fn told(service: &AuthService, known: &Known<'_>) -> HeaderEdits {
         set,
         ..HeaderEdits::default()
     }
+}
+
+fn has_cookie(headers: &HeaderMap, wanted: &str) -> bool {
+    let mut pairs = headers
+        .get_all(COOKIE)
+        .iter()
+        .flat_map(|header| header.as_bytes().split(|byte| *byte == b';'));
+    pairs.any(|pair| {
+        let rest = pair.trim_ascii().strip_prefix(wanted.as_bytes());
+        rest.is_some_and(|rest| rest.trim_ascii_start().starts_with(b"="))
+    })
 }
 
 fn transformed(service: &AuthService, user: &str) -> String {

@@ -9,7 +9,7 @@ use model::snapshot::{Mount, MountedUpstream, OAuth2Proxy, Route, RouteAction};
 use super::constraints::are_met;
 use super::paths::{cleaned, cleaned_when_decoded, with_query};
 use super::told::{to_client, to_upstream};
-use super::{Asked, End, answer, own_page, redirect, refuse, say, tell};
+use super::{Asked, End, answer, leave, own_page, redirect, refuse, say, tell};
 use crate::decide::login::{self, Answer, Known, PAGES};
 use crate::decision::{
     DefaultReason, OriginalPath, Outcome, Permit, Refusal, Serve, Served, SignInAnswer,
@@ -168,7 +168,7 @@ fn pass(proxy: &OAuth2Proxy, asked: &Asked<'_>, known: Option<Known<'_>>) -> End
         let with_slash = format!("{path}/");
         return match proxy.mounts.iter().any(|mount| *mount.path == *with_slash) {
             true => redirect(with_query(&with_slash, request.query()), 301),
-            false => (Outcome::Refuse(Refusal::NoRoute), DefaultReason::NoRoute),
+            false => (Outcome::Refuse(Refusal::NoUpstream), DefaultReason::NoRoute),
         };
     };
     let told = to_client(proxy, known.as_ref());
@@ -188,7 +188,7 @@ fn pass(proxy: &OAuth2Proxy, asked: &Asked<'_>, known: Option<Known<'_>>) -> End
                 added: told.map(Box::new),
                 ..permit
             }),
-            None => answer(route, told),
+            None => leave(route, told),
         },
     };
     (outcome, DefaultReason::LoginCheck)

@@ -134,8 +134,9 @@ fn told(
         }
         Outcome::Serve(serve) => {
             let edits = serve.edits.iter().flat_map(|edits| &edits.set);
+            let edits = edits.filter(|(name, _)| *name != http::header::CONTENT_TYPE);
             let what = match &serve.what {
-                Served::Response(route) => match &route.action {
+                Served::Response(route) | Served::Leave(route) => match &route.action {
                     RouteAction::Respond(respond) => format!(
                         "{} {}",
                         respond.status,
@@ -418,7 +419,7 @@ fn the_upstream_is_told_who_it_is_and_nobody_else_may_say() {
     }
     let alone = snapshot(&["--upstream=http://api:81/api/"]);
     assert_eq!(get(&alone, "/api?q", &ann()), "301 /api/?q");
-    assert_eq!(get(&alone, "/other", &ann()), "NoRoute");
+    assert_eq!(get(&alone, "/other", &ann()), "NoUpstream");
     assert_eq!(get(&alone, "/other", &nobody), "Page");
 }
 

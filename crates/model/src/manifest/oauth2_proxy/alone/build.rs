@@ -57,7 +57,11 @@ impl Snapshot {
         let mut snapshot = compile(&ObjectSet::default()).snapshot;
         // The program cleans paths itself, and says so to the client.
         snapshot.normalization = Normalization::None;
-        for name in TELLING.map(HeaderName::from_static) {
+        let own = match &program {
+            Program::OAuth2Proxy(_) => Vec::new(),
+            Program::AuthService(service) => service.told_headers(),
+        };
+        for name in TELLING.map(HeaderName::from_static).into_iter().chain(own) {
             if !snapshot.identity_headers.contains(&name) {
                 snapshot.identity_headers.push(name);
             }
