@@ -225,6 +225,29 @@ impl ResolveRule {
     }
 }
 
+impl ResolveRule {
+    /// Where a host of a URL lives by the most specific of `rules`: its full name, or
+    /// `name.namespace` of a Service. A rule for everything is not about hosts elsewhere.
+    pub fn reach(rules: &[Self], host: &str, port: u16) -> Option<(Arc<str>, u16)> {
+        let fits = |rule: &&Self| {
+            let is_named = rule.host.as_deref().is_some_and(|named| {
+                let rest = host
+                    .get(..named.len())
+                    .filter(|start| start.eq_ignore_ascii_case(named))
+                    .map(|start| &host[start.len()..]);
+                rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(".svc."))
+            });
+            is_named && rule.port.is_none_or(|named| named == port)
+        };
+        let rule = rules
+            .iter()
+            .filter(fits)
+            .max_by_key(|rule| rule.port.is_some())?;
+        let Target { host, port: at } = &rule.target;
+        Some((Arc::clone(host), at.unwrap_or(port)))
+    }
+}
+
 /// `name.namespace`, `name.namespace.svc`, or the full host name.
 fn is_name_of(host: &str, destination: &Destination) -> bool {
     if host == &*destination.host {

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwap;
-use gateway::{Gateway, LogSink, StartFault, World};
+use gateway::{Gateway, LogSink, ResolveRule, ResolveRuleFault, StartFault, World};
 use kubernetes::DirectoryWriter;
 use login::{Keys, LoginProxy, Sessions};
 use model::Snapshot;
@@ -79,6 +79,7 @@ pub(super) enum Fault {
     Beside(SocketAddr, io::Error),
     Signals(io::Error),
     ReadyFile(PathBuf, io::Error),
+    Place(String, ResolveRuleFault),
 }
 
 impl fmt::Display for Fault {
@@ -94,6 +95,10 @@ impl fmt::Display for Fault {
                 "`{address}` cannot be bound: {error}\nhelp: name another address, or end what listens there"
             ),
             Self::Signals(error) => write!(f, "signals: {error}"),
+            Self::Place(rule, fault) => write!(
+                f,
+                "`DOORWARD_RESOLVE` has `{rule}`: {fault}\nhelp: write it such as `dex.auth=127.0.0.1:5556`"
+            ),
             Self::ReadyFile(path, error) => write!(f, "`{}`: {error}", path.display()),
         }
     }
@@ -117,12 +122,13 @@ pub(super) async fn serve(program: Program) -> Result<(), Fault> {
     let mut terminate = signal(SignalKind::terminate()).map_err(Fault::Signals)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(Fault::Signals)?;
     let state = state::open(name).map_err(Fault::State)?;
+    let places = places()?;
     let pair = Arc::new(OnePair::none());
     if let Some((_, chain, key)) = &https {
         pair.read(chain, key).map_err(Fault::Pair)?;
         watched.extend([Arc::clone(chain), Arc::clone(key)]);
     }
-    let transport = Arc::new(IssuerTransport::over(issuer));
+    let transport = Arc::new(IssuerTransport::over(issuer, &places));
     let keys = Arc::new(Keys::new(
         Arc::<IssuerTransport>::clone(&transport),
         Arc::clone(&clock),
@@ -146,7 +152,7 @@ pub(super) async fn serve(program: Program) -> Result<(), Fault> {
         authorizer: gateway::AuthorizerSettings::default(),
         workers: 0,
         limits: gateway::Limits::default(),
-        resolve: Vec::new(),
+        resolve: places,
         given: Vec::new(),
     };
     let gateway = Gateway::start(
@@ -230,6 +236,20 @@ pub(super) async fn serve(program: Program) -> Result<(), Fault> {
     gateway.drain(DRAIN).await;
     drop(state);
     Ok(())
+}
+
+/// `DOORWARD_RESOLVE`: where hosts live that DNS does not know, `HOST[:PORT]=ADDR` with commas
+/// between them, as `--resolve` of `doorward up`.
+fn places() -> Result<Vec<ResolveRule>, Fault> {
+    let text = variable("DOORWARD_RESOLVE").unwrap_or_default();
+    text.split(',')
+        .map(str::trim)
+        .filter(|rule| !rule.is_empty())
+        .map(|rule| {
+            rule.parse()
+                .map_err(|fault| Fault::Place(rule.to_owned(), fault))
+        })
+        .collect()
 }
 
 /// Makes worlds of snapshots.

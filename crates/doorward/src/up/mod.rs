@@ -10,6 +10,7 @@ mod heritage;
 pub(crate) mod kfam;
 mod listing;
 pub(crate) mod local;
+mod places;
 mod reload;
 pub(crate) mod seams;
 mod start;

@@ -10,10 +10,10 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
+use gateway::ResolveRule;
 use http::{Request, Response, Uri};
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper_rustls::HttpsConnector;
-use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use login::{Transport, TransportFault};
 use model::snapshot::{IssuerTls, IssuerTlsClient, Login};
@@ -25,6 +25,8 @@ use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls_platform_verifier::{BuilderVerifierExt as _, Verifier};
 
+use super::places::Places;
+
 /// An issuer answers in this time, or is down.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Key sets and token answers are a few KiB; more is not an issuer.
@@ -34,7 +36,7 @@ const LARGEST_ANSWER: usize = 1 << 20;
     clippy::disallowed_types,
     reason = "the control plane's one client, behind its seam"
 )]
-type Client = hyper_util::client::legacy::Client<HttpsConnector<HttpConnector>, Full<Bytes>>;
+type Client = hyper_util::client::legacy::Client<HttpsConnector<Places>, Full<Bytes>>;
 
 /// A provider in this process and the URL that leads to it.
 pub(crate) struct LocalIssuer {
@@ -73,11 +75,11 @@ impl IssuerTransport {
         }
     }
 
-    /// Reaches issuers with this TLS.
-    pub(crate) fn over(tls: rustls::ClientConfig) -> Self {
+    /// Reaches issuers with this TLS, where `places` say that they live.
+    pub(crate) fn over(tls: rustls::ClientConfig, places: &[ResolveRule]) -> Self {
         Self {
             local: ArcSwap::from_pointee(Vec::new()),
-            client: Some(client_over(tls)),
+            client: Some(client_over(tls, places)),
             special: ArcSwap::default(),
         }
     }
@@ -92,7 +94,7 @@ impl IssuerTransport {
             let way = same.cloned().unwrap_or_else(|| Special {
                 settings: settings.clone(),
                 client: tls(settings)
-                    .map(client_over)
+                    .map(|tls| client_over(tls, &[]))
                     .inspect_err(|error| {
                         tracing::error!(issuer = %login.issuer, %error, "the issuer cannot be reached: its certificates or our own cannot be used");
                     })
@@ -195,7 +197,7 @@ fn place(uri: &Uri) -> Option<Box<str>> {
 }
 
 fn client() -> Result<Client, rustls::Error> {
-    Ok(client_over(tls(&IssuerTls::default())?))
+    Ok(client_over(tls(&IssuerTls::default())?, &[]))
 }
 
 /// TLS that trusts and shows what `settings` say.
@@ -295,12 +297,12 @@ impl ServerCertVerifier for Anyone {
     }
 }
 
-fn client_over(tls: rustls::ClientConfig) -> Client {
+fn client_over(tls: rustls::ClientConfig, places: &[ResolveRule]) -> Client {
     let connector = hyper_rustls::HttpsConnectorBuilder::new()
         .with_tls_config(tls)
         .https_or_http()
         .enable_http1()
-        .build();
+        .wrap_connector(Places::new(places));
     #[expect(clippy::disallowed_types, reason = "as above")]
     let builder = hyper_util::client::legacy::Client::builder(TokioExecutor::new());
     builder.build(connector)
