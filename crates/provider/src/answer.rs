@@ -189,6 +189,21 @@ fn token_fault(fault: TokenFault) -> Response<Bytes> {
             E::InvalidClient,
             "unknown client or wrong secret",
         ),
+        TokenFault::TwoProofs => (
+            BAD,
+            E::InvalidRequest,
+            "the client proves who it is in two ways",
+        ),
+        TokenFault::AssertionType => (
+            BAD,
+            E::InvalidRequest,
+            "the type of the client assertion is unknown",
+        ),
+        TokenFault::ForbiddenGrant => (
+            BAD,
+            E::UnauthorizedClient,
+            "the client may not use this grant type",
+        ),
         TokenFault::NoCode => (BAD, E::InvalidRequest, "`code` is missing"),
         TokenFault::UnknownCode => (
             BAD,

@@ -3,7 +3,7 @@
 use data_encoding::BASE64URL_NOPAD;
 use model::names::{Duration, Timestamp};
 use model::seams::Randomness;
-use oidc::jose::left_half_hash;
+use oidc::jose::SigningAlgorithm;
 use serde_json::{Map, Value, json};
 
 use crate::authorize::{Grant, Scopes};
@@ -18,13 +18,15 @@ pub(crate) struct Claims<'a> {
     pub(crate) scopes: &'a Scopes,
     pub(crate) now: Timestamp,
     pub(crate) lifetime: Duration,
+    /// What the tokens are signed with.
+    pub(crate) algorithm: SigningAlgorithm,
 }
 
 impl Claims<'_> {
     /// Claims of an access token.
     pub(crate) fn access_token(&self, randomness: &dyn Randomness) -> Map<String, Value> {
         // Dex puts an `at_hash` here too, of a value that nobody ever sees.
-        let hash = left_half_hash(&random_word(randomness));
+        let hash = self.algorithm.left_half_hash(&random_word(randomness));
         self.shared(&hash, randomness)
     }
 
@@ -36,9 +38,10 @@ impl Claims<'_> {
         code: Option<&str>,
         randomness: &dyn Randomness,
     ) -> Map<String, Value> {
-        let mut claims = self.shared(&left_half_hash(access_token), randomness);
+        let mut claims = self.shared(&self.algorithm.left_half_hash(access_token), randomness);
         if let Some(code) = code {
-            claims.insert("c_hash".into(), left_half_hash(code).into());
+            let hash = self.algorithm.left_half_hash(code);
+            claims.insert("c_hash".into(), hash.into());
         }
         claims
     }
@@ -50,6 +53,7 @@ impl Claims<'_> {
             scopes,
             now,
             lifetime,
+            algorithm: _,
         } = self;
         let person = &grant.person;
         let mut claims = Map::new();
@@ -107,6 +111,8 @@ pub(crate) fn random_word(randomness: &dyn Randomness) -> String {
 
 #[cfg(test)]
 mod tests {
+    use oidc::jose::left_half_hash;
+
     use super::*;
     use crate::authorize::Person;
     use crate::fixture::SeededRandomness;
@@ -139,6 +145,7 @@ mod tests {
             scopes: &scopes,
             now: Timestamp::from_seconds(100),
             lifetime: Duration::from_secs(60),
+            algorithm: SigningAlgorithm::Rs256,
         };
         let mut map = claims.id_token(
             "example-access-token",

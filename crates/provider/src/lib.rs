@@ -8,7 +8,7 @@
 //! Built: discovery, keys, authorize, login, approval, token (code and refresh), userinfo. What is
 //! not built is not advertised and answers 404 or `unsupported_grant_type`.
 //!
-//! The private signing keys lie in `provider.db` as plain PKCS#8, guarded by the file's mode (0600).
+//! The private signing keys lie in the database, sealed under the key file beside `provider.db`.
 //!
 //! Must not know: sessions of the login proxy, routes of the gateway, authorization rules.
 
@@ -16,12 +16,14 @@ mod answer;
 mod attempts;
 mod authorize;
 mod claims;
+mod clients;
 mod endpoints;
 #[cfg(test)]
 mod fixture;
 mod form;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
+mod grants;
 mod keys;
 mod pages;
 mod passwords;
@@ -31,5 +33,6 @@ mod sealed;
 mod storage;
 mod subject;
 
+pub use keys::KeyFileFault;
 pub use provider::Provider;
-pub use storage::{AddressFault, Damaged, Store, StoreAddress, StoreError};
+pub use storage::{AddressFault, Damaged, Store, StoreAddress, StoreError, Wanted};

@@ -7,11 +7,12 @@ use http::{Method, Request, Response};
 use model::names::Timestamp;
 use model::seams::{Clock, Randomness};
 use model::snapshot::Provider as Settings;
+use oidc::jose::SigningAlgorithm;
 
 use crate::answer;
 use crate::claims::random_word;
 use crate::endpoints::Endpoint;
-use crate::keys::{Loaded, Rhythm};
+use crate::keys::{self, Loaded, Rhythm};
 use crate::refusal::{PageFault, Refusal};
 use crate::sealed::Seal;
 use crate::storage::{Damaged, Store, StoreError};
@@ -60,6 +61,7 @@ impl Provider {
     /// [`StoreError`]; the next call tries again.
     pub async fn maintain(&self) -> Result<(), StoreError> {
         let rhythm = Rhythm {
+            algorithm: self.algorithm(),
             rotation: self.settings.key_rotation,
             token_lifetime: self.settings.token_lifetime,
         };
@@ -108,8 +110,17 @@ impl Provider {
 
     pub(crate) async fn keys(&self) -> Result<Arc<Loaded>, StoreError> {
         self.store
-            .keys(&self.settings.issuer, self.randomness(), self.now())
+            .keys(
+                &self.settings.issuer,
+                self.algorithm(),
+                self.randomness(),
+                self.now(),
+            )
             .await
+    }
+
+    fn algorithm(&self) -> SigningAlgorithm {
+        keys::algorithm(self.settings.protocol.signature)
     }
 
     pub(crate) async fn seal(&self) -> Result<Seal, StoreError> {

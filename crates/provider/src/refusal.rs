@@ -88,6 +88,12 @@ pub(crate) enum TokenFault {
         /// The client spoke through the Basic header, so the answer must name that scheme.
         basic: bool,
     },
+    /// Two proofs of who the client is (RFC 6749 §2.3).
+    TwoProofs,
+    /// A `client_assertion_type` that is unknown.
+    AssertionType,
+    /// The client may not use this grant.
+    ForbiddenGrant,
     /// No `code`.
     NoCode,
     /// Unknown, spent, expired or another client's code.

@@ -140,7 +140,7 @@ pub(crate) async fn serve(mut settings: Settings) -> Result<(), Fault> {
     let sessions = Arc::new(sessions.map_err(Fault::Sessions)?);
     sessions.follow();
     tokio::spawn(Arc::clone(&sessions).renew());
-    let store = provider::Store::open(&found.path().join("provider.db")).await;
+    let store = provider::Store::open(&found.path().join("provider.db"), &*randomness).await;
     let store = Arc::new(store.map_err(Fault::Provider)?);
     let held = Arc::new(Held::new(Arc::clone(&authority), Arc::clone(&clock)));
 

@@ -1,10 +1,13 @@
 //! Signed tokens: JWS compact serialisation (RFC 7515), JWK sets (RFC 7517), algorithms (RFC 7518,
-//! RFC 8037). Symmetric algorithms and `none` do not exist here.
+//! RFC 8037). `none` does not exist here; HS256 does for `client_secret_jwt` alone, behind a door of
+//! its own.
 
 mod algorithm;
 mod ed25519;
 mod keys;
 mod private;
+mod proof;
+mod secret;
 mod signing;
 
 use std::fmt;
@@ -18,7 +21,9 @@ use algorithm::Algorithm;
 pub use ed25519::Ed25519Key;
 pub use keys::{KeySet, KeySetFault};
 pub use private::PrivateKey;
-pub use signing::{KeyFault, SigningKey};
+pub use proof::{Embedded, thumbprint, verify_embedded};
+pub use secret::{sign_with_secret, verify_with_secret};
+pub use signing::{KeyFault, SigningAlgorithm, SigningKey};
 
 /// The claims of `compact`, **unchecked**: good only for learning which issuer to ask for keys.
 ///
@@ -54,11 +59,26 @@ pub fn verify(compact: &str, keys: &KeySet) -> Result<Map<String, Value>, Verify
     }
 }
 
+/// `alg` and `typ` of `compact`, **unchecked**: good only for refusing, and for telling which keys to
+/// ask for.
+///
+/// # Errors
+/// [`VerifyFault::Malformed`].
+pub fn peek_header(compact: &str) -> Result<(String, Option<String>), VerifyFault> {
+    let header = Parts::split(compact)?.header()?;
+    Ok((header.alg, header.typ))
+}
+
 /// `at_hash` and `c_hash` for tokens signed with a SHA-256 algorithm: the left half of the digest,
 /// base64url (OpenID Connect Core §3.1.3.6).
 pub fn left_half_hash(text: &str) -> String {
-    let digest = digest::digest(&digest::SHA256, text.as_bytes());
-    BASE64URL_NOPAD.encode(&digest.as_ref()[..digest::SHA256_OUTPUT_LEN / 2])
+    left_half(&digest::SHA256, text)
+}
+
+fn left_half(algorithm: &'static digest::Algorithm, text: &str) -> String {
+    let digest = digest::digest(algorithm, text.as_bytes());
+    let bytes = digest.as_ref();
+    BASE64URL_NOPAD.encode(&bytes[..bytes.len() / 2])
 }
 
 /// Why a token's signature was not accepted. All but [`Self::UnknownKey`] are the bearer's fault.
@@ -93,6 +113,8 @@ impl std::error::Error for VerifyFault {}
 struct Header {
     alg: String,
     kid: Option<String>,
+    typ: Option<String>,
+    jwk: Option<Value>,
     crit: Option<Value>,
 }
 

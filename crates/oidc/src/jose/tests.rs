@@ -279,3 +279,72 @@ fn odd_keys_are_left_out_and_the_others_stay() {
     assert_eq!(KeySet::from_json("{").unwrap_err(), KeySetFault::NotJson);
     assert_eq!(KeySet::from_json("{}").unwrap_err(), KeySetFault::NoKeys);
 }
+
+#[test]
+fn every_algorithm_of_an_issuer_is_accepted_by_the_other_implementation() {
+    for algorithm in SigningAlgorithm::ALL {
+        let made = SigningKey::generate_for(algorithm, "k".into()).unwrap();
+        let key = SigningKey::read(algorithm, "k".into(), made.pkcs8()).unwrap();
+        assert_eq!(key.jwk(), made.jwk());
+        let token = key.sign_as("at+jwt", &claims()).unwrap();
+        assert_eq!(verify(&token, &set(&[key.jwk()])), Ok(claims()));
+        let named = algorithm.as_str();
+        assert_eq!(
+            peek_header(&token),
+            Ok((named.to_owned(), Some("at+jwt".into())))
+        );
+        assert_eq!(SigningAlgorithm::parse(named), Some(algorithm));
+
+        let jwk: other::jwk::Jwk = serde_json::from_value(key.jwk()).unwrap();
+        let mut rules = other::Validation::new(named.parse().unwrap());
+        rules.required_spec_claims.clear();
+        rules.validate_exp = false;
+        let foreign = other::DecodingKey::from_jwk(&jwk).unwrap();
+        let read = other::decode::<Map<String, Value>>(&token, &foreign, &rules).unwrap();
+        assert_eq!(read.claims, claims());
+        // A key of one kind is not read as one of another.
+        let rsa = |one| matches!(one, SigningAlgorithm::Rs256 | SigningAlgorithm::Ps256);
+        for wrong in SigningAlgorithm::ALL {
+            if wrong != algorithm && !(rsa(wrong) && rsa(algorithm)) {
+                assert!(SigningKey::read(wrong, "k".into(), made.pkcs8()).is_err());
+            }
+        }
+    }
+}
+
+#[test]
+fn a_key_in_the_header_proves_its_possession_and_nothing_else() {
+    let key = SigningKey::generate_for(SigningAlgorithm::Es256, "k".into()).unwrap();
+    let stranger = SigningKey::generate_for(SigningAlgorithm::Es256, "k".into()).unwrap();
+    let with = |header: Value, signer: &SigningKey| {
+        signer
+            .sign_below(
+                BASE64URL_NOPAD.encode(header.to_string().as_bytes()),
+                &claims(),
+            )
+            .unwrap()
+    };
+    let header = json!({"alg": "ES256", "typ": "dpop+jwt", "jwk": key.jwk()});
+    let seen = verify_embedded(&with(header.clone(), &key)).unwrap();
+    assert_eq!(seen.claims, claims());
+    assert_eq!(seen.kind.as_deref(), Some("dpop+jwt"));
+    assert_eq!(Some(seen.thumbprint), thumbprint(&key.jwk()));
+    assert_eq!(
+        verify_embedded(&with(header.clone(), &stranger)),
+        Err(VerifyFault::BadSignature)
+    );
+    let mut private = header.clone();
+    private["jwk"]["d"] = "AAAA".into();
+    for bad in [private, json!({"alg": "ES256"})] {
+        assert_eq!(
+            verify_embedded(&with(bad, &key)),
+            Err(VerifyFault::Malformed)
+        );
+    }
+    let mut none = header;
+    none["alg"] = "none".into();
+    assert_eq!(
+        verify_embedded(&with(none, &key)),
+        Err(VerifyFault::AlgorithmRefused)
+    );
+}

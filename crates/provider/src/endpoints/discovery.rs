@@ -4,13 +4,19 @@ use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
 use oidc::discovery::ProviderMetadata;
 
-use crate::answer;
-use crate::keys::CACHED;
+use crate::keys::{self, CACHED};
 use crate::provider::{Answer, Provider};
+use crate::{answer, grants};
+
+/// What client assertions may be signed with: HS256 with the secret, the others with a key.
+const CLIENT_ALGORITHMS: [&str; 10] = [
+    "HS256", "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "EdDSA",
+];
 
 impl Provider {
     /// OpenID Connect Discovery §4. Says what is built and nothing else.
     pub(crate) fn discovery(&self) -> Response<Bytes> {
+        let protocol = &self.settings.protocol;
         let below = |path: &str| format!("{}{path}", self.settings.issuer);
         let list = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
         answer::json(&ProviderMetadata {
@@ -19,17 +25,27 @@ impl Provider {
             token_endpoint: below("/token"),
             jwks_uri: below("/keys"),
             userinfo_endpoint: Some(below("/userinfo")),
-            grant_types_supported: list(&["authorization_code", "refresh_token"]),
+            grant_types_supported: grants::BUILT
+                .iter()
+                .filter(|grant| protocol.grants.contains(grant))
+                .map(|grant| grants::name(*grant).to_owned())
+                .collect(),
             response_types_supported: list(&["code"]),
             response_modes_supported: list(&["query"]),
             subject_types_supported: list(&["public"]),
-            id_token_signing_alg_values_supported: list(&["RS256"]),
+            id_token_signing_alg_values_supported: list(&[
+                keys::algorithm(protocol.signature).as_str()
+            ]),
             code_challenge_methods_supported: list(&["S256", "plain"]),
             scopes_supported: list(&["openid", "email", "groups", "profile", "offline_access"]),
             token_endpoint_auth_methods_supported: list(&[
                 "client_secret_basic",
                 "client_secret_post",
+                "client_secret_jwt",
+                "private_key_jwt",
+                "none",
             ]),
+            token_endpoint_auth_signing_alg_values_supported: list(&CLIENT_ALGORITHMS),
             claims_supported: list(&[
                 "iss",
                 "sub",

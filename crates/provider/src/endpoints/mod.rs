@@ -3,7 +3,6 @@
 mod approval;
 mod assets;
 mod authorize;
-mod client;
 mod discovery;
 mod finish;
 mod login;

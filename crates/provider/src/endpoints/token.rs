@@ -7,17 +7,18 @@ use bytes::Bytes;
 use data_encoding::BASE64URL_NOPAD;
 use http::{Method, Request};
 use model::names::Duration;
-use model::snapshot::ProviderClient;
-use oidc::jose::KeyFault;
+use model::snapshot::{GrantType, ProviderClient};
+use oidc::jose::{KeyFault, SigningAlgorithm};
 use oidc::wire::TokenResponse;
 use serde_json::{Map, Value};
 
-use super::client::authenticate;
 use super::login::person;
 use crate::answer;
 use crate::authorize::{Grant, Scopes};
 use crate::claims::{Claims, random_word};
+use crate::clients::may_use;
 use crate::form::Form;
+use crate::grants;
 use crate::keys::Loaded;
 use crate::provider::{Answer, Provider};
 use crate::refusal::{Refusal, TokenFault};
@@ -33,16 +34,16 @@ impl Provider {
         }
         let form = Form::of_body(request).map_err(TokenFault::from)?;
         // The grant type comes before the client: Dex's order.
-        let code = match form.find("grant_type").ok_or(TokenFault::NoGrantType)? {
-            "authorization_code" => true,
-            "refresh_token" => false,
-            _ => return Err(TokenFault::UnsupportedGrantType.into()),
-        };
-        let client = authenticate(&self.settings, request.headers(), &form)?;
-        if code {
-            self.redeem_code(client, &form).await
-        } else {
-            self.refresh(client, &form).await
+        let grant = form.find("grant_type").ok_or(TokenFault::NoGrantType)?;
+        let grant = grants::named(grant)
+            .filter(|grant| self.settings.protocol.grants.contains(grant))
+            .ok_or(TokenFault::UnsupportedGrantType)?;
+        let client = self.proven_client(request, &form).await?;
+        may_use(&client, grant)?;
+        match grant {
+            GrantType::AuthorizationCode => self.redeem_code(&client, &form).await,
+            GrantType::RefreshToken => self.refresh(&client, &form).await,
+            _ => Err(TokenFault::UnsupportedGrantType.into()),
         }
     }
 
@@ -149,6 +150,7 @@ impl Provider {
             scopes,
             now: self.now(),
             lifetime,
+            algorithm: keys.signer.algorithm(),
         };
         let access_token = sign(&keys, claims.access_token(self.randomness())).await?;
         let id_token = claims.id_token(&access_token, code, self.randomness());
@@ -189,8 +191,11 @@ fn random_secret(provider: &Provider) -> String {
     BASE64URL_NOPAD.encode(&bytes)
 }
 
-/// Most of a millisecond of arithmetic: off the threads that serve.
+/// RSA is most of a millisecond of arithmetic: off the threads that serve.
 async fn sign(keys: &Arc<Loaded>, claims: Map<String, Value>) -> Result<String, StoreError> {
+    if let SigningAlgorithm::Es256 | SigningAlgorithm::EdDsa = keys.signer.algorithm() {
+        return Ok(keys.signer.sign(&claims)?);
+    }
     let keys = Arc::clone(keys);
     let signed = tokio::task::spawn_blocking(move || keys.signer.sign(&claims)).await;
     Ok(signed.map_err(|_| KeyFault::Signature)??)

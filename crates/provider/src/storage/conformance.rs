@@ -1,8 +1,9 @@
 //! What every engine must do, tried on each.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use model::names::Duration;
+use oidc::jose::SigningAlgorithm;
 use sqlx::postgres::PgConnectOptions;
 use tempfile::TempDir;
 
@@ -15,10 +16,14 @@ use crate::keys::Rhythm;
 
 pub(super) const NOW: Timestamp = Timestamp::from_seconds(1_700_000_000);
 pub(super) const ISSUER: &str = "https://h/dex";
-const RHYTHM: Rhythm = Rhythm {
+pub(super) const RHYTHM: Rhythm = Rhythm {
+    algorithm: SigningAlgorithm::Rs256,
     rotation: Duration::from_secs(6 * 3600),
     token_lifetime: Duration::from_secs(86_400),
 };
+
+/// The state directory of all processes on one server: they share the key file.
+static STATE: LazyLock<TempDir> = LazyLock::new(|| TempDir::new().unwrap());
 
 /// Where the rows of one test are; a store opened twice is two processes.
 pub(crate) enum Place {
@@ -29,10 +34,16 @@ pub(crate) enum Place {
 impl Place {
     pub(crate) async fn open(&self) -> Store {
         match self {
-            Self::File(dir) => Store::open(&dir.path().join("provider.db")).await.unwrap(),
+            Self::File(dir) => {
+                let path = dir.path().join("provider.db");
+                Store::open(&path, &SeededRandomness::default())
+                    .await
+                    .unwrap()
+            }
             Self::Database(options) => {
                 let address = StoreAddress::Postgres(options.clone());
-                Store::at(&address, Path::new("/nonexistent"))
+                let path = STATE.path().join("provider.db");
+                Store::at(&address, &path, &SeededRandomness::default())
                     .await
                     .unwrap()
             }
@@ -67,6 +78,8 @@ on_every_engine!(
     two_processes_share_the_first_key_and_rotate_once,
     a_ring_is_replaced_only_by_who_read_it_last,
     damaged_keys_are_told_and_not_replaced,
+    a_word_is_new_once_until_it_expires,
+    an_operator_can_have_the_next_key_sign,
 );
 
 pub(super) fn grant() -> Grant {
@@ -315,8 +328,8 @@ async fn two_processes_share_the_first_key_and_rotate_once(place: Place) {
     let (one, two) = (place.open().await, place.open().await);
     let randomness = SeededRandomness::default();
     let (first, second) = tokio::join!(
-        one.keys(ISSUER, &randomness, NOW),
-        two.keys(ISSUER, &randomness, NOW)
+        one.keys(ISSUER, RHYTHM.algorithm, &randomness, NOW),
+        two.keys(ISSUER, RHYTHM.algorithm, &randomness, NOW)
     );
     assert_eq!(first.unwrap().document, second.unwrap().document);
 
@@ -328,8 +341,8 @@ async fn two_processes_share_the_first_key_and_rotate_once(place: Place) {
         a.unwrap();
         b.unwrap();
         let (a, b) = tokio::join!(
-            one.keys(ISSUER, &randomness, now),
-            two.keys(ISSUER, &randomness, now)
+            one.keys(ISSUER, RHYTHM.algorithm, &randomness, now),
+            two.keys(ISSUER, RHYTHM.algorithm, &randomness, now)
         );
         let (a, b) = (a.unwrap(), b.unwrap());
         assert_eq!((a.version, &a.document), (b.version, &b.document));
@@ -346,22 +359,38 @@ async fn two_processes_share_the_first_key_and_rotate_once(place: Place) {
 async fn a_ring_is_replaced_only_by_who_read_it_last(place: Place) {
     let store = place.open().await;
     let randomness = SeededRandomness::default();
-    store.keys(ISSUER, &randomness, NOW).await.unwrap();
+    store
+        .keys(ISSUER, RHYTHM.algorithm, &randomness, NOW)
+        .await
+        .unwrap();
     let (version, ring) = store.ring(ISSUER).await.unwrap().unwrap();
-    assert!(!store.create_ring(ISSUER, &ring).await.unwrap());
-    assert!(store.replace_ring(ISSUER, version, &ring).await.unwrap());
-    assert!(!store.replace_ring(ISSUER, version, &ring).await.unwrap());
+    assert!(!store.create_ring(ISSUER, &ring, &randomness).await.unwrap());
+    assert!(
+        store
+            .replace_ring(ISSUER, version, &ring, &randomness)
+            .await
+            .unwrap()
+    );
+    assert!(
+        !store
+            .replace_ring(ISSUER, version, &ring, &randomness)
+            .await
+            .unwrap()
+    );
 }
 
 async fn damaged_keys_are_told_and_not_replaced(place: Place) {
     let store = place.open().await;
     let randomness = SeededRandomness::default();
-    store.keys(ISSUER, &randomness, NOW).await.unwrap();
+    store
+        .keys(ISSUER, RHYTHM.algorithm, &randomness, NOW)
+        .await
+        .unwrap();
     let damage = sql("UPDATE key_rings SET ring = '{}'");
     store.engine.run(damage).await.unwrap();
     store.forget_keys();
     assert!(matches!(
-        store.keys(ISSUER, &randomness, NOW).await,
+        store.keys(ISSUER, RHYTHM.algorithm, &randomness, NOW).await,
         Err(StoreError::Damaged(Damaged::Ring))
     ));
 }
@@ -383,4 +412,46 @@ async fn a_database_that_went_away_is_an_outage_until_it_is_back() {
         assert_eq!(store.code(ISSUER, "secret").await.unwrap(), Some(code()));
         assert!(store.is_answered("r").await.unwrap());
     }
+}
+
+async fn a_word_is_new_once_until_it_expires(place: Place) {
+    let (one, two) = (place.open().await, place.open().await);
+    let word = |text: &str| crate::clients::Once {
+        word: text.into(),
+        expires_at: NOW.seconds() + 60,
+    };
+    let first = word("a");
+    let (a, b) = tokio::join!(one.first_time(&first, NOW), two.first_time(&first, NOW));
+    assert!(a.unwrap() ^ b.unwrap());
+    assert!(one.first_time(&word("b"), NOW).await.unwrap());
+    let late = NOW.plus(Duration::from_secs(60));
+    assert!(one.first_time(&word("a"), late).await.unwrap());
+}
+
+async fn an_operator_can_have_the_next_key_sign(place: Place) {
+    let store = place.open().await;
+    let randomness = SeededRandomness::default();
+    assert_eq!(
+        store.want_rotation(ISSUER, &randomness).await.unwrap(),
+        None
+    );
+    store
+        .turn_keys(ISSUER, RHYTHM, &randomness, NOW)
+        .await
+        .unwrap();
+    assert_eq!(store.issuers().await.unwrap(), [ISSUER]);
+    let wanted = store.want_rotation(ISSUER, &randomness).await.unwrap();
+    let wanted = wanted.unwrap();
+    let ready = wanted.ready_at.unwrap();
+    assert_eq!(ready, NOW.plus(crate::keys::CACHED));
+    let signs = async |now| {
+        store
+            .turn_keys(ISSUER, RHYTHM, &randomness, now)
+            .await
+            .unwrap();
+        let keys = store.keys(ISSUER, RHYTHM.algorithm, &randomness, now).await;
+        keys.unwrap().signer.kid().to_owned()
+    };
+    assert_eq!(signs(NOW).await, wanted.signs);
+    assert_eq!(Some(signs(ready).await), wanted.follows);
 }

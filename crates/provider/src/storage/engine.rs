@@ -69,6 +69,7 @@ impl Engine {
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full)
             .foreign_keys(true)
+            .pragma("secure_delete", "on")
             .busy_timeout(PATIENCE);
         let pool = |connections| {
             SqlitePoolOptions::new()
@@ -136,7 +137,6 @@ impl Engine {
     }
 
     /// All rows that a question finds.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for tables that are listed"))]
     pub(super) async fn list(&self, question: Statement) -> Result<Vec<Row>, StoreError> {
         Ok(match self {
             Self::Sqlite { readers, .. } => {
@@ -163,6 +163,17 @@ impl Engine {
                 Transaction::Postgres(pool.begin().await?)
             }
         })
+    }
+
+    /// Takes what was overwritten out of free pages and out of the log.
+    pub(super) async fn shred(&self) -> Result<(), StoreError> {
+        if let Self::Sqlite { writer, .. } = self {
+            sqlx::query("VACUUM").execute(writer).await?;
+            sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)")
+                .execute(writer)
+                .await?;
+        }
+        Ok(())
     }
 
     #[cfg(test)]

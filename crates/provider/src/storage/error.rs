@@ -6,6 +6,8 @@ use std::io;
 use oidc::jose::KeyFault;
 use sqlx::migrate::MigrateError;
 
+use crate::keys::KeyFileFault;
+
 /// What can go wrong with the storage. The operator's fault or ours, never a client's.
 #[derive(Debug)]
 pub enum StoreError {
@@ -17,6 +19,10 @@ pub enum StoreError {
     Database(sqlx::Error),
     /// Something stored cannot be read.
     Damaged(Damaged),
+    /// The key file that seals the database cannot be used.
+    KeyFile(KeyFileFault),
+    /// Others changed the same row again and again.
+    Busy,
     /// No key could be made, or the task that made it died.
     Key(KeyFault),
 }
@@ -41,7 +47,12 @@ impl StoreError {
             Self::Database(error) | Self::Migration(MigrateError::Execute(error)) => {
                 is_outage(error)
             }
-            Self::File(_) | Self::Migration(_) | Self::Damaged(_) | Self::Key(_) => false,
+            Self::Busy => true,
+            Self::File(_)
+            | Self::Migration(_)
+            | Self::Damaged(_)
+            | Self::KeyFile(_)
+            | Self::Key(_) => false,
         }
     }
 }
@@ -90,6 +101,8 @@ impl fmt::Display for StoreError {
                 };
                 write!(f, "a stored {what} cannot be read")
             }
+            Self::KeyFile(fault) => fault.fmt(f),
+            Self::Busy => f.write_str("the provider's database is too busy for this change"),
             Self::Key(fault) => fault.fmt(f),
         }
     }
@@ -101,7 +114,8 @@ impl std::error::Error for StoreError {
             Self::File(error) => Some(error),
             Self::Migration(error) => Some(error),
             Self::Database(error) => Some(error),
-            Self::Damaged(_) => None,
+            Self::Damaged(_) | Self::Busy => None,
+            Self::KeyFile(fault) => Some(fault),
             Self::Key(fault) => Some(fault),
         }
     }
@@ -122,6 +136,12 @@ impl From<MigrateError> for StoreError {
 impl From<sqlx::Error> for StoreError {
     fn from(error: sqlx::Error) -> Self {
         Self::Database(error)
+    }
+}
+
+impl From<KeyFileFault> for StoreError {
+    fn from(fault: KeyFileFault) -> Self {
+        Self::KeyFile(fault)
     }
 }
 

@@ -5,6 +5,7 @@
 //! engine knows, in a file for each kind of row.
 
 mod address;
+mod at_rest;
 mod codes;
 #[cfg(test)]
 pub(crate) mod conformance;
@@ -15,10 +16,11 @@ mod rings;
 #[cfg(test)]
 pub(crate) mod server;
 mod statement;
+mod words;
 
 use std::collections::HashMap;
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use aws_lc_rs::digest;
@@ -30,10 +32,11 @@ pub(crate) use codes::{Code, Redeemed};
 use engine::{Engine, Transaction};
 pub use error::{Damaged, StoreError};
 pub(crate) use refresh::{Family, Rotated};
+pub use rings::Wanted;
 use statement::sql;
 
 use crate::attempts::Attempts;
-use crate::keys::Loaded;
+use crate::keys::{Loaded, Vault};
 use crate::passwords::Pool;
 use crate::sealed::KEY_LENGTH;
 
@@ -41,6 +44,8 @@ use crate::sealed::KEY_LENGTH;
 /// when a call returns; a killed process loses nothing it had answered.
 pub struct Store {
     engine: Engine,
+    /// Seals what private the database holds.
+    vault: Vault,
     rings: Mutex<HashMap<String, Arc<Loaded>>>,
     sealing_key: tokio::sync::OnceCell<[u8; KEY_LENGTH]>,
     pub(crate) attempts: Attempts,
@@ -55,26 +60,35 @@ const STEPS: usize = 20;
 
 impl Store {
     /// Opens or makes the file at `path`, readable for its owner alone, and brings its tables up to
-    /// date.
+    /// date. Its private keys are sealed under the file beside it that ends in `.key`.
     ///
     /// # Errors
-    /// [`StoreError`] when the file cannot be made, is no database, or is a newer version's.
-    pub async fn open(path: &Path) -> Result<Self, StoreError> {
-        Ok(Self::on(Engine::file(path).await?))
+    /// [`StoreError`] when a file cannot be made, is no database, is a newer version's, or when the
+    /// key file is not the one that belongs to the database.
+    pub async fn open(path: &Path, randomness: &dyn Randomness) -> Result<Self, StoreError> {
+        let engine = Engine::file(path).await?;
+        let vault = at_rest::open(&key_file(path), &engine, randomness).await?;
+        Ok(Self::on(engine, vault))
     }
 
     /// The storage at `address`, or the file at `path`. A database elsewhere need not be there yet:
-    /// it is asked, and its tables are made, with the first question that it answers.
+    /// it is asked, and its tables are made, with the first question that it answers. All processes
+    /// on it need the same key file.
     ///
     /// # Errors
     /// [`StoreError`] as [`Self::open`] has them, or when the database elsewhere is there and its
     /// tables cannot be brought up to date.
-    pub async fn at(address: &StoreAddress, path: &Path) -> Result<Self, StoreError> {
+    pub async fn at(
+        address: &StoreAddress,
+        path: &Path,
+        randomness: &dyn Randomness,
+    ) -> Result<Self, StoreError> {
         let options = match address {
-            StoreAddress::Sqlite => return Self::open(path).await,
+            StoreAddress::Sqlite => return Self::open(path, randomness).await,
             StoreAddress::Postgres(options) => options,
         };
-        let store = Self::on(Engine::shared((**options).clone()));
+        let vault = Vault::read_or_create(&key_file(path), randomness)?;
+        let store = Self::on(Engine::shared((**options).clone()), vault);
         match store.engine.ready().await {
             Err(error) if error.is_outage() => {
                 tracing::error!(%error, store = %address, "the provider's storage cannot be reached yet");
@@ -85,9 +99,10 @@ impl Store {
         Ok(store)
     }
 
-    fn on(engine: Engine) -> Self {
+    fn on(engine: Engine, vault: Vault) -> Self {
         Self {
             engine,
+            vault,
             rings: Mutex::default(),
             sealing_key: tokio::sync::OnceCell::new(),
             attempts: Attempts::default(),
@@ -107,12 +122,16 @@ impl Store {
                 // Of several processes one makes the key and all read it.
                 let make = sql("INSERT INTO own_secrets (name, bytes) VALUES ($1, $2) \
                                 ON CONFLICT (name) DO NOTHING");
-                let make = make.bind("sealing-key").bind(&fresh[..]);
+                let make = make.bind("sealing-key").bind(at_rest::seal_own(
+                    &self.vault,
+                    &fresh,
+                    randomness,
+                )?);
                 self.engine.run(make).await?;
                 let read = sql("SELECT bytes FROM own_secrets WHERE name = $1").bind("sealing-key");
                 let damaged = || StoreError::Damaged(Damaged::SealingKey);
                 let row = self.engine.find(read).await?.ok_or_else(damaged)?;
-                row.bytes(0)?.try_into().map_err(|_| damaged())
+                at_rest::open_own(&self.vault, &row.bytes(0)?)
             })
             .await
     }
@@ -127,6 +146,8 @@ impl Store {
              (SELECT id FROM answered_requests WHERE expires_at <= $1 LIMIT $2)",
             "DELETE FROM refresh_families WHERE family IN \
              (SELECT family FROM refresh_families WHERE expires_at <= $1 LIMIT $2)",
+            "DELETE FROM seen_words WHERE word_hash IN \
+             (SELECT word_hash FROM seen_words WHERE expires_at <= $1 LIMIT $2)",
         ] {
             for _ in 0..STEPS {
                 let step = sql(statement).bind(now.seconds()).bind(STEP);
@@ -157,6 +178,11 @@ impl fmt::Debug for Store {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Store").finish_non_exhaustive()
     }
+}
+
+/// Where the key is that seals what the database at `path` holds.
+fn key_file(path: &Path) -> PathBuf {
+    path.with_extension("key")
 }
 
 /// How secrets from outside are kept.

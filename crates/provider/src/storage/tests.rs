@@ -1,14 +1,19 @@
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;
 
+use oidc::jose::SigningAlgorithm;
 use tempfile::TempDir;
 
-use super::conformance::{ISSUER, NOW, code, family, put};
+use super::conformance::{ISSUER, NOW, RHYTHM, code, family, put};
 use super::*;
 use crate::fixture::SeededRandomness;
+use crate::keys::KeyFileFault;
 
 async fn open(dir: &TempDir) -> Store {
-    Store::open(&dir.path().join("provider.db")).await.unwrap()
+    let path = dir.path().join("provider.db");
+    Store::open(&path, &SeededRandomness::default())
+        .await
+        .unwrap()
 }
 
 #[tokio::test]
@@ -35,9 +40,17 @@ async fn a_foreign_file_is_refused() {
         "this is not a database, whatever its name says. ".repeat(100),
     )
     .unwrap();
-    assert!(Store::open(&path).await.is_err());
+    assert!(
+        Store::open(&path, &SeededRandomness::default())
+            .await
+            .is_err()
+    );
     assert!(matches!(
-        Store::open(&dir.path().join("missing/provider.db")).await,
+        Store::open(
+            &dir.path().join("missing/provider.db"),
+            &SeededRandomness::default()
+        )
+        .await,
         Err(StoreError::File(_))
     ));
 }
@@ -47,7 +60,10 @@ async fn keys_and_codes_survive_the_process() {
     let dir = TempDir::new().unwrap();
     let randomness = SeededRandomness::default();
     let store = open(&dir).await;
-    let before = store.keys(ISSUER, &randomness, NOW).await.unwrap();
+    let before = store
+        .keys(ISSUER, RHYTHM.algorithm, &randomness, NOW)
+        .await
+        .unwrap();
     let seal = *store.sealing_key(&randomness).await.unwrap();
     assert!(put(&store, "r", "secret").await);
     // The files as a killed process leaves them: nothing is closed.
@@ -57,7 +73,10 @@ async fn keys_and_codes_survive_the_process() {
         std::fs::copy(entry.path(), copy.path().join(entry.file_name())).unwrap();
     }
     let again = open(&copy).await;
-    let after = again.keys(ISSUER, &randomness, NOW).await.unwrap();
+    let after = again
+        .keys(ISSUER, RHYTHM.algorithm, &randomness, NOW)
+        .await
+        .unwrap();
     assert_eq!(after.document, before.document);
     assert_eq!(after.signer.kid(), before.signer.kid());
     assert_eq!(*again.sealing_key(&randomness).await.unwrap(), seal);
@@ -113,4 +132,115 @@ async fn a_file_that_is_locked_or_full_is_an_outage_until_it_is_not() {
     assert!(full.is_outage(), "{full}");
     set("PRAGMA max_page_count = 1000000").await;
     assert!(store.answer(&long, NOW.seconds()).await.unwrap());
+}
+
+/// The database as an earlier version left it: keys plain, no key file.
+async fn made_plain(dir: &TempDir) {
+    let randomness = SeededRandomness::default();
+    let store = open(dir).await;
+    store
+        .keys(ISSUER, RHYTHM.algorithm, &randomness, NOW)
+        .await
+        .unwrap();
+    let seal = *store.sealing_key(&randomness).await.unwrap();
+    let (_, ring) = store.ring(ISSUER).await.unwrap().unwrap();
+    // Members that came later are not there.
+    let mut plain = serde_json::to_value(&ring).unwrap();
+    plain.as_object_mut().unwrap().shift_remove("wanted");
+    plain["current"]
+        .as_object_mut()
+        .unwrap()
+        .shift_remove("alg");
+    store
+        .engine
+        .run(sql("UPDATE key_rings SET ring = $1").bind(plain.to_string()))
+        .await
+        .unwrap();
+    store
+        .engine
+        .run(sql("UPDATE own_secrets SET bytes = $1").bind(&seal[..]))
+        .await
+        .unwrap();
+    store.close().await;
+    std::fs::remove_file(dir.path().join("provider.key")).unwrap();
+}
+
+#[tokio::test]
+async fn plain_keys_of_an_earlier_version_are_sealed_and_leave_no_trace() {
+    let dir = TempDir::new().unwrap();
+    made_plain(&dir).await;
+    let found = || {
+        std::fs::read_dir(dir.path()).unwrap().any(|entry| {
+            let bytes = std::fs::read(entry.unwrap().path()).unwrap();
+            bytes.windows(7).any(|window| window == b"\"pkcs8\"")
+        })
+    };
+    assert!(found(), "the test looks for the right thing");
+
+    let store = open(&dir).await;
+    let randomness = SeededRandomness::default();
+    let keys = store
+        .keys(ISSUER, RHYTHM.algorithm, &randomness, NOW)
+        .await
+        .unwrap();
+    assert_eq!(keys.signer.algorithm(), SigningAlgorithm::Rs256);
+    store.sealing_key(&randomness).await.unwrap();
+    assert!(!found());
+    // Another process, and the next start, read the same.
+    let again = open(&dir).await;
+    let same = again
+        .keys(ISSUER, RHYTHM.algorithm, &randomness, NOW)
+        .await
+        .unwrap();
+    assert_eq!(same.document, keys.document);
+}
+
+#[tokio::test]
+async fn a_sealing_that_was_cut_short_goes_on_at_the_next_start() {
+    let dir = TempDir::new().unwrap();
+    made_plain(&dir).await;
+    // The key file is there, one row is sealed, the other is not.
+    let store = open(&dir).await;
+    let randomness = SeededRandomness::default();
+    let seal = *store.sealing_key(&randomness).await.unwrap();
+    store
+        .engine
+        .run(sql("UPDATE own_secrets SET bytes = $1").bind(&seal[..]))
+        .await
+        .unwrap();
+    store.close().await;
+    let again = open(&dir).await;
+    assert_eq!(*again.sealing_key(&randomness).await.unwrap(), seal);
+    let row = again
+        .engine
+        .find(sql("SELECT bytes FROM own_secrets"))
+        .await;
+    let bytes = row.unwrap().unwrap().bytes(0).unwrap();
+    assert!(bytes.len() > 32 && bytes != seal);
+}
+
+#[tokio::test]
+async fn without_its_key_file_a_sealed_database_is_not_opened_and_not_changed() {
+    let dir = TempDir::new().unwrap();
+    let randomness = SeededRandomness::default();
+    let store = open(&dir).await;
+    let keys = store.keys(ISSUER, RHYTHM.algorithm, &randomness, NOW).await;
+    let document = keys.unwrap().document.clone();
+    store.close().await;
+    let (key, away) = (dir.path().join("provider.key"), dir.path().join("away"));
+    std::fs::rename(&key, &away).unwrap();
+    let path = dir.path().join("provider.db");
+    let fault = Store::open(&path, &randomness).await.unwrap_err();
+    assert!(
+        matches!(&fault, StoreError::KeyFile(KeyFileFault::Missing(_))),
+        "{fault}"
+    );
+    assert!(!key.exists(), "a new key would hide the loss");
+    std::fs::write(&key, [9; 32]).unwrap();
+    let fault = Store::open(&path, &randomness).await.unwrap_err();
+    assert!(matches!(fault, StoreError::KeyFile(KeyFileFault::Another)));
+    std::fs::rename(&away, &key).unwrap();
+    let back = open(&dir).await;
+    let keys = back.keys(ISSUER, RHYTHM.algorithm, &randomness, NOW).await;
+    assert_eq!(keys.unwrap().document, document);
 }

@@ -233,9 +233,12 @@ async fn a_sign_in_that_began_before_a_restart_ends_after_it() {
     let code = bench.code(STOCK).await;
     let keys = bench.get("/dex/keys").await.body;
     let store = Arc::new(
-        Store::open(&bench.dir.path().join("provider.db"))
-            .await
-            .unwrap(),
+        Store::open(
+            &bench.dir.path().join("provider.db"),
+            &SeededRandomness::default(),
+        )
+        .await
+        .unwrap(),
     );
     let again = Bench {
         provider: Arc::new(Provider::new(

@@ -2,6 +2,7 @@
 
 mod browser;
 mod client;
+mod clients;
 mod surface;
 
 use data_encoding::BASE64;
@@ -40,7 +41,9 @@ impl Bench {
 
     async fn with(settings: Settings) -> Self {
         let dir = TempDir::new().unwrap();
-        let store = Arc::new(Store::open(&dir.path().join("provider.db")).await.unwrap());
+        let path = dir.path().join("provider.db");
+        let store = Store::open(&path, &SeededRandomness::default()).await;
+        let store = Arc::new(store.unwrap());
         let clock = Arc::new(StandingClock::new());
         let provider = Arc::new(Provider::new(
             Arc::new(settings),

@@ -1,14 +1,20 @@
 //! Signing keys over time. The next key is published while the current one signs, so that a
 //! verifier which caches the key set as long as it may never meets a signature it cannot check.
 
+mod vault;
+
 use bytes::Bytes;
 use data_encoding::{BASE64, HEXLOWER};
 use model::names::{Duration, Timestamp};
 use model::seams::Randomness;
-use oidc::jose::{KeyFault, KeySet, SigningKey};
+use model::snapshot::SignatureAlgorithm;
+use oidc::jose::{KeyFault, KeySet, SigningAlgorithm, SigningKey};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
+
+pub use vault::KeyFileFault;
+pub(crate) use vault::Vault;
 
 /// How long verifiers may cache the key set; a key is published for at least this long before it
 /// signs, and stays that long after its last token has expired.
@@ -20,6 +26,9 @@ pub(crate) struct Ring {
     current: Kept,
     next: Option<Kept>,
     retired: Vec<Retired>,
+    /// An operator wants the next key to sign as soon as it may.
+    #[serde(default)]
+    wanted: bool,
 }
 
 /// A key with its private half.
@@ -29,6 +38,9 @@ pub(crate) struct Kept {
     /// PKCS#8 DER, base64.
     pkcs8: Zeroizing<String>,
     jwk: Value,
+    /// `alg`; keys from before there were several are RS256.
+    #[serde(default = "rs256")]
+    alg: String,
     /// When it took its place in the ring, Unix seconds.
     since: i64,
 }
@@ -41,9 +53,15 @@ struct Retired {
     until: i64,
 }
 
+fn rs256() -> String {
+    SigningAlgorithm::Rs256.as_str().to_owned()
+}
+
 /// How keys change.
 #[derive(Clone, Copy)]
 pub(crate) struct Rhythm {
+    /// What new keys sign with.
+    pub(crate) algorithm: SigningAlgorithm,
     /// How long a key signs.
     pub(crate) rotation: Duration,
     /// How long a token lives.
@@ -52,9 +70,14 @@ pub(crate) struct Rhythm {
 
 impl Kept {
     /// Makes a key. Slow: not for async threads.
-    pub(crate) fn generate(kid: String, now: Timestamp) -> Result<Self, KeyFault> {
-        let key = SigningKey::generate(kid)?;
+    pub(crate) fn generate(
+        algorithm: SigningAlgorithm,
+        kid: String,
+        now: Timestamp,
+    ) -> Result<Self, KeyFault> {
+        let key = SigningKey::generate_for(algorithm, kid)?;
         Ok(Self {
+            alg: algorithm.as_str().to_owned(),
             kid: key.kid().to_owned(),
             pkcs8: Zeroizing::new(BASE64.encode(key.pkcs8())),
             jwk: key.jwk(),
@@ -66,7 +89,22 @@ impl Kept {
         let der = BASE64
             .decode(self.pkcs8.as_bytes())
             .map_err(|_| KeyFault::Unreadable)?;
-        SigningKey::from_pkcs8(self.kid.clone(), &Zeroizing::new(der))
+        let algorithm = SigningAlgorithm::parse(&self.alg).ok_or(KeyFault::Unreadable)?;
+        SigningKey::read(algorithm, self.kid.clone(), &Zeroizing::new(der))
+    }
+
+    fn is_for(&self, algorithm: SigningAlgorithm) -> bool {
+        self.alg == algorithm.as_str()
+    }
+}
+
+/// The setting as JOSE knows it.
+pub(crate) fn algorithm(setting: SignatureAlgorithm) -> SigningAlgorithm {
+    match setting {
+        SignatureAlgorithm::Rs256 => SigningAlgorithm::Rs256,
+        SignatureAlgorithm::Ps256 => SigningAlgorithm::Ps256,
+        SignatureAlgorithm::Es256 => SigningAlgorithm::Es256,
+        SignatureAlgorithm::EdDsa => SigningAlgorithm::EdDsa,
     }
 }
 
@@ -84,21 +122,44 @@ impl Ring {
             current: first,
             next: None,
             retired: Vec::new(),
+            wanted: false,
         }
     }
 
-    /// Whether a new key is needed now: to be the next one, or to follow the next one.
+    /// Whether a new key is needed now: to be the next one, in the place of a next one of another
+    /// algorithm, or to follow the next one.
     pub(crate) fn is_due(&self, rhythm: Rhythm, now: Timestamp) -> bool {
-        self.next.is_none() || self.rotates(rhythm, now)
+        let fits = |next: &Kept| next.is_for(rhythm.algorithm);
+        !self.next.as_ref().is_some_and(fits) || self.rotates(rhythm, now)
+    }
+
+    /// When the next key may sign: once it was published for as long as verifiers cache. Nothing
+    /// without a next key.
+    pub(crate) fn ready_at(&self) -> Option<Timestamp> {
+        let next = self.next.as_ref()?;
+        Some(Timestamp::from_seconds(next.since).plus(CACHED))
+    }
+
+    /// The ring with the wish that the next key signs as soon as it may.
+    #[must_use]
+    pub(crate) fn wanting(mut self) -> Self {
+        self.wanted = true;
+        self
+    }
+
+    /// Names of the keys that sign now and next.
+    pub(crate) fn names(&self) -> (&str, Option<&str>) {
+        let next = self.next.as_ref().map(|next| next.kid.as_str());
+        (&self.current.kid, next)
     }
 
     fn rotates(&self, rhythm: Rhythm, now: Timestamp) -> bool {
         let over = |since: i64, span| Timestamp::from_seconds(since).plus(span) <= now;
-        over(self.current.since, rhythm.rotation)
-            && self
-                .next
-                .as_ref()
-                .is_some_and(|next| over(next.since, CACHED))
+        let due = self.wanted
+            || !self.current.is_for(rhythm.algorithm)
+            || over(self.current.since, rhythm.rotation);
+        let ready = |next: &Kept| next.is_for(rhythm.algorithm) && over(next.since, CACHED);
+        due && self.next.as_ref().is_some_and(ready)
     }
 
     /// The ring with `fresh` in it, rotated if that is due.
@@ -109,6 +170,7 @@ impl Ring {
             current,
             next,
             mut retired,
+            wanted,
         } = self;
         retired.retain(|one| one.until > now.seconds());
         let current = match next {
@@ -127,6 +189,7 @@ impl Ring {
             current,
             next: Some(fresh),
             retired,
+            wanted: wanted && !rotates,
         }
     }
 
@@ -172,6 +235,7 @@ mod tests {
     const START: Timestamp = Timestamp::from_seconds(1_700_000_000);
     const HOUR: Duration = Duration::from_secs(3600);
     const RHYTHM: Rhythm = Rhythm {
+        algorithm: SigningAlgorithm::Rs256,
         rotation: Duration::from_secs(6 * 3600),
         token_lifetime: Duration::from_secs(86_400),
     };
@@ -182,6 +246,7 @@ mod tests {
             kid: kid.into(),
             pkcs8: Zeroizing::new(String::new()),
             jwk: kid.into(),
+            alg: rs256(),
             since: now.seconds(),
         }
     }
@@ -244,8 +309,48 @@ mod tests {
     }
 
     #[test]
+    fn another_algorithm_takes_over_once_its_key_was_published() {
+        let curve = Rhythm {
+            algorithm: SigningAlgorithm::Es256,
+            ..RHYTHM
+        };
+        let late = START.plus(HOUR);
+        let ring = Ring::new(key("a", START)).with(key("b", START), RHYTHM, START);
+        assert!(ring.is_due(curve, late));
+        let fresh = Kept {
+            alg: "ES256".into(),
+            ..key("c", late)
+        };
+        let ring = ring.with(fresh, curve, late);
+        assert_eq!(shape(&ring, late), ("a", vec!["a", "c"]));
+        assert!(!ring.is_due(curve, late.plus(Duration::from_secs(599))));
+        let ready = late.plus(CACHED);
+        assert!(ring.is_due(curve, ready));
+        let fresh = Kept {
+            alg: "ES256".into(),
+            ..key("d", ready)
+        };
+        let ring = ring.with(fresh, curve, ready);
+        assert_eq!(shape(&ring, ready), ("c", vec!["c", "d", "a"]));
+    }
+
+    #[test]
+    fn a_wanted_rotation_waits_for_nothing_but_the_publication() {
+        let ring = Ring::new(key("a", START)).with(key("b", START), RHYTHM, START);
+        let ring = ring.wanting();
+        let ready = START.plus(CACHED);
+        assert_eq!(ring.ready_at(), Some(ready));
+        assert!(!ring.is_due(RHYTHM, ready.minus(Duration::from_secs(1))));
+        assert!(ring.is_due(RHYTHM, ready));
+        let ring = ring.with(key("c", ready), RHYTHM, ready);
+        assert_eq!(shape(&ring, ready), ("b", vec!["b", "c", "a"]));
+        // The wish is fulfilled.
+        assert!(!ring.is_due(RHYTHM, ready.plus(CACHED)));
+    }
+
+    #[test]
     fn a_stored_ring_signs_what_its_key_set_verifies() {
-        let ring = Ring::new(Kept::generate("a".into(), START).unwrap());
+        let ring = Ring::new(Kept::generate(SigningAlgorithm::Rs256, "a".into(), START).unwrap());
         let text = serde_json::to_string(&ring).unwrap();
         let again: Ring = serde_json::from_str(&text).unwrap();
         let loaded = again.load(1, START).unwrap();
