@@ -127,6 +127,8 @@ pub(crate) struct Quirks {
     pub(crate) bend: Option<fn(&str) -> String>,
     /// Whether the discovery document says that every answer names the issuer.
     pub(crate) names_itself: bool,
+    /// What its userinfo endpoint says: a status, a content type, a body. Without, it has none.
+    pub(crate) user_info: Option<(u16, &'static str, String)>,
 }
 
 /// An OpenID provider, as small as it goes.
@@ -316,6 +318,30 @@ impl TinyIssuer {
     }
 }
 
+impl TinyIssuer {
+    /// The userinfo endpoint, which takes its own access tokens alone.
+    fn tell(&self, request: &Request<Bytes>) -> Response<Bytes> {
+        self.asked.lock().unwrap().push(request.uri().to_string());
+        let token = request
+            .headers()
+            .get(AUTHORIZATION)
+            .map(HeaderValue::as_bytes);
+        let said = self.quirks.lock().unwrap().user_info.clone();
+        match said {
+            Some((status, kind, body))
+                if token.is_some_and(|token| token.starts_with(b"Bearer at")) =>
+            {
+                let mut answer = answer(status, body);
+                let kind = HeaderValue::from_static(kind);
+                answer.headers_mut().insert("content-type", kind);
+                answer
+            }
+            Some(_) => answer(401, String::new()),
+            None => answer(404, String::new()),
+        }
+    }
+}
+
 fn answer(status: u16, body: String) -> Response<Bytes> {
     Response::builder()
         .status(status)
@@ -365,6 +391,7 @@ impl Transport for TinyIssuer {
                     tokio::time::sleep(std::time::Duration::from_millis(5)).await;
                     self.redeem(&request)
                 }
+                "/userinfo" => self.tell(&request),
                 _ => {
                     self.asked.lock().unwrap().push(path);
                     answer(404, String::new())

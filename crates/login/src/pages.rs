@@ -13,6 +13,7 @@ use oidc::wire::ErrorCode;
 use crate::flow::attempt::AttemptFault;
 use crate::flow::callback::CallbackFault;
 use crate::flow::identity::IdentityFault;
+use crate::flow::user_info::UserInfoFault;
 use crate::issuer::IssuerFault;
 use crate::keys::sha256;
 
@@ -333,7 +334,7 @@ impl Trouble {
                 refused("The sign-in answer belongs to another sign-in", AGAIN)
             }
             CallbackFault::NoCode => failed("The sign-in answer is incomplete", AGAIN),
-            CallbackFault::Issuer(_) => failed(
+            CallbackFault::Issuer(_) | CallbackFault::UserInfo(UserInfoFault::Issuer(_)) => failed(
                 "The sign-in service did not answer",
                 "Sign in again in a moment.",
             ),
@@ -344,6 +345,7 @@ impl Trouble {
             | CallbackFault::Unproven(_)
             | CallbackFault::IdToken(_)
             | CallbackFault::AlgorithmRefused
+            | CallbackFault::UserInfo(UserInfoFault::AnotherPerson | UserInfoFault::Unproven)
             | CallbackFault::AnotherAccessToken => {
                 failed("The sign-in service's answer cannot be trusted", OPERATOR)
             }

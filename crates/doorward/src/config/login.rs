@@ -13,14 +13,14 @@ use std::sync::Arc;
 use model::names::{ObjectRef, Place, Secret};
 use model::snapshot::{
     EmailVerified, EntryRule, IssuerTls, IssuerTlsClient, Login, LoginClientAuth, RefreshFailure,
-    WhenOffered,
+    UserInfo, WhenOffered,
 };
 
 use super::Switch;
 pub(crate) use form::LoginConfig;
 use form::{
-    AttemptsConfig, ClaimsConfig, CookieConfig, EndpointsConfig, Failure, IssuerConfig, Offered,
-    ProvenBy, RefreshConfig, RuleConfig, SecretConfig, TlsConfig, Verified,
+    AskUserInfo, AttemptsConfig, ClaimsConfig, CookieConfig, EndpointsConfig, Failure,
+    IssuerConfig, Offered, ProvenBy, RefreshConfig, RuleConfig, SecretConfig, TlsConfig, Verified,
 };
 use words::{
     address, addresses, cookie_name, host, is_plain_path, is_web_address, lower, patterns,
@@ -215,6 +215,7 @@ impl IssuerConfig {
             scopes,
             endpoints,
             claims,
+            user_info,
             email_verified,
             extra_audiences,
             signing_algorithms,
@@ -297,6 +298,12 @@ impl IssuerConfig {
             login_url: endpoint(|all| Some(&all.authorization)),
             redeem_url: endpoint(|all| Some(&all.token)),
             jwks_url: endpoint(|all| Some(&all.keys)),
+            user_info_url: endpoint(|all| all.user_info.as_ref()),
+            user_info: match user_info {
+                AskUserInfo::WhenMissing => UserInfo::WhenMissing,
+                AskUserInfo::Always => UserInfo::Always,
+                AskUserInfo::Never => UserInfo::Never,
+            },
             end_session_url: endpoint(|all| all.end_session.as_ref()),
             user_claim: claim(user, &common.user_claim),
             email_claim: claim(email, &common.email_claim),

@@ -100,7 +100,12 @@ impl IssuerTransport {
                     })
                     .ok(),
             });
-            let endpoints = [&login.redeem_url, &login.jwks_url, &login.end_session_url];
+            let endpoints = [
+                &login.redeem_url,
+                &login.jwks_url,
+                &login.user_info_url,
+                &login.end_session_url,
+            ];
             let endpoints = endpoints.into_iter().flatten();
             for address in endpoints.chain([&login.issuer]) {
                 if let Some(place) = address.parse().ok().as_ref().and_then(place) {

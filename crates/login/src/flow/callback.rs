@@ -17,6 +17,7 @@ use super::identity::{Identity, IdentityFault};
 use super::renewal;
 use super::target::{Target, parameter, parameter_count};
 use super::token::{expiry_of, fits_access_token, leeway_seconds, takes_algorithm};
+use super::user_info::UserInfoFault;
 use crate::client::error_code;
 use crate::issuer::IssuerFault;
 use crate::sessions::NewSession;
@@ -51,6 +52,8 @@ pub(crate) enum CallbackFault {
     AlgorithmRefused,
     /// `at_hash` names another access token.
     AnotherAccessToken,
+    /// The userinfo endpoint was to be asked, and its answer is of no use.
+    UserInfo(UserInfoFault),
     /// The claims describe nobody who can be let in.
     Identity(IdentityFault),
     /// E-mail or groups may not enter.
@@ -87,6 +90,15 @@ pub(crate) struct Redeemed<'a> {
     attempt: Attempt,
     tokens: TokenResponse,
     id_token: String,
+}
+
+/// Whom the proven ID token speaks of; what the userinfo endpoint says may be wanted beside it.
+pub(crate) struct Proven<'a> {
+    login: &'a Login,
+    attempt: Attempt,
+    tokens: TokenResponse,
+    id_token: String,
+    claims: Map<String, Value>,
 }
 
 /// Somebody who may have a session.
@@ -206,9 +218,9 @@ impl<'a> Returned<'a> {
     }
 }
 
-impl Redeemed<'_> {
+impl<'a> Redeemed<'a> {
     /// The issuer that was asked, with its options.
-    pub(crate) fn choice(&self) -> &Login {
+    pub(crate) fn choice(&self) -> &'a Login {
         self.login
     }
 
@@ -222,7 +234,7 @@ impl Redeemed<'_> {
         self,
         claims: &Map<String, Value>,
         now: Timestamp,
-    ) -> Result<SignedIn, CallbackFault> {
+    ) -> Result<Proven<'a>, CallbackFault> {
         let Self {
             login,
             attempt,
@@ -246,11 +258,46 @@ impl Redeemed<'_> {
         if !fits_access_token(&id_token, claims, &tokens.access_token) {
             return Err(CallbackFault::AnotherAccessToken);
         }
-        let identity = Identity::read(login, claims).map_err(CallbackFault::Identity)?;
+        Ok(Proven {
+            login,
+            attempt,
+            tokens,
+            id_token,
+            claims: claims.clone(),
+        })
+    }
+}
+
+impl Proven<'_> {
+    /// The claims of the ID token.
+    pub(crate) fn claims(&self) -> &Map<String, Value> {
+        &self.claims
+    }
+
+    /// What the userinfo endpoint is asked with.
+    pub(crate) fn access_token(&self) -> &str {
+        &self.tokens.access_token
+    }
+
+    /// Reads who it is, with what the userinfo endpoint said where it was asked.
+    pub(crate) fn signed_in(
+        self,
+        user_info: Option<&Map<String, Value>>,
+        now: Timestamp,
+    ) -> Result<SignedIn, CallbackFault> {
+        let Self {
+            login,
+            attempt,
+            tokens,
+            id_token,
+            claims,
+        } = self;
+        let identity =
+            Identity::read(login, &claims, user_info).map_err(CallbackFault::Identity)?;
         if !policy::admits(login, Some(&identity.email), &identity.groups) {
             return Err(CallbackFault::NotAllowedIn);
         }
-        let lasting = Lasting::of(login, claims, &tokens, now)?;
+        let lasting = Lasting::of(login, &claims, &tokens, now)?;
         let session = NewSession {
             login: login.key(),
             issuer: login.issuer.to_string(),

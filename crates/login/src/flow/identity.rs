@@ -1,4 +1,4 @@
-//! Claims of an ID token as the person they describe.
+//! Claims of an ID token, and of the userinfo endpoint, as the person they describe.
 
 use model::snapshot::{EmailVerified, Login};
 use serde_json::{Map, Value};
@@ -28,16 +28,26 @@ pub(crate) enum IdentityFault {
 }
 
 impl Identity {
-    /// Reads claims by the settings of `login`.
-    pub(crate) fn read(login: &Login, claims: &Map<String, Value>) -> Result<Self, IdentityFault> {
-        let text = |name: &str| match find(claims, name) {
-            Some(Value::String(text)) if !text.is_empty() => Some(text.clone()),
-            _ => None,
+    /// Reads the claims of an ID token by the settings of `login`, and those that it does not have
+    /// from what the userinfo endpoint said.
+    pub(crate) fn read(
+        login: &Login,
+        claims: &Map<String, Value>,
+        user_info: Option<&Map<String, Value>>,
+    ) -> Result<Self, IdentityFault> {
+        let text = |name: &str| {
+            let own = find_text(claims, name);
+            own.or_else(|| user_info.and_then(|info| find_text(info, name)))
         };
         let user = text(&login.user_claim).ok_or(IdentityFault::NoSubject)?;
         let email = text(&login.email_claim).ok_or(IdentityFault::NoEmail)?;
+        // Whoever says the e-mail says whether it is verified.
+        let by = match find_text(claims, &login.email_claim) {
+            Some(_) => Some(claims),
+            None => user_info,
+        };
         // Some issuers write the boolean as text.
-        let verified = match claims.get("email_verified") {
+        let verified = match by.and_then(|by| by.get("email_verified")) {
             Some(Value::Bool(verified)) => Some(*verified),
             Some(Value::String(verified)) if verified.eq_ignore_ascii_case("true") => Some(true),
             Some(Value::String(verified)) if verified.eq_ignore_ascii_case("false") => Some(false),
@@ -52,7 +62,9 @@ impl Identity {
         if !counts && &*login.email_claim == "email" {
             return Err(IdentityFault::EmailNotVerified);
         }
-        let groups = groups(find(claims, &login.groups_claim));
+        let own = find(claims, &login.groups_claim);
+        let asked = || user_info.and_then(|info| find(info, &login.groups_claim));
+        let groups = groups(own.or_else(asked));
         Ok(Self {
             user,
             email,
@@ -69,12 +81,12 @@ impl Identity {
         login: &Login,
         claims: &Map<String, Value>,
     ) -> Result<Self, IdentityFault> {
-        match Self::read(login, claims) {
+        match Self::read(login, claims, None) {
             Err(IdentityFault::NoEmail) => {
                 let mut claims = claims.clone();
                 let subject = claims.get("sub").cloned().unwrap_or_default();
                 claims.insert(login.email_claim.to_string(), subject);
-                Self::read(login, &claims)
+                Self::read(login, &claims, None)
             }
             other => other,
         }
@@ -82,13 +94,21 @@ impl Identity {
 }
 
 /// A claim by its name as it stands, else by a path with dots into nested objects.
-fn find<'a>(claims: &'a Map<String, Value>, name: &str) -> Option<&'a Value> {
+pub(crate) fn find<'a>(claims: &'a Map<String, Value>, name: &str) -> Option<&'a Value> {
     if let Some(value) = claims.get(name) {
         return Some(value);
     }
     let mut steps = name.split('.');
     let first = claims.get(steps.next()?)?;
     steps.try_fold(first, |value, step| value.get(step))
+}
+
+/// A claim that is a text and not empty.
+pub(crate) fn find_text(claims: &Map<String, Value>, name: &str) -> Option<String> {
+    match find(claims, name) {
+        Some(Value::String(text)) if !text.is_empty() => Some(text.clone()),
+        _ => None,
+    }
 }
 
 /// A text, or a list whose members that are no texts are written as JSON.
@@ -111,7 +131,44 @@ mod tests {
     use crate::fixture;
 
     fn read(login: &Login, claims: Value) -> Result<Identity, IdentityFault> {
-        Identity::read(login, claims.as_object().unwrap())
+        Identity::read(login, claims.as_object().unwrap(), None)
+    }
+
+    #[test]
+    fn the_userinfo_endpoint_fills_gaps_only() {
+        let mut login = fixture::login();
+        let read = |login: &Login, claims: Value, info: Value| {
+            Identity::read(login, claims.as_object().unwrap(), info.as_object())
+        };
+        let info = json!({
+            "sub": "other", "email": "i@b.c", "email_verified": true, "groups": ["i"],
+            "preferred_username": "info", "realm": {"roles": ["r"]},
+        });
+        let thin = read(&login, json!({"sub": "s", "realm": {}}), info.clone()).unwrap();
+        assert_eq!((thin.user.as_str(), thin.email.as_str()), ("s", "i@b.c"));
+        assert_eq!(thin.groups, ["i"]);
+        assert_eq!(thin.preferred_username.as_deref(), Some("info"));
+        let full = json!({"sub": "s", "email": "t@b.c", "groups": [], "preferred_username": "t"});
+        let full = read(&login, full, info.clone()).unwrap();
+        assert_eq!(full.email, "t@b.c");
+        assert!(full.groups.is_empty(), "an empty list is an answer");
+        login.groups_claim = "realm.roles".into();
+        let nested = read(&login, json!({"sub": "s", "realm": {}}), info).unwrap();
+        assert_eq!(nested.groups, ["r"]);
+        // Verified is what its own speaker says of it.
+        login.email_verified = EmailVerified::Required;
+        let mixed = read(
+            &login,
+            json!({"sub": "s", "email_verified": true}),
+            json!({"email": "i@b.c"}),
+        );
+        assert_eq!(mixed, Err(IdentityFault::EmailNotVerified));
+        let mixed = read(
+            &login,
+            json!({"sub": "s", "email": "t@b.c"}),
+            json!({"email": "t@b.c", "email_verified": true}),
+        );
+        assert_eq!(mixed, Err(IdentityFault::EmailNotVerified));
     }
 
     #[test]

@@ -2,7 +2,8 @@
 //! Nothing in here waits, tells the time or draws randomness.
 //!
 //! [`begin::Begun`] → the browser goes to the issuer → [`callback::Returned`] → the token request →
-//! [`callback::Redeemed`] → the issuer's keys → [`callback::SignedIn`].
+//! [`callback::Redeemed`] → the issuer's keys → [`callback::Proven`] → the userinfo endpoint, where it is
+//! asked → [`callback::SignedIn`].
 
 pub(crate) mod admission;
 pub(crate) mod attempt;
@@ -13,3 +14,4 @@ pub(crate) mod logout;
 pub(crate) mod renewal;
 pub(crate) mod target;
 pub(crate) mod token;
+pub(crate) mod user_info;

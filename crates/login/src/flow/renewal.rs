@@ -32,6 +32,15 @@ pub(crate) enum Renewed {
     TokenOnly(Box<Record>, TokenFault),
 }
 
+/// What the userinfo endpoint said.
+#[derive(Clone, Copy)]
+pub(crate) enum Asked<'a> {
+    /// That, or nothing because it was not to be asked.
+    Answered(Option<&'a Map<String, Value>>),
+    /// It was to be asked, and there is no answer.
+    Silent,
+}
+
 /// Why tokens were not renewed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum RenewalFault {
@@ -155,12 +164,13 @@ pub(crate) fn kept(
     Renewed::Whole(Box::new(record))
 }
 
-/// The new tokens with the claims of their proven ID token.
+/// The new tokens with the claims of their proven ID token, and with what the userinfo endpoint said
+/// where it was asked. Where it was to be and did not answer, what it said before stays.
 pub(crate) fn proven(
     login: &Login,
     record: &Record,
     answer: TokenResponse,
-    claims: &Map<String, Value>,
+    (claims, user_info): (&Map<String, Value>, Asked<'_>),
     now: Timestamp,
 ) -> Result<Renewed, RenewalFault> {
     let extra: Vec<&str> = login.extra_audiences.iter().map(|one| &**one).collect();
@@ -189,7 +199,17 @@ pub(crate) fn proven(
     if !fits_access_token(&id_token, claims, &answer.access_token) {
         return Err(RenewalFault::Unproven(TokenFault::BadSignature));
     }
-    let identity = Identity::read(login, claims).map_err(RenewalFault::Identity)?;
+    let identity = match user_info {
+        Asked::Answered(info) => {
+            Identity::read(login, claims, info).map_err(RenewalFault::Identity)?
+        }
+        Asked::Silent => Identity {
+            user: record.user.clone(),
+            email: record.email.clone(),
+            groups: record.groups.clone(),
+            preferred_username: record.preferred_username.clone(),
+        },
+    };
     let until = until(expiry_of(claims), answer.expires_in, now);
     let mut record = with_tokens(record, answer);
     let Identity {

@@ -60,9 +60,16 @@ impl LoginProxy {
             .prove(redeemed.id_token(), &source)
             .await;
         let token = token.map_err(CallbackFault::Unproven)?;
+        let choice = redeemed.choice();
         // The issuer may have taken its time.
+        let proven = redeemed.proven(token.claims(), self.clock.now())?;
+        let sessions = &*self.sessions;
+        let user_info = sessions
+            .user_info(choice, proven.claims(), proven.access_token())
+            .await
+            .map_err(CallbackFault::UserInfo)?;
         let now = self.clock.now();
-        let signed_in = redeemed.proven(token.claims(), now)?;
+        let signed_in = proven.signed_in(user_info.as_ref(), now)?;
         let lasts = span(now, signed_in.session.expires);
         let cookie = self
             .sessions

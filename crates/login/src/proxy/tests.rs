@@ -5,6 +5,7 @@ mod leaving;
 mod renewing;
 mod signing_in;
 mod signing_out;
+mod user_info;
 
 use http::Response;
 use http::header::{ACCEPT, CONTENT_SECURITY_POLICY, ETAG, IF_NONE_MATCH, SET_COOKIE};

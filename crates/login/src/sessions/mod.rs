@@ -5,6 +5,7 @@
 //! never drew is told by its stamp, without the database; one that it drew but no longer knows is
 //! remembered as such.
 
+mod asking;
 mod bearer;
 mod ending;
 mod following;

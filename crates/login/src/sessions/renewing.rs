@@ -18,7 +18,8 @@ use super::Sessions;
 use super::held::Held;
 use super::store::{StoreError, Stored};
 use super::value::Name;
-use crate::flow::renewal::{self, RenewalFault, Renewed};
+use crate::flow::renewal::{self, Asked, RenewalFault, Renewed};
+use crate::flow::user_info::UserInfoFault;
 use crate::keys::Source;
 
 /// How many renewals may wait to begin; a request that finds no room asks again with the next.
@@ -288,7 +289,21 @@ impl Sessions {
         };
         let source = Source::of_login(choice);
         match self.keys.prove(&id_token, &source).await {
-            Ok(token) => renewal::proven(choice, record, tokens, token.claims(), self.clock.now()),
+            Ok(token) => {
+                let claims = token.claims();
+                let info = self.user_info(choice, claims, &tokens.access_token).await;
+                let asked = match &info {
+                    Ok(info) => Asked::Answered(info.as_ref()),
+                    Err(UserInfoFault::Issuer(fault)) => {
+                        tracing::warn!(issuer = &*choice.issuer, %fault, "the userinfo endpoint is silent");
+                        Asked::Silent
+                    }
+                    Err(UserInfoFault::AnotherPerson | UserInfoFault::Unproven) => {
+                        return Err(RenewalFault::AnotherPerson);
+                    }
+                };
+                renewal::proven(choice, record, tokens, (claims, asked), self.clock.now())
+            }
             Err(fault) => renewal::unproven(record, tokens, fault),
         }
     }

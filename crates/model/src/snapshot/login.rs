@@ -44,6 +44,10 @@ pub struct Login {
     pub redeem_url: Option<Arc<str>>,
     /// `oidc_jwks_url`, when discovery is skipped.
     pub jwks_url: Option<Arc<str>>,
+    /// `profile_url`: the userinfo endpoint, instead of what discovery says.
+    pub user_info_url: Option<Arc<str>>,
+    /// When the userinfo endpoint is asked; `skip_claims_from_profile_url` is [`UserInfo::Never`].
+    pub user_info: UserInfo,
     /// Where sessions of the issuer end (RP-Initiated Logout 1.0 §2), when discovery is skipped.
     pub end_session_url: Option<Arc<str>>,
     /// `redirect_url`: absolute, or relative to the served host; `None` means prefix + `/callback`
@@ -209,6 +213,20 @@ pub enum WhenOffered {
     Never,
 }
 
+/// When the userinfo endpoint is asked (OpenID Connect Core §5.3). What the ID token says counts
+/// before what that endpoint says.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum UserInfo {
+    /// Where the ID token has no claim for the user, the e-mail or the groups, and the endpoint is
+    /// known.
+    #[default]
+    WhenMissing,
+    /// At every sign-in and renewal.
+    Always,
+    /// Never.
+    Never,
+}
+
 /// What becomes of a session whose tokens cannot be renewed although they may be: the issuer does
 /// not answer. One whose renewal the issuer refuses has ended.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -295,6 +313,8 @@ impl Login {
             login_url: None,
             redeem_url: None,
             jwks_url: None,
+            user_info_url: None,
+            user_info: UserInfo::default(),
             end_session_url: None,
             redirect_url: None,
             relative_redirect_url: false,

@@ -54,7 +54,7 @@ pub use gateway::{Identity, VirtualHosts};
 pub use listener::{Chain, HostIndex, Listener, ListenerProtocol, Serves};
 pub use login::{
     AuthServiceShape, EmailVerified, EntryRule, ExtraIssuer, IssuerTls, IssuerTlsClient, Login,
-    LoginClientAuth, LoginShape, RefreshFailure, SkipRule, WhenOffered,
+    LoginClientAuth, LoginShape, RefreshFailure, SkipRule, UserInfo, WhenOffered,
 };
 pub use mesh::{Authorizer, AuthorizerKind, HeaderName, HeaderPattern, Normalization};
 pub use policy::{

@@ -89,6 +89,9 @@ pub(super) struct IssuerConfig {
     pub(super) endpoints: Option<EndpointsConfig>,
     #[serde(default)]
     pub(super) claims: ClaimsConfig,
+    /// When the userinfo endpoint is asked.
+    #[serde(default)]
+    pub(super) user_info: AskUserInfo,
     #[serde(default)]
     pub(super) email_verified: Verified,
     #[serde(default)]
@@ -124,6 +127,8 @@ pub(super) struct EndpointsConfig {
     pub(super) authorization: String,
     pub(super) token: String,
     pub(super) keys: String,
+    #[serde(default)]
+    pub(super) user_info: Option<String>,
     #[serde(default)]
     pub(super) end_session: Option<String>,
 }
@@ -215,6 +220,15 @@ pub(super) enum Verified {
     NotDenied,
     Required,
     Any,
+}
+
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum AskUserInfo {
+    #[default]
+    WhenMissing,
+    Always,
+    Never,
 }
 
 #[derive(Clone, Copy, Debug, Default, Deserialize)]

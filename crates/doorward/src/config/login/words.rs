@@ -34,6 +34,7 @@ pub(super) fn addresses(endpoints: &Option<EndpointsConfig>) -> Vec<(&'static st
         authorization,
         token,
         keys,
+        user_info,
         end_session,
     }) = endpoints
     else {
@@ -44,8 +45,9 @@ pub(super) fn addresses(endpoints: &Option<EndpointsConfig>) -> Vec<(&'static st
         ("endpoints.token", token),
         ("endpoints.keys", keys),
     ];
+    let info = user_info.iter().map(|info| ("endpoints.userInfo", info));
     let end = end_session.iter().map(|end| ("endpoints.endSession", end));
-    named.into_iter().chain(end).collect()
+    named.into_iter().chain(info).chain(end).collect()
 }
 
 pub(super) fn is_web_address(text: &str) -> bool {

@@ -10,7 +10,7 @@ use super::settings::Settings;
 use crate::finding::{Severity, codes};
 use crate::manifest::published_samples::is_published;
 use crate::names::{Duration, Secret};
-use crate::snapshot::{Closure, EmailVerified, Login, LoginShape};
+use crate::snapshot::{Closure, EmailVerified, Login, LoginShape, UserInfo};
 
 const WEEK: Duration = Duration::from_secs(7 * 24 * 3600);
 
@@ -61,6 +61,11 @@ pub(super) fn login(mut settings: Settings<'_>, files: Files<'_>) -> Result<Logi
         login_url: endpoints.login,
         redeem_url: endpoints.redeem,
         jwks_url: endpoints.jwks,
+        user_info_url: address(settings, "profile_url", Relative::Never),
+        user_info: match settings.flag("skip_claims_from_profile_url", false) {
+            true => UserInfo::Never,
+            false => UserInfo::WhenMissing,
+        },
         redirect_url,
         relative_redirect_url: settings.flag("relative_redirect_url", false),
         prompt: settings.text("prompt"),

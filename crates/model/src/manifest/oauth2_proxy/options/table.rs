@@ -128,12 +128,7 @@ pub(super) static OPTIONS: &[Known] = &[
     known("login_url", Text, Acted, Acts),
     known("redeem_url", Text, Acted, Acts),
     known("oidc_jwks_url", Text, Acted, Acts),
-    known(
-        "profile_url",
-        Text,
-        Later(""),
-        Warns("", "claims come from the ID token"),
-    ),
+    known("profile_url", Text, Acted, Acts),
     known(
         "validate_url",
         Text,
@@ -197,12 +192,7 @@ pub(super) static OPTIONS: &[Known] = &[
         Weakens("false"),
         Warns("false", "the issuer is always checked"),
     ),
-    known(
-        "skip_claims_from_profile_url",
-        Flag,
-        Harmless,
-        Warns("false", "claims come from the ID token"),
-    ),
+    known("skip_claims_from_profile_url", Flag, Acted, Acts),
     known(
         "encode_state",
         Flag,
