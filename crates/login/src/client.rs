@@ -220,6 +220,11 @@ fn request(
     for (name, value) in form {
         body.append_pair(name, value);
     }
+    // What proves the client names it, unless the form does, as a pushed request must.
+    let is_named = form.iter().any(|(name, _)| *name == "client_id");
+    if !is_named && !matches!(proof, Proof::Basic) {
+        body.append_pair("client_id", &login.client_id);
+    }
     let secret = login.client_secret.expose();
     let mut request = http::Request::builder()
         .method(Method::POST)
@@ -236,19 +241,15 @@ fn request(
             request = request.header(AUTHORIZATION, value);
         }
         Proof::Post => {
-            body.append_pair("client_id", &login.client_id);
             if !secret.is_empty() {
                 body.append_pair("client_secret", &String::from_utf8_lossy(secret));
             }
         }
         Proof::Assertion(assertion) => {
-            body.append_pair("client_id", &login.client_id)
-                .append_pair("client_assertion_type", ASSERTION_TYPE)
+            body.append_pair("client_assertion_type", ASSERTION_TYPE)
                 .append_pair("client_assertion", assertion);
         }
-        Proof::Tls => {
-            body.append_pair("client_id", &login.client_id);
-        }
+        Proof::Tls => {}
     }
     request
         .body(Bytes::from(body.finish()))

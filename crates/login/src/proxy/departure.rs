@@ -124,10 +124,8 @@ impl LoginProxy {
         endpoint: &str,
         parameters: &[(String, String)],
     ) -> Result<String, IssuerFault> {
-        // The client names itself as the endpoint asks it to.
         let form: Vec<(&str, &str)> = parameters
             .iter()
-            .filter(|(name, _)| name != "client_id")
             .map(|(name, value)| (name.as_str(), value.as_str()))
             .collect();
         let answer = self

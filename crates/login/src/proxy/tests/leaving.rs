@@ -69,7 +69,9 @@ async fn a_request_is_pushed_where_the_issuer_offers_it() {
         let get = |name| parameter(&pushed, name).unwrap_or_default();
         assert_eq!(get("response_type"), "code");
         assert_eq!(get("code_challenge_method"), "S256");
-        assert_eq!(get("client_id").is_empty(), secret, "who asks is said once");
+        // As any request for authorization does, however the client proves itself (RFC 9126 §2.1).
+        assert_eq!(get("client_id"), bench.login.client_id.as_ref());
+        assert_eq!(pushed.matches("client_id=").count(), 1, "{pushed}");
     }
 }
 
