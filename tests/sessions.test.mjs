@@ -1,14 +1,12 @@
 // Several processes on one session store: whoever signs in at one is in at all, and what ends at one ends at all.
 
 import assert from 'node:assert/strict';
-import { execFileSync, spawn } from 'node:child_process';
-import { once } from 'node:events';
+import { execFileSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
-import net from 'node:net';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { discard, fixture, openDoor, run, scratch, until } from './door.mjs';
-import { freePort } from './ports.mjs';
+import { startRedis } from './redis.mjs';
 import { startUpstream } from './upstream.mjs';
 import { Visitor } from './visitor.mjs';
 
@@ -25,35 +23,6 @@ before(async () => {
   upstream = await startUpstream();
 });
 after(() => upstream?.stop());
-
-/** A Redis that keeps what it acknowledged, and can be killed and started again. */
-async function startRedis() {
-  const directory = scratch();
-  const port = await freePort();
-  let child;
-  const answers = () => new Promise((resolve) => {
-    const socket = net.connect(port, '127.0.0.1', () => { socket.end(); resolve(true); });
-    socket.on('error', () => resolve(false));
-  });
-  const redis = {
-    url: `redis://127.0.0.1:${port}`,
-    async start() {
-      child = spawn('redis-server', ['--port', port, '--bind', '127.0.0.1', '--dir', directory, '--save', '', '--appendonly', 'yes', '--appendfsync', 'always'], { stdio: 'ignore' });
-      await until('redis', answers);
-    },
-    async kill() {
-      const ended = once(child, 'close');
-      child.kill('SIGKILL');
-      await ended;
-    },
-    async stop() {
-      await redis.kill();
-      discard(directory);
-    },
-  };
-  await redis.start();
-  return redis;
-}
 
 describe('two processes on one Redis', () => {
   let redis;
