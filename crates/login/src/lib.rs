@@ -35,7 +35,7 @@ pub use assertion::{Asserter, Assertion};
 pub use keys::Keys;
 pub use proxy::LoginProxy;
 pub use sessions::{
-    AddressFault, Listed, Memo, Page, RedisAddress, SessionSettings, Sessions, StoreAddress,
-    StoreError,
+    AddressFault, Listed, Memo, Page, RedisAddress, RedisKind, Sealing, SessionSettings, Sessions,
+    StoreAddress, StoreError, session_secret,
 };
 pub use transport::{Sent, Transport, TransportFault};

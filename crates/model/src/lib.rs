@@ -37,6 +37,11 @@ pub mod oauth2_proxy {
 }
 pub mod objects;
 pub mod seams;
+pub mod session_place {
+    //! Where a program that this process stands in for keeps its sessions.
+
+    pub use crate::manifest::session_place::{RedisPlace, RedisServers, SessionPlace};
+}
 pub mod snapshot;
 pub mod status;
 mod world;

@@ -20,8 +20,7 @@ use ::login::SessionSettings;
 pub(crate) use authorizer::AuthorizerFault;
 pub(crate) use file::{FileConfig, FileFault};
 use file::{Hsts, Listen, ListenMore};
-pub(crate) use sessions::SessionFlags;
-use sessions::SessionsFault;
+pub(crate) use sessions::{SessionFlags, SessionsConfig, SessionsFault};
 
 /// Flags of `doorward up`. Each has an environment variable, and those that are not about one start
 /// a key in the configuration file.

@@ -155,7 +155,7 @@ impl fmt::Display for SessionsFault {
                 path.display()
             ),
             Self::NoSecret => f.write_str(
-                "`sessions`: a store that is shared needs a secret that it does not have itself\nhelp: `openssl rand -base64 48 > FILE`, and name it with `--session-secret-file FILE` for every process",
+                "`sessions`: a store that is shared needs a secret that it does not have itself\nhelp: `openssl rand -base64 48 > FILE`, and name it with `--session-secret-file FILE` or in `DOORWARD_SESSION_SECRET_FILES` for every process",
             ),
             Self::ShortSecret(path) => write!(
                 f,
@@ -188,6 +188,16 @@ impl SessionFlags {
         file: SessionsConfig,
         state: &Path,
     ) -> Result<SessionSettings, SessionsFault> {
+        self.settings_or(file, SessionSettings::in_file(&state.join("sessions.db")))
+    }
+
+    /// As [`Self::settings`]; what nobody says is as in `usual`. Its secrets are for any store that
+    /// is shared.
+    pub(crate) fn settings_or(
+        self,
+        file: SessionsConfig,
+        usual: SessionSettings,
+    ) -> Result<SessionSettings, SessionsFault> {
         let Self {
             sessions,
             session_secret_files,
@@ -202,7 +212,7 @@ impl SessionFlags {
             idle,
             lifetime,
         }) = file;
-        let mut settings = SessionSettings::in_file(&state.join("sessions.db"));
+        let mut settings = usual;
         if let Some(address) = sessions.or(store) {
             settings.store = StoreAddress::parse(&address).map_err(SessionsFault::Address)?;
         }
@@ -224,6 +234,9 @@ impl SessionFlags {
             true => secret_files,
             false => session_secret_files,
         };
+        if !files.is_empty() {
+            settings.secrets.clear();
+        }
         // SQLite has its own: who comes back to it need not take the files out.
         for path in files.into_iter().filter(|_| is_shared) {
             let secret = Secret::new(trimmed(&path)?);

@@ -9,6 +9,7 @@ use model::oauth2_proxy::IssuerTrust;
 
 use super::listen::address;
 use super::serve::{Beside, Fault, Program, serve};
+use super::sessions::kept;
 use super::{environment, trust, variable};
 use crate::up::{fail, start_log};
 
@@ -51,6 +52,7 @@ fn program(standing: Standing) -> Result<Program, String> {
         web,
         client_name,
         authorities,
+        sessions,
         findings: _,
     } = standing;
     let read = |text: &str| -> Result<SocketAddr, String> {
@@ -68,6 +70,8 @@ fn program(standing: Standing) -> Result<Program, String> {
         http: Some(read(&judge)?),
         https: None,
         metrics: None,
+        // It has no secret of its own: one for a shared store must be given.
+        sessions: kept(&sessions, None).map_err(|fault| fault.to_string())?,
         issuer: trust::client(&trust)?,
         watched: Vec::new(),
         beside: Some(Beside {

@@ -11,6 +11,7 @@ use model::{Finding, Severity};
 
 use super::listen::address;
 use super::serve::{Fault, Program, serve};
+use super::sessions::kept;
 use super::{environment, trust, variable};
 use crate::up::{fail, start_log};
 
@@ -61,13 +62,9 @@ pub(crate) fn run(words: &[String], out: &mut dyn Write) -> ExitCode {
     for finding in &standing.findings {
         tracing::warn!(code = %finding.code, help = finding.remedy, "{}", finding.fault);
     }
-    if command_line.config_test {
-        return match trust::client(&standing.trust) {
-            Ok(_) => say(out, "Configuration is valid\n"),
-            Err(words) => fail(FAILED, &words),
-        };
-    }
+    let is_test = command_line.config_test;
     match program(command_line, standing) {
+        Ok(_) if is_test => say(out, "Configuration is valid\n"),
         Ok(program) => super::run(serve(program)),
         Err(words) => fail(FAILED, &words),
     }
@@ -126,6 +123,7 @@ fn program(command_line: Arc<CommandLine>, standing: Standing) -> Result<Program
     let Standing {
         snapshot,
         listens,
+        sessions,
         trust,
         watched,
         findings: _,
@@ -143,12 +141,15 @@ fn program(command_line: Arc<CommandLine>, standing: Standing) -> Result<Program
     if http.is_none() && https.is_none() {
         return Err("nothing is listened at\nhelp: set `http_address`".to_owned());
     }
+    let secret = snapshot.logins().first().map(|login| &login.cookie_secret);
+    let kept = kept(&sessions, secret).map_err(|fault| fault.to_string())?;
     Ok(Program {
         name: "oauth2-proxy",
         snapshot,
         http,
         https,
         metrics: listens.metrics.as_ref().map(read).transpose()?,
+        sessions: kept,
         issuer: trust::client(&trust)?,
         watched,
         beside: None,

@@ -21,10 +21,12 @@ use tokio::runtime::Handle;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::listen::AddressFault;
+use super::sessions::Kept;
 use super::tls::OnePair;
 use super::{beside, state, variable};
 use crate::up::kfam::Contributors;
 use crate::up::local::Pages;
+use crate::up::sealing::check_secret;
 use crate::up::seams::{SystemClock, SystemRandomness};
 use crate::up::state::StateFault;
 use crate::up::transport::IssuerTransport;
@@ -48,6 +50,8 @@ pub(super) struct Program {
     pub(super) https: Option<(SocketAddr, Arc<str>, Arc<str>)>,
     /// Where metrics are served.
     pub(super) metrics: Option<SocketAddr>,
+    /// Where sessions are kept.
+    pub(super) sessions: Kept,
     /// TLS to the issuer.
     pub(super) issuer: ClientConfig,
     /// Files that are read again.
@@ -112,6 +116,10 @@ pub(super) async fn serve(program: Program) -> Result<(), Fault> {
         http,
         https,
         metrics,
+        sessions: Kept {
+            settings: mut kept,
+            is_derived,
+        },
         issuer,
         mut watched,
         beside,
@@ -121,7 +129,13 @@ pub(super) async fn serve(program: Program) -> Result<(), Fault> {
     let randomness: Arc<dyn Randomness> = Arc::new(SystemRandomness);
     let mut terminate = signal(SignalKind::terminate()).map_err(Fault::Signals)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(Fault::Signals)?;
-    let state = state::open(name).map_err(Fault::State)?;
+    let state = match kept.store.is_shared() {
+        true => None,
+        false => Some(state::open(name).map_err(Fault::State)?),
+    };
+    if let Some(state) = &state {
+        kept.file = state.path().join("sessions.db");
+    }
     let places = places()?;
     let pair = Arc::new(OnePair::none());
     if let Some((_, chain, key)) = &https {
@@ -133,9 +147,12 @@ pub(super) async fn serve(program: Program) -> Result<(), Fault> {
         Arc::<IssuerTransport>::clone(&transport),
         Arc::clone(&clock),
     ));
-    let database = state.path().join("sessions.db");
-    let sessions = Sessions::open(&database, keys, Arc::clone(&clock), Arc::clone(&randomness));
+    tracing::info!(store = %kept.store, "sessions are kept there");
+    let sessions = Sessions::with(kept, keys, Arc::clone(&clock), Arc::clone(&randomness));
     let sessions = Arc::new(sessions.await.map_err(Fault::Sessions)?);
+    let checked = check_secret(&sessions, is_derived).await;
+    checked.map_err(Fault::Sessions)?;
+    sessions.follow();
     tokio::spawn(Arc::clone(&sessions).renew());
     let maker = Maker {
         sessions: Arc::clone(&sessions),

@@ -12,6 +12,7 @@ mod listing;
 pub(crate) mod local;
 mod places;
 mod reload;
+pub(crate) mod sealing;
 pub(crate) mod seams;
 mod start;
 pub(crate) mod state;

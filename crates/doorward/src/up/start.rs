@@ -27,6 +27,7 @@ use super::handover::{Giver, HandOverFault, Held as Holding, Successor};
 use super::heritage::{Heritage, HeritageFault};
 use super::kfam::Contributors;
 use super::reload::{CompilerEnded, Maker, Reload};
+use super::sealing::check_secret;
 use super::seams::{SystemClock, SystemRandomness};
 use super::state::{Found, StateDirectory, StateFault};
 use super::transport::IssuerTransport;
@@ -138,6 +139,8 @@ pub(crate) async fn serve(mut settings: Settings) -> Result<(), Fault> {
     let sessions =
         Sessions::with(sessions, keys, Arc::clone(&clock), Arc::clone(&randomness)).await;
     let sessions = Arc::new(sessions.map_err(Fault::Sessions)?);
+    let checked = check_secret(&sessions, false).await;
+    checked.map_err(Fault::Sessions)?;
     sessions.follow();
     tokio::spawn(Arc::clone(&sessions).renew());
     let store = provider::Store::open(&found.path().join("provider.db"), &*randomness).await;

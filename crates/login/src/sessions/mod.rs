@@ -24,7 +24,7 @@ mod tests;
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use http::HeaderMap;
 use model::Snapshot;
@@ -43,10 +43,10 @@ use inherited::Inherited;
 pub use listing::{Listed, Page};
 use person::{Weight, fitting, vouched};
 use renewing::Renewals;
-pub use settings::SessionSettings;
+pub use settings::{SessionSettings, session_secret};
 use store::Record;
 pub(crate) use store::Store;
-pub use store::{AddressFault, RedisAddress, StoreAddress, StoreError};
+pub use store::{AddressFault, RedisAddress, RedisKind, Sealing, StoreAddress, StoreError};
 pub(crate) use value::CookieValue;
 pub use value::Memo;
 use value::{Name, Stamp};
@@ -80,6 +80,8 @@ pub struct Sessions {
     lifetimes: Lifetimes,
     hearing: Hearing,
     grace: Duration,
+    /// It was looked whether its secret is that of the sessions in the store.
+    is_secret_checked: AtomicBool,
     /// How many other processes may end sessions too.
     sharers: AtomicUsize,
     stamp: Stamp,
@@ -202,6 +204,7 @@ impl Sessions {
             lifetimes: Lifetimes { idle, lifetime },
             hearing: Hearing::new(),
             grace,
+            is_secret_checked: AtomicBool::new(false),
             sharers: AtomicUsize::new(0),
             stamp,
             seal,
@@ -338,6 +341,18 @@ impl Sessions {
         &self.asserter
     }
 
+    /// Whether the sessions in the store were sealed under the secrets that this process has. It is
+    /// asked at the start: with another secret everybody would have to sign in again, and nobody
+    /// would know why.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn sealing(&self) -> Result<Sealing, StoreError> {
+        let sealing = self.store.sealing().await?;
+        self.is_secret_checked.store(true, Ordering::Relaxed);
+        Ok(sealing)
+    }
+
     /// Forgets sessions that have expired, in bounded steps; says how many. Goes on to new keys
     /// when it is their time.
     ///
@@ -347,6 +362,17 @@ impl Sessions {
         self.asserter
             .turn(&self.store, &*self.randomness, now)
             .await?;
+        if !self.is_secret_checked.load(Ordering::Relaxed) {
+            // The store did not answer when this process began.
+            let Sealing { known, foreign } = self.sealing().await?;
+            if foreign > 0 {
+                tracing::error!(
+                    known,
+                    foreign,
+                    "sessions in the store were sealed under a secret that is not known here: these people have to sign in again"
+                );
+            }
+        }
         self.store.sweep(now).await
     }
 

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use model::names::{Duration, Secret};
 
-use super::store::StoreAddress;
+use super::store::{StoreAddress, derive};
 
 /// Where sessions are kept, and for how long.
 #[derive(Clone, Debug)]
@@ -22,6 +22,12 @@ pub struct SessionSettings {
     pub idle: Option<Duration>,
     /// No session lasts longer, whatever its login proxy says.
     pub lifetime: Option<Duration>,
+}
+
+/// A secret for a shared store that comes of `secret`, which a program that is stood in for has for
+/// something else and every process of it has alike.
+pub fn session_secret(secret: &Secret) -> Secret {
+    Secret::new(derive(secret.expose(), "the secret of another program"))
 }
 
 impl SessionSettings {

@@ -8,6 +8,7 @@ mod tests;
 use std::sync::Arc;
 
 use crate::finding::{Code, Finding, Severity, codes};
+use crate::manifest::session_place::{RedisPlace, RedisServers, SessionPlace};
 use crate::names::{Duration, ObjectRef, Place, Secret};
 use crate::snapshot::{
     AuthService, AuthServiceShape, HeaderName, Login, LoginShape, Program, Regex, SignOutPath,
@@ -30,6 +31,8 @@ pub struct Standing {
     pub client_name: Arc<str>,
     /// `CA_BUNDLE`: a PEM file of authorities for the issuer.
     pub authorities: Option<Arc<str>>,
+    /// Where it keeps sessions.
+    pub sessions: SessionPlace,
     /// What is odd, and serves all the same.
     pub findings: Vec<Finding>,
 }
@@ -90,6 +93,7 @@ impl Read<'_> {
                 .text("CLIENT_NAME")
                 .unwrap_or_else(|| "AuthService".into()),
             authorities: self.text("CA_BUNDLE"),
+            sessions: self.sessions(),
             findings: Vec::new(),
             snapshot: {
                 let login = self.login(&prefix, redirect, &callback, is_old);
@@ -234,6 +238,29 @@ impl Read<'_> {
             token_header: is_old
                 .then(|| self.header("USERID_TOKEN_HEADER", "kubeflow-userid-token")),
         }
+    }
+
+    fn sessions(&mut self) -> SessionPlace {
+        match self.text("SESSION_STORE_TYPE").as_deref() {
+            None | Some("boltdb") => return SessionPlace::Usual,
+            Some("redis") => {}
+            Some(_) => {
+                let remedy = "write `boltdb` or `redis`";
+                self.bad("SESSION_STORE_TYPE", "is unknown", remedy);
+            }
+        }
+        let address = self.text("SESSION_STORE_REDIS_ADDR");
+        let address = address.unwrap_or_else(|| "127.0.0.1:6379".into());
+        let database = self.number("SESSION_STORE_REDIS_DB", 0);
+        let password = self.text("SESSION_STORE_REDIS_PWD");
+        SessionPlace::Redis(RedisPlace {
+            servers: RedisServers::One,
+            urls: vec![Secret::new(format!("redis://{address}/{database}"))],
+            user: None,
+            password: password.map(|text| Secret::new(text.as_bytes())),
+            sentinel_password: None,
+            authorities: None,
+        })
     }
 
     /// `[{"matches": "…", "replaces": "…"}]`.

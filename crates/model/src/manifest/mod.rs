@@ -40,6 +40,7 @@ pub(crate) mod service;
 pub(crate) mod service_entry;
 pub(crate) mod service_role;
 pub(crate) mod service_role_binding;
+pub(crate) mod session_place;
 pub(crate) mod stream_route;
 pub(crate) mod traffic_policy;
 pub(crate) mod virtual_service;

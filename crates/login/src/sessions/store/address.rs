@@ -25,15 +25,24 @@ pub struct RedisAddress {
     pub(super) hosts: Vec<(String, u16)>,
     pub(super) user: Option<String>,
     pub(super) password: Option<Secret>,
+    /// What Sentinels want to hear.
+    pub(super) sentinel_password: Option<Secret>,
     pub(super) database: i64,
     /// PEM of the authorities to trust instead of the system's.
     pub(super) ca: Option<Vec<u8>>,
 }
 
+/// What the addresses of a Redis lead to.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum RedisKind {
+pub enum RedisKind {
+    /// The one server there is.
     Single,
-    Sentinel { master: String },
+    /// Sentinels, which know where the master is.
+    Sentinel {
+        /// What they call it.
+        master: String,
+    },
+    /// Some servers of a cluster.
     Cluster,
 }
 
@@ -50,6 +59,8 @@ pub enum AddressFault {
     Master,
     /// A database that is no number, or of a cluster.
     Database,
+    /// Some addresses of one store ask for TLS, others do not.
+    MixedTls,
     /// A parameter that is not known.
     Parameter,
 }
@@ -66,6 +77,7 @@ impl fmt::Display for AddressFault {
                 "the session store's address names no master: `redis+sentinel://HOST,HOST/MASTER`"
             }
             Self::Database => "the session store's database is no number, or there is a cluster",
+            Self::MixedTls => "some addresses of the session store are `rediss://`, others are not",
             Self::Parameter => "the session store's address has a parameter that is not known",
         })
     }
@@ -98,6 +110,66 @@ impl StoreAddress {
             _ => return Err(AddressFault::Scheme),
         };
         redis(tls, kind, rest).map(Self::Redis)
+    }
+
+    /// The Redis that these URLs (`redis://…`, `rediss://…`) together lead to.
+    ///
+    /// # Errors
+    /// Why it is none; nothing of them is repeated.
+    pub fn of_redis(urls: &[&str], kind: RedisKind) -> Result<Self, AddressFault> {
+        let mut all: Option<RedisAddress> = None;
+        for url in urls {
+            let one = match Self::parse(url)? {
+                Self::Redis(one) if one.kind == RedisKind::Single => one,
+                _ => return Err(AddressFault::Scheme),
+            };
+            all = Some(match all {
+                None => one,
+                Some(before) if before.tls != one.tls => return Err(AddressFault::MixedTls),
+                Some(before) => RedisAddress {
+                    hosts: [before.hosts, one.hosts].concat(),
+                    user: one.user.or(before.user),
+                    password: one.password.or(before.password),
+                    database: one.database.max(before.database),
+                    ..before
+                },
+            });
+        }
+        let all = all.ok_or(AddressFault::Host)?;
+        match &kind {
+            RedisKind::Single if all.hosts.len() > 1 => return Err(AddressFault::Host),
+            RedisKind::Sentinel { master } if master.is_empty() => {
+                return Err(AddressFault::Master);
+            }
+            RedisKind::Cluster if all.database != 0 => return Err(AddressFault::Database),
+            _ => {}
+        }
+        Ok(Self::Redis(RedisAddress { kind, ..all }))
+    }
+
+    /// With this user, whatever the URL has.
+    #[must_use]
+    pub fn with_user(self, user: &str) -> Self {
+        match self {
+            Self::Sqlite => Self::Sqlite,
+            Self::Postgres(options) => Self::Postgres(Box::new(options.username(user))),
+            Self::Redis(address) => Self::Redis(RedisAddress {
+                user: Some(user.to_owned()),
+                ..address
+            }),
+        }
+    }
+
+    /// With this password for Sentinels, where there are any.
+    #[must_use]
+    pub fn with_sentinel_password(self, password: Secret) -> Self {
+        match self {
+            Self::Redis(address) => Self::Redis(RedisAddress {
+                sentinel_password: Some(password),
+                ..address
+            }),
+            other => other,
+        }
     }
 
     /// With this password, whatever the URL has.
@@ -216,6 +288,7 @@ fn redis(tls: bool, kind: &str, rest: &str) -> Result<RedisAddress, AddressFault
         hosts,
         user,
         password: password.map(Secret::new),
+        sentinel_password: None,
         database,
         ca: None,
     })
@@ -280,6 +353,42 @@ mod tests {
         let postgres = StoreAddress::parse("postgres://me:geheim@db.example/doorward").unwrap();
         assert!(postgres.is_shared());
         assert_eq!(postgres.to_string(), "postgres://db.example:5432");
+    }
+
+    #[test]
+    fn several_urls_are_one_redis() {
+        let of = |urls: &[&str], kind| StoreAddress::of_redis(urls, kind);
+        let sentinel = |master: &str| RedisKind::Sentinel {
+            master: master.to_owned(),
+        };
+        let urls = ["redis://a", "redis://me:pw@b:26380/3"];
+        let StoreAddress::Redis(found) = of(&urls, sentinel("main")).unwrap() else {
+            panic!("no Redis");
+        };
+        // Without a port it is that of a server, as the programs that write it so have it.
+        let hosts = [("a".to_owned(), 6379), ("b".to_owned(), 26380)];
+        assert_eq!(found.hosts, hosts);
+        assert_eq!((found.user.as_deref(), found.database), (Some("me"), 3));
+        assert_eq!(found.password, Some(Secret::new("pw")));
+        for (urls, kind, fault) in [
+            (&[][..], RedisKind::Single, AddressFault::Host),
+            (
+                &["redis://a", "redis://b"],
+                RedisKind::Single,
+                AddressFault::Host,
+            ),
+            (&["redis://a"], sentinel(""), AddressFault::Master),
+            (&["redis://a/1"], RedisKind::Cluster, AddressFault::Database),
+            (
+                &["redis://a", "rediss://b"],
+                RedisKind::Cluster,
+                AddressFault::MixedTls,
+            ),
+            (&["a:6379"], RedisKind::Single, AddressFault::Scheme),
+            (&["sqlite"], RedisKind::Single, AddressFault::Scheme),
+        ] {
+            assert_eq!(of(urls, kind).unwrap_err(), fault, "{urls:?}");
+        }
     }
 
     #[test]

@@ -21,6 +21,8 @@ pub enum StoreError {
     Corrupt,
     /// A record was sealed under a secret that is not known here.
     Foreign,
+    /// No session that it has was sealed under a secret that is known here.
+    OtherSecret,
     /// A store that is shared needs a secret of at least so many bytes.
     NoSecret(usize),
 }
@@ -50,6 +52,7 @@ impl StoreError {
             | Self::Migration(_)
             | Self::Corrupt
             | Self::Foreign
+            | Self::OtherSecret
             | Self::NoSecret(_) => false,
         }
     }
@@ -80,6 +83,9 @@ impl fmt::Display for StoreError {
             Self::Down => f.write_str("the session store does not answer at this moment"),
             Self::Corrupt => f.write_str("a row of the session store cannot be read"),
             Self::Foreign => f.write_str("a session was sealed under a secret that is not known"),
+            Self::OtherSecret => f.write_str(
+                "the session store has sessions, and none opens with the secret that is given: everybody would have to sign in again\nhelp: give the secret that it had before, too, after the new one; or `doorward session end --all`, with the new one, if they may",
+            ),
             Self::NoSecret(bytes) => write!(
                 f,
                 "a shared session store needs a secret of at least {bytes} random bytes\nhelp: `openssl rand -base64 48 > FILE`, and name the file in `sessions.secretFiles` or `DOORWARD_SESSION_SECRET_FILES`, the same for every process"
@@ -95,7 +101,12 @@ impl std::error::Error for StoreError {
             Self::Database(error) => Some(error),
             Self::Migration(error) => Some(error),
             Self::Redis(error) => Some(error),
-            Self::TimedOut | Self::Down | Self::Corrupt | Self::Foreign | Self::NoSecret(_) => None,
+            Self::TimedOut
+            | Self::Down
+            | Self::Corrupt
+            | Self::Foreign
+            | Self::OtherSecret
+            | Self::NoSecret(_) => None,
         }
     }
 }

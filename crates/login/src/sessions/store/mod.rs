@@ -23,11 +23,13 @@ use model::names::{Duration, Secret, Timestamp};
 use model::seams::Randomness;
 use tokio::runtime::Handle;
 
-pub use address::{AddressFault, RedisAddress, StoreAddress};
+pub use address::{AddressFault, RedisAddress, RedisKind, StoreAddress};
 use engine::Engine;
 pub use error::StoreError;
 pub(crate) use record::{Record, Stored, Tokens, Whose};
-use vault::{Vault, derive};
+pub use vault::Sealing;
+use vault::Vault;
+pub(crate) use vault::derive;
 
 use super::value::Name;
 
@@ -36,6 +38,9 @@ const ANSWERS: Duration = Duration::from_secs(if cfg!(test) { 40 } else { 4 });
 
 /// The same for what goes through many sessions.
 const ANSWERS_LONG: Duration = Duration::from_secs(300);
+
+/// So many sessions tell under which secrets they are sealed.
+const SAMPLE: usize = 32;
 
 /// Bytes of a secret at least.
 const SECRET: usize = 32;
@@ -304,6 +309,21 @@ impl Store {
             .ask_long(move |engine| async move { engine.list(&after, at_most).await })
             .await?;
         places.into_iter().map(|place| self.entry(place)).collect()
+    }
+
+    /// Whether some of the sessions that are kept open with the secrets that are known here.
+    pub(crate) async fn sealing(&self) -> Result<Sealing, StoreError> {
+        let places = self
+            .ask_long(|engine| async move { engine.list(&[], SAMPLE).await })
+            .await?;
+        let mut sealing = Sealing::default();
+        for place in places {
+            match self.entry(place) {
+                Err(StoreError::Foreign) => sealing.foreign += 1,
+                Ok(_) | Err(_) => sealing.known += 1,
+            }
+        }
+        Ok(sealing)
     }
 
     /// The sessions of `whose`.

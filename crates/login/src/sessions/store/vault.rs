@@ -30,6 +30,15 @@ pub(crate) enum Vault {
     Sealed(Vec<VaultKey>),
 }
 
+/// Of some sessions in a store, how many were sealed under secrets that are known here.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sealing {
+    /// Those.
+    pub known: usize,
+    /// The others: whoever has one of them has to sign in again.
+    pub foreign: usize,
+}
+
 /// What comes of one secret.
 pub(crate) struct VaultKey {
     id: [u8; KEY_ID],

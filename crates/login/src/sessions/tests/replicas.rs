@@ -237,6 +237,30 @@ async fn a_process_starts_without_its_store_and_uses_it_once_it_is_there() {
 }
 
 #[tokio::test]
+async fn another_secret_than_the_sessions_have_is_noticed() {
+    let server = Server::redis(&[]).await;
+    let mut bench = Bench::new().await;
+    let sessions = bench.with_settings(settings(server.address())).await;
+    bench.work_with(sessions.clone());
+    let sealing = |known, foreign| Sealing { known, foreign };
+    assert_eq!(sessions.sealing().await.unwrap(), sealing(0, 0));
+    bench.sign_in(&mut Browser::default(), "/").await;
+    assert_eq!(sessions.sealing().await.unwrap(), sealing(1, 0));
+    let mut settings = settings(server.address());
+    settings
+        .secrets
+        .insert(0, model::names::Secret::new([9; 32]));
+    let rotated = bench.with_settings(settings.clone()).await;
+    assert_eq!(rotated.sealing().await.unwrap(), sealing(1, 0));
+    settings.secrets.truncate(1);
+    let other = bench.with_settings(settings).await;
+    assert_eq!(other.sealing().await.unwrap(), sealing(0, 1));
+    // All may be ended all the same.
+    assert_eq!(other.end_all().await.unwrap(), 1);
+    assert_eq!(sessions.sealing().await.unwrap(), sealing(0, 0));
+}
+
+#[tokio::test]
 async fn a_store_that_refuses_is_told_at_the_start_without_its_password() {
     let server = Server::redis(&["--requirepass", "right"]).await;
     let bench = Bench::new().await;

@@ -57,7 +57,7 @@ static VARIABLES: &[(&str, Becomes)] = &[
         "LOG_LEVEL",
         Warns("INFO", "`DOORWARD_LOG` says what the log tells"),
     ),
-    ("SESSION_STORE_TYPE", Warns("boltdb", STORE)),
+    ("SESSION_STORE_TYPE", Acts),
     (
         "SESSION_STORE_PATH",
         Warns("/var/lib/authservice/data.db", STORE),
@@ -69,9 +69,9 @@ static VARIABLES: &[(&str, Becomes)] = &[
             "a sign-in is in a sealed cookie until it is finished",
         ),
     ),
-    ("SESSION_STORE_REDIS_ADDR", Warns("127.0.0.1:6379", STORE)),
-    ("SESSION_STORE_REDIS_PWD", Warns("", STORE)),
-    ("SESSION_STORE_REDIS_DB", Warns("0", STORE)),
+    ("SESSION_STORE_REDIS_ADDR", Acts),
+    ("SESSION_STORE_REDIS_PWD", Acts),
+    ("SESSION_STORE_REDIS_DB", Acts),
     ("SESSION_MAX_AGE", Acts),
     ("SESSION_SAME_SITE", Acts),
     (

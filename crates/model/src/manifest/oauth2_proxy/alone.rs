@@ -3,6 +3,7 @@
 mod build;
 mod command_line;
 mod mounts;
+mod sessions;
 
 #[cfg(test)]
 mod tests;
@@ -16,6 +17,7 @@ use super::options::{Alone, Known};
 use super::settings::{Origin, Settings};
 use crate::finding::{Finding, Severity};
 use crate::manifest::environment::{ConfigFile, named, of_process};
+use crate::manifest::session_place::SessionPlace;
 use crate::names::Secret;
 use crate::snapshot::Snapshot;
 
@@ -36,6 +38,8 @@ pub struct Standing {
     pub snapshot: Snapshot,
     /// Where it listens.
     pub listens: Listens,
+    /// Where it keeps sessions.
+    pub sessions: SessionPlace,
     /// Whom it trusts to be the issuer.
     pub trust: IssuerTrust,
     /// Files that are read again when they change.

@@ -13,7 +13,7 @@ use tokio::sync::Mutex;
 
 use super::super::StoreError;
 use super::super::address::{RedisAddress, RedisKind};
-use model::names::Duration;
+use model::names::{Duration, Secret};
 
 /// How long a connection may take to be there, and an answer to come.
 /// Tests start many servers at once on one machine.
@@ -131,6 +131,7 @@ fn source(address: &RedisAddress) -> Result<Source, RedisError> {
         hosts,
         user,
         password,
+        sentinel_password,
         database,
         ca,
     } = address;
@@ -196,6 +197,9 @@ fn source(address: &RedisAddress) -> Result<Source, RedisError> {
             }
             if let Some(password) = &password {
                 builder = builder.set_client_to_redis_password(password);
+            }
+            if let Some(text) = sentinel_password.as_ref().and_then(Secret::expose_str) {
+                builder = builder.set_client_to_sentinel_password(text);
             }
             if *tls {
                 builder = builder.set_client_to_redis_tls_mode(TlsMode::Secure);

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use ipnet::IpNet;
 
 use super::mounts::mounts;
+use super::sessions::sessions;
 use super::{IssuerTrust, Listens, Settings, Standing, Tls, login};
 use crate::compile::compile;
 use crate::finding::{Severity, codes};
@@ -35,6 +36,7 @@ pub(super) fn standing(
 ) -> Option<Standing> {
     let proxy = proxy(&mut settings);
     let listens = listens(&mut settings);
+    let sessions = sessions(&mut settings);
     let trust = IssuerTrust {
         authorities: settings.list("provider_ca_files"),
         system: settings.flag("use_system_trust_store", false),
@@ -45,6 +47,7 @@ pub(super) fn standing(
     Some(Standing {
         snapshot: Snapshot::of_program(Program::OAuth2Proxy(Box::new(proxy)), login),
         listens,
+        sessions,
         trust,
         watched: watched.into_iter().collect(),
         findings: Vec::new(),

@@ -77,7 +77,7 @@ fn started(
     CommandLine::read(&words).stand_in(&around)
 }
 
-fn with(more: &[&str]) -> Result<Standing, Vec<Finding>> {
+pub(super) fn with(more: &[&str]) -> Result<Standing, Vec<Finding>> {
     let words: Vec<&str> = ENOUGH.iter().chain(more).copied().collect();
     started(&words, &[], None)
 }
@@ -89,7 +89,7 @@ fn proxy(standing: &Standing) -> &OAuth2Proxy {
     }
 }
 
-fn faults(findings: &[Finding]) -> Vec<&str> {
+pub(super) fn faults(findings: &[Finding]) -> Vec<&str> {
     findings.iter().map(|finding| &*finding.fault).collect()
 }
 

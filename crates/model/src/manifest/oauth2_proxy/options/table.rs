@@ -15,7 +15,6 @@ const fn known(name: &'static str, kind: Kind, effect: Effect, alone: Alone) -> 
 }
 
 const LOG: &str = "doorward keeps its own log: one JSON line a request on standard output, the rest on standard error";
-const STORE: &str = "sessions are in the database below `DOORWARD_STATE`, not in Redis";
 const OTHER: &str = "it belongs to a provider that is not played";
 const PAGE: &str = "the pages have the look of doorward";
 
@@ -227,55 +226,41 @@ pub(super) static OPTIONS: &[Known] = &[
     known("cookie_csrf_per_request_limit", Number, Harmless, Acts),
     known("cookie_csrf_expire", Span, Harmless, Acts),
     known("cookie_csrf_samesite", Text, Harmless, Acts),
-    // Sessions live in doorward's own store.
-    known(
-        "session_store_type",
-        Text,
-        Harmless,
-        Warns("", "sessions are in the database below `DOORWARD_STATE`"),
-    ),
+    // In manifests sessions live in doorward's own store.
+    known("session_store_type", Text, Harmless, Acts),
     known(
         "session_cookie_minimal",
         Flag,
         Harmless,
         Warns("false", "the cookie holds no token anyway"),
     ),
-    known("redis_connection_url", Text, Harmless, Warns("", STORE)),
-    known("redis_username", Text, Harmless, Warns("", STORE)),
-    known("redis_password", Text, Harmless, Warns("", STORE)),
-    known("redis_use_sentinel", Flag, Harmless, Warns("false", STORE)),
-    known(
-        "redis_sentinel_master_name",
-        Text,
-        Harmless,
-        Warns("", STORE),
-    ),
-    known("redis_sentinel_password", Text, Harmless, Warns("", STORE)),
-    known(
-        "redis_sentinel_connection_urls",
-        List,
-        Harmless,
-        Warns("", STORE),
-    ),
-    known("redis_use_cluster", Flag, Harmless, Warns("false", STORE)),
-    known(
-        "redis_cluster_connection_urls",
-        List,
-        Harmless,
-        Warns("", STORE),
-    ),
-    known("redis_ca_path", Text, Harmless, Warns("", STORE)),
+    known("redis_connection_url", Text, Harmless, Acts),
+    known("redis_username", Text, Harmless, Acts),
+    known("redis_password", Text, Harmless, Acts),
+    known("redis_use_sentinel", Flag, Harmless, Acts),
+    known("redis_sentinel_master_name", Text, Harmless, Acts),
+    known("redis_sentinel_password", Text, Harmless, Acts),
+    known("redis_sentinel_connection_urls", List, Harmless, Acts),
+    known("redis_use_cluster", Flag, Harmless, Acts),
+    known("redis_cluster_connection_urls", List, Harmless, Acts),
+    known("redis_ca_path", Text, Harmless, Acts),
     known(
         "redis_insecure_skip_tls_verify",
         Flag,
         Harmless,
-        Warns("false", STORE),
+        Refuses(
+            "false",
+            "whoever stands between would learn the password of the store: name its authority in `redis_ca_path`",
+        ),
     ),
     known(
         "redis_connection_idle_timeout",
         Number,
         Harmless,
-        Warns("0", STORE),
+        Warns(
+            "0",
+            "there is one connection, which is never idle, and is made again when it breaks",
+        ),
     ),
     known("set_xauthrequest", Flag, Acted, Acts),
     known("set_authorization_header", Flag, Acted, Acts),
