@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::{completions, doctor, explain, program, session, up};
+use crate::{completions, doctor, explain, program, session, up, user};
 
 /// The front door for Kubeflow and for every other web application in a cluster.
 #[derive(Debug, Parser)]
@@ -25,6 +25,8 @@ enum Command {
     Explain(Box<explain::ExplainArgs>),
     /// List sessions, and end them.
     Session(Box<session::SessionArgs>),
+    /// List, add, change and remove people.
+    User(Box<user::UserArgs>),
     /// Stand in for OAuth2 Proxy: the same flags, environment and files.
     #[command(
         name = "oauth2-proxy",
@@ -64,6 +66,7 @@ pub(crate) fn run() -> ExitCode {
         Command::Doctor(args) => doctor::run(&args, &mut out),
         Command::Explain(args) => explain::run(&args, &mut out),
         Command::Session(args) => session::run(*args, &mut out),
+        Command::User(args) => user::run(*args, &mut out),
         Command::OAuth2Proxy(args) => program::oauth2_proxy::run(&args.words, &mut out),
         Command::AuthService => program::auth_service::run(),
         Command::Completions(args) => completions::run::<Arguments>(&args, &mut out),

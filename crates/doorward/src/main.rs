@@ -8,6 +8,7 @@ mod explain;
 mod program;
 mod session;
 mod up;
+mod user;
 
 use std::process::ExitCode;
 

@@ -126,6 +126,7 @@ fn page_fault(settings: &Settings, fault: PageFault, request_id: &str) -> Respon
         PageFault::NoDecision => (BAD, "The answer says neither yes nor no.", AGAIN),
         PageFault::OutOfBand(_) => (BAD, "The application's request cannot be granted.", CLIENT),
         PageFault::UnusableHash => (BROKEN, "This account cannot sign in at present.", OPERATOR),
+        PageFault::AccountChanged => (BAD, "This account has changed meanwhile.", AGAIN),
         PageFault::Busy => (
             StatusCode::SERVICE_UNAVAILABLE,
             "Too many people are signing in.",
@@ -141,7 +142,7 @@ fn page_fault(settings: &Settings, fault: PageFault, request_id: &str) -> Respon
     if fault == PageFault::UnusableHash {
         tracing::error!(
             request_id,
-            "a configured password hash is no bcrypt hash of cost 10 to 16"
+            "a configured password hash is neither argon2id nor bcrypt of cost 10 to 16"
         );
     }
     let code = match fault {

@@ -32,7 +32,12 @@ mod refusal;
 mod sealed;
 mod storage;
 mod subject;
+mod users;
 
 pub use keys::KeyFileFault;
 pub use provider::Provider;
 pub use storage::{AddressFault, Damaged, Store, StoreAddress, StoreError, Wanted};
+pub use users::{
+    BreachedFolder, BreachedPasswords, GivenPassword, NewUser, PasswordPolicy, PasswordState,
+    UnusableHash, User, UserFault, Weakness, one_time_password,
+};

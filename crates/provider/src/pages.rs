@@ -4,6 +4,7 @@ use askama::Template;
 use model::snapshot::Provider as Settings;
 
 use crate::authorize::Scopes;
+use crate::users::Weakness;
 
 type Html = Result<String, askama::Error>;
 
@@ -42,6 +43,8 @@ pub(crate) enum Trouble {
     WrongCredentials,
     /// Too many failures.
     TooMany,
+    /// The password was right, and the account may not be used.
+    Disabled,
 }
 
 pub(crate) fn login(settings: &Settings, page: &Login<'_>) -> Html {
@@ -56,7 +59,70 @@ pub(crate) fn login(settings: &Settings, page: &Login<'_>) -> Html {
             Trouble::None => "",
             Trouble::WrongCredentials => "The email address or the password is wrong.",
             Trouble::TooMany => "Too many failed attempts. Wait a little, then try again.",
+            Trouble::Disabled => {
+                "This account is disabled. Ask the people who run this site to enable it."
+            }
         },
+    }
+    .render()
+}
+
+#[derive(Template)]
+#[template(path = "new_password.html")]
+struct NewPasswordPage<'a> {
+    path: &'a str,
+    name: &'a str,
+    action: &'a str,
+    email: &'a str,
+    least: usize,
+    trouble: &'a str,
+}
+
+/// What the form for a new password shows.
+pub(crate) struct NewPassword<'a> {
+    /// Where the form is sent: its own address.
+    pub(crate) action: &'a str,
+    /// Whose it is.
+    pub(crate) email: &'a str,
+    /// Characters at least.
+    pub(crate) least: usize,
+    /// Why the last try failed.
+    pub(crate) trouble: Option<NewPasswordTrouble>,
+}
+
+/// Why a new password was not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NewPasswordTrouble {
+    /// The two fields differ.
+    Differ,
+    /// It is not good enough.
+    Weak(Weakness),
+}
+
+pub(crate) fn new_password(settings: &Settings, page: &NewPassword<'_>) -> Html {
+    let trouble = match page.trouble {
+        None => "",
+        Some(NewPasswordTrouble::Differ) => "The two passwords are not the same.",
+        Some(NewPasswordTrouble::Weak(weakness)) => match weakness {
+            Weakness::Short(_) => "The password is too short.",
+            Weakness::Long => "The password is too long.",
+            Weakness::Guessable => {
+                "The password is easy to guess. Several words that have nothing to do with each other are better."
+            }
+            Weakness::Breached => "The password is in a list of stolen ones. Choose another.",
+            Weakness::Unchecked => {
+                "The password cannot be checked at this moment. Try again later."
+            }
+            Weakness::Same => "This is the password that has to be changed. Choose another.",
+        },
+    };
+    NewPasswordPage {
+        path: &settings.path,
+        name: &settings.name,
+        action: page.action,
+        email: page.email,
+        least: page.least,
+        trouble,
     }
     .render()
 }

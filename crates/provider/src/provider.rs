@@ -84,6 +84,7 @@ impl Provider {
             Endpoint::Authorize => self.authorize(&request),
             Endpoint::Connector(id) => self.begin(&request, &id).await,
             Endpoint::Login(id) => self.login(&request, &id).await,
+            Endpoint::NewPassword(id) => self.new_password(&request, &id).await,
             Endpoint::Approval => self.approval(&request).await,
             Endpoint::Token => self.token(&request).await,
             Endpoint::UserInfo => self.user_info(&request).await,

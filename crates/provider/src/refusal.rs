@@ -8,6 +8,7 @@ use crate::form::FormFault;
 use crate::passwords::PasswordFault;
 use crate::sealed::NotOurs;
 use crate::storage::StoreError;
+use crate::users::CheckTrouble;
 
 /// Why a request is not served.
 #[derive(Debug)]
@@ -62,6 +63,8 @@ pub(crate) enum PageFault {
     OutOfBand(ErrorCode),
     /// A configured password hash cannot be used.
     UnusableHash,
+    /// The account was changed or removed while its password was.
+    AccountChanged,
     /// Too many people are signing in.
     Busy,
     /// The storage is not there at this moment.
@@ -142,6 +145,15 @@ impl From<BearerFault> for Refusal {
 impl From<StoreError> for Refusal {
     fn from(error: StoreError) -> Self {
         Self::Store(error)
+    }
+}
+
+impl From<CheckTrouble> for Refusal {
+    fn from(trouble: CheckTrouble) -> Self {
+        match trouble {
+            CheckTrouble::Password(fault) => Self::Page(fault.into()),
+            CheckTrouble::Store(error) => Self::Store(error),
+        }
     }
 }
 

@@ -21,6 +21,8 @@ pub(crate) enum Purpose {
     Login,
     /// The same with a known person, on its way through the approval page.
     Approval,
+    /// The same with a person who has to choose another password first.
+    NewPassword,
 }
 
 /// A text that does not open. Nothing more is known about it.
@@ -118,6 +120,7 @@ impl Seal {
         let purpose = match purpose {
             Purpose::Login => "login",
             Purpose::Approval => "approval",
+            Purpose::NewPassword => "new password",
         };
         format!("provider 1\n{purpose}\n{}", self.issuer).into_bytes()
     }

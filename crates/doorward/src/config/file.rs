@@ -15,6 +15,7 @@ use serde::{Deserialize, Deserializer};
 use super::Switch;
 use super::authorizer::AuthorizerConfig;
 use super::login::{LoginConfig, LoginFault};
+use super::provider::ProviderConfig;
 use super::sessions::SessionsConfig;
 
 /// What the file says; everything is optional.
@@ -31,6 +32,7 @@ pub(crate) struct FileConfig {
     pub(crate) authorizer: AuthorizerConfig,
     pub(crate) resolve: Vec<String>,
     pub(crate) sessions: SessionsConfig,
+    pub(crate) provider: ProviderConfig,
     pub(crate) https_upgrade: Option<Switch>,
     pub(crate) names: Vec<String>,
     pub(crate) workers: Option<usize>,

@@ -3,6 +3,7 @@
 mod authorizer;
 mod file;
 mod login;
+mod provider;
 mod sessions;
 
 use std::collections::BTreeMap;
@@ -20,6 +21,8 @@ use ::login::SessionSettings;
 pub(crate) use authorizer::AuthorizerFault;
 pub(crate) use file::{FileConfig, FileFault};
 use file::{Hsts, Listen, ListenMore};
+use provider::ProviderFault;
+pub(crate) use provider::{ProviderFlags, ProviderSettings};
 pub(crate) use sessions::{SessionFlags, SessionsConfig, SessionsFault};
 
 /// Flags of `doorward up`. Each has an environment variable, and those that are not about one start
@@ -89,6 +92,9 @@ pub(crate) struct Flags {
     #[command(flatten)]
     pub(crate) sessions: SessionFlags,
 
+    #[command(flatten)]
+    pub(crate) provider: ProviderFlags,
+
     /// Serve a plain-HTTP `Gateway` over HTTPS too and redirect there [default: on]
     #[arg(long, value_name = "on|off", env = "DOORWARD_HTTPS_UPGRADE")]
     pub(crate) https_upgrade: Option<Switch>,
@@ -153,6 +159,7 @@ pub(crate) struct Settings {
     pub(crate) take_over: bool,
     pub(crate) ready_file: Option<PathBuf>,
     pub(crate) sessions: SessionSettings,
+    pub(crate) provider: ProviderSettings,
     pub(crate) role: model::Role,
     /// Where a part of `role` comes from files that may change.
     pub(crate) followed: Option<Followed>,
@@ -192,6 +199,8 @@ pub(crate) enum SettingsFault {
     Authorizer(AuthorizerFault),
     /// `sessions`.
     Sessions(SessionsFault),
+    /// `provider`.
+    Provider(ProviderFault),
     /// No directory for state is known.
     NoStateDirectory,
     /// `--workers 0`.
@@ -211,6 +220,7 @@ impl fmt::Display for SettingsFault {
             }
             Self::Authorizer(fault) => fault.fmt(f),
             Self::Sessions(fault) => fault.fmt(f),
+            Self::Provider(fault) => fault.fmt(f),
             Self::NoStateDirectory => f.write_str(
                 "no directory for state is known: neither `XDG_STATE_HOME` nor `HOME` is set\nhelp: name one with `--state DIR`",
             ),
@@ -243,6 +253,7 @@ impl Settings {
             authorizer_trusted_peers,
             resolve,
             sessions,
+            provider,
             https_upgrade,
             names,
             workers,
@@ -268,6 +279,7 @@ impl Settings {
             authorizer,
             resolve: file_resolve,
             sessions: file_sessions,
+            provider: file_provider,
             https_upgrade: file_upgrade,
             names: file_names,
             workers: file_workers,
@@ -301,6 +313,9 @@ impl Settings {
         let sessions = sessions
             .settings(file_sessions, &state)
             .map_err(SettingsFault::Sessions)?;
+        let provider = provider
+            .settings(file_provider)
+            .map_err(SettingsFault::Provider)?;
         let upgrade = https_upgrade.or(file_upgrade).unwrap_or(Switch::On);
         Ok(Self {
             manifests: if manifests.is_empty() {
@@ -337,6 +352,7 @@ impl Settings {
             take_over: take_over.or(file_take_over) == Some(Switch::On),
             ready_file,
             sessions,
+            provider,
             role,
             followed: source.map(|login| Followed {
                 login,

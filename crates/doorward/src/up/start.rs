@@ -108,6 +108,7 @@ pub(crate) async fn serve(mut settings: Settings) -> Result<(), Fault> {
         take_over,
         ready_file,
         sessions,
+        provider: people,
         role,
         followed,
     } = settings;
@@ -143,8 +144,10 @@ pub(crate) async fn serve(mut settings: Settings) -> Result<(), Fault> {
     checked.map_err(Fault::Sessions)?;
     sessions.follow();
     tokio::spawn(Arc::clone(&sessions).renew());
-    let store = provider::Store::open(&found.path().join("provider.db"), &*randomness).await;
-    let store = Arc::new(store.map_err(Fault::Provider)?);
+    let file = found.path().join("provider.db");
+    let store = provider::Store::at(&people.store, &file, &*randomness).await;
+    let store = store.map_err(Fault::Provider)?;
+    let store = Arc::new(store.with_policy(people.passwords));
     let held = Arc::new(Held::new(Arc::clone(&authority), Arc::clone(&clock)));
 
     let contributors = Arc::new(Contributors::new(DirectoryWriter::new(&manifests)));

@@ -112,7 +112,7 @@ impl Provider {
     }
 
     /// Path of a connector with `query`; no host, for the browser may know us by another.
-    fn connector_address(&self, below: &str, query: &str) -> String {
+    pub(super) fn connector_address(&self, below: &str, query: &str) -> String {
         let segments: Vec<String> = below
             .split('/')
             .map(|segment| utf8_percent_encode(segment, NON_ALPHANUMERIC).to_string())

@@ -2,16 +2,17 @@
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, header};
-use model::snapshot::{ProviderClient, ProviderPassword};
+use model::snapshot::ProviderClient;
 
 use super::authorize::may_use;
 use super::{form_targets, get_or_post, own_address};
-use crate::authorize::{Asked, Person, redirect_is_allowed};
+use crate::authorize::{Asked, redirect_is_allowed};
 use crate::form::Form;
 use crate::pages::Trouble;
 use crate::provider::{Answer, Provider};
 use crate::refusal::PageFault;
 use crate::sealed::{Purpose, Sealed};
+use crate::users::Checked;
 use crate::{answer, pages};
 
 impl Provider {
@@ -64,13 +65,17 @@ impl Provider {
                 .insert(header::RETRY_AFTER, HeaderValue::from(wait.as_secs()));
             return Ok(response);
         }
-        let found = self
+        let checked = self
             .store
-            .hashing
-            .check(&self.settings.passwords, login, password)
-            .await
-            .map_err(PageFault::from)?;
-        let Some(found) = found else {
+            .check_password(
+                &self.settings.passwords,
+                login,
+                password,
+                self.randomness(),
+                self.now().seconds(),
+            )
+            .await?;
+        if matches!(checked, Checked::Nobody) {
             self.store.attempts.failed(login, address, self.now());
             // The name is not logged: people type their password there.
             tracing::info!(connector, client = asked.client, address, "sign-in refused");
@@ -79,16 +84,29 @@ impl Provider {
                 login,
                 Trouble::WrongCredentials,
             ));
-        };
+        }
         self.store.attempts.succeeded(login, address);
+        let person = match checked {
+            Checked::Person(person) => person,
+            Checked::OneTime(user) => return self.ask_new_password(asked, &user).await,
+            Checked::Disabled | Checked::Nobody => {
+                tracing::info!(
+                    connector,
+                    client = asked.client,
+                    address,
+                    "account is disabled"
+                );
+                return Ok(form(StatusCode::UNAUTHORIZED, login, Trouble::Disabled));
+            }
+        };
         tracing::info!(
             connector,
             client = asked.client,
-            user_id = &*found.user_id,
+            user_id = person.user_id,
             "signed in"
         );
-        let person = person(found, self.now().seconds());
-        self.person_known(asked.signed_in(person, self.now())).await
+        self.person_known(asked.signed_in(*person, self.now()))
+            .await
     }
 
     /// The client of a request, if its configuration still allows the request.
@@ -103,20 +121,6 @@ impl Provider {
             return Err(PageFault::UnregisteredRedirect);
         }
         Ok(client)
-    }
-}
-
-/// A password entry as a person who signed in at `signed_in_at`.
-pub(super) fn person(entry: &ProviderPassword, signed_in_at: i64) -> Person {
-    Person {
-        user_id: entry.user_id.to_string(),
-        connector: "local".to_owned(),
-        email: entry.email.to_string(),
-        email_verified: entry.email_verified,
-        name: entry.name.to_string(),
-        preferred_username: entry.preferred_username.to_string(),
-        groups: entry.groups.iter().map(ToString::to_string).collect(),
-        signed_in_at,
     }
 }
 

@@ -6,6 +6,7 @@ mod authorize;
 mod discovery;
 mod finish;
 mod login;
+mod new_password;
 mod token;
 mod user_info;
 
@@ -27,6 +28,8 @@ pub(crate) enum Endpoint {
     Connector(String),
     /// `/auth/{connector}/login`.
     Login(String),
+    /// `/auth/{connector}/password`.
+    NewPassword(String),
     Approval,
     Token,
     UserInfo,
@@ -59,16 +62,13 @@ impl Endpoint {
     }
 
     fn of_connector(rest: &str) -> Self {
-        let (id, login) = match rest.split_once('/') {
-            None => (rest, false),
-            Some((id, "login")) => (id, true),
+        let (id, found): (_, fn(String) -> Self) = match rest.split_once('/') {
+            None => (rest, Self::Connector),
+            Some((id, "login")) => (id, Self::Login),
+            Some((id, "password")) => (id, Self::NewPassword),
             Some(_) => return Self::Nothing,
         };
-        match decode_path(id.as_bytes()) {
-            Ok(id) if login => Self::Login(id),
-            Ok(id) => Self::Connector(id),
-            Err(_) => Self::Nothing,
-        }
+        decode_path(id.as_bytes()).map_or(Self::Nothing, found)
     }
 
     /// How it speaks when something breaks.

@@ -12,7 +12,6 @@ use oidc::jose::{KeyFault, SigningAlgorithm};
 use oidc::wire::TokenResponse;
 use serde_json::{Map, Value};
 
-use super::login::person;
 use crate::answer;
 use crate::authorize::{Grant, Scopes};
 use crate::claims::{Claims, random_word};
@@ -89,7 +88,7 @@ impl Provider {
         }
     }
 
-    /// RFC 6749 §6. The person is read anew: who is no longer configured gets nothing.
+    /// RFC 6749 §6. The person is read anew: who is not known any more gets nothing.
     async fn refresh(&self, client: &ProviderClient, form: &Form) -> Answer {
         let issuer = &*self.settings.issuer;
         let presented = form
@@ -110,15 +109,13 @@ impl Provider {
                 .filter(|wanted| wanted.is_within(&grant.scopes))
                 .ok_or(TokenFault::WiderScope)?,
         };
-        let entry =
-            self.settings.passwords.iter().find(|one| {
-                *one.user_id == *grant.person.user_id && *one.email == *grant.person.email
-            });
-        let Some(entry) = entry else {
+        let configured = &self.settings.passwords;
+        let person = self.store.person_now(configured, &grant.person).await?;
+        let Some(person) = person else {
             self.store.end_family(issuer, name).await?;
             return Err(TokenFault::UnknownRefreshToken.into());
         };
-        grant.person = person(entry, grant.person.signed_in_at);
+        grant.person = person;
         let new = random_secret(self);
         let mut tokens = self.tokens(&grant, &scopes, None).await?;
         tokens.refresh_token = Some(format!("{name}.{new}"));

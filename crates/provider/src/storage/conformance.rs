@@ -22,6 +22,8 @@ pub(super) const RHYTHM: Rhythm = Rhythm {
     token_lifetime: Duration::from_secs(86_400),
 };
 
+mod people;
+
 /// The state directory of all processes on one server: they share the key file.
 static STATE: LazyLock<TempDir> = LazyLock::new(|| TempDir::new().unwrap());
 
@@ -68,6 +70,9 @@ macro_rules! on_every_engine {
 }
 
 on_every_engine!(
+    people::are_kept_and_listed,
+    people::are_changed_by_who_read_them_last,
+    people::are_changed_by_many_at_once,
     transactions_come_into_force_whole,
     a_request_is_answered_once,
     of_many_redemptions_exactly_one_wins,

@@ -38,6 +38,8 @@ pub enum Damaged {
     Code,
     /// What a refresh token stands for.
     Refresh,
+    /// A person.
+    User,
 }
 
 impl StoreError {
@@ -98,6 +100,7 @@ impl fmt::Display for StoreError {
                     Damaged::Ring => "ring of signing keys",
                     Damaged::Code => "code",
                     Damaged::Refresh => "refresh token",
+                    Damaged::User => "person",
                 };
                 write!(f, "a stored {what} cannot be read")
             }

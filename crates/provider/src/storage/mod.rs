@@ -16,6 +16,7 @@ mod rings;
 #[cfg(test)]
 pub(crate) mod server;
 mod statement;
+mod users;
 mod words;
 
 use std::collections::HashMap;
@@ -33,12 +34,14 @@ use engine::{Engine, Transaction};
 pub use error::{Damaged, StoreError};
 pub(crate) use refresh::{Family, Rotated};
 pub use rings::Wanted;
-use statement::sql;
+use statement::{Row, Statement, sql};
+pub(crate) use users::{Dearest, StoredUser, UserDetails};
 
 use crate::attempts::Attempts;
 use crate::keys::{Loaded, Vault};
 use crate::passwords::Pool;
 use crate::sealed::KEY_LENGTH;
+use crate::users::PasswordPolicy;
 
 /// The provider's storage, shared by every [`crate::Provider`] made on it. What is written is on disk
 /// when a call returns; a killed process loses nothing it had answered.
@@ -50,6 +53,7 @@ pub struct Store {
     sealing_key: tokio::sync::OnceCell<[u8; KEY_LENGTH]>,
     pub(crate) attempts: Attempts,
     pub(crate) hashing: Pool,
+    pub(crate) policy: PasswordPolicy,
 }
 
 /// Expired rows deleted in one statement, so that no writer waits long.
@@ -107,7 +111,14 @@ impl Store {
             sealing_key: tokio::sync::OnceCell::new(),
             attempts: Attempts::default(),
             hashing: Pool::default(),
+            policy: PasswordPolicy::default(),
         }
+    }
+
+    /// With what passwords have to be.
+    #[must_use]
+    pub fn with_policy(self, policy: PasswordPolicy) -> Self {
+        Self { policy, ..self }
     }
 
     /// The key that seals state in browsers; made at its first use.

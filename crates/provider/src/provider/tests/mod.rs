@@ -3,6 +3,7 @@
 mod browser;
 mod client;
 mod clients;
+mod people;
 mod surface;
 
 use data_encoding::BASE64;
