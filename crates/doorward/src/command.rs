@@ -37,6 +37,9 @@ enum Command {
     /// Stand in for Arrikto's OIDC AuthService: the same environment.
     #[command(name = "authservice")]
     AuthService,
+    /// Stand in for Dex: the same configuration, flags and environment.
+    #[command(name = "dex", disable_help_flag = true, disable_version_flag = true)]
+    Dex(Words),
     /// Print a completion script for a shell.
     Completions(completions::CompletionsArgs),
     /// Print the version.
@@ -69,6 +72,7 @@ pub(crate) fn run() -> ExitCode {
         Command::User(args) => user::run(*args, &mut out),
         Command::OAuth2Proxy(args) => program::oauth2_proxy::run(&args.words, &mut out),
         Command::AuthService => program::auth_service::run(),
+        Command::Dex(args) => program::dex::run(&args.words, &mut out),
         Command::Completions(args) => completions::run::<Arguments>(&args, &mut out),
         Command::Version => version(&mut out),
     }

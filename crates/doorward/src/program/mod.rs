@@ -1,8 +1,9 @@
-//! Drop-in personalities: `doorward oauth2-proxy` and `doorward authservice` stand in for the
-//! programs of those names, with the same flags, environment and files.
+//! Drop-in personalities: `doorward oauth2-proxy`, `doorward authservice` and `doorward dex` stand in
+//! for the programs of those names, with the same flags, environment and files.
 
 pub(crate) mod auth_service;
 mod beside;
+pub(crate) mod dex;
 pub(crate) mod files;
 mod listen;
 pub(crate) mod oauth2_proxy;
@@ -22,6 +23,7 @@ pub(crate) fn by_name(name: &str) -> Option<&'static str> {
     match name.rsplit('/').next()? {
         "oauth2-proxy" => Some("oauth2-proxy"),
         "authservice" | "oidc-authservice" => Some("authservice"),
+        "dex" => Some("dex"),
         _ => None,
     }
 }

@@ -309,14 +309,17 @@ impl Maker {
 }
 
 /// Written whole or not at all, so that a reader never sees half of it.
-fn tell(file: &Path, bound: &serde_json::Value) -> io::Result<()> {
+pub(super) fn tell(file: &Path, bound: &serde_json::Value) -> io::Result<()> {
     let draft = file.with_extension("new");
     fs::write(&draft, format!("{bound:#}\n"))?;
     fs::rename(&draft, file)
 }
 
+/// When each file changed last, and how long it is.
+type Looks = HashMap<Arc<str>, Option<(PathBuf, SystemTime, u64)>>;
+
 /// When each file changed last, through any symbolic links: Kubernetes swaps those.
-fn looks(files: &[Arc<str>]) -> HashMap<Arc<str>, Option<(PathBuf, SystemTime, u64)>> {
+pub(super) fn looks(files: &[Arc<str>]) -> Looks {
     let look = |file: &Arc<str>| {
         let real = fs::canonicalize(&**file).ok()?;
         let found = fs::metadata(&real).ok()?;

@@ -24,12 +24,17 @@ pub(super) fn open(program: &str) -> Result<StateDirectory, StateFault> {
     {
         return Ok(state);
     }
-    let own = format!("doorward-{program}-{}", std::process::id());
-    let passing = StateDirectory::open(&std::env::temp_dir().join(&own))
-        .or_else(|_| StateDirectory::open(&PathBuf::from("/dev/shm").join(&own)))?;
+    let passing = passing(program)?;
     tracing::warn!(
         path = %passing.path().display(),
-        "sessions end with this process: `DOORWARD_STATE` names no directory that lasts"
+        "what is stored ends with this process: `DOORWARD_STATE` names no directory that lasts"
     );
     Ok(passing)
+}
+
+/// A place that lasts as long as this process.
+pub(super) fn passing(program: &str) -> Result<StateDirectory, StateFault> {
+    let own = format!("doorward-{program}-{}", std::process::id());
+    StateDirectory::open(&std::env::temp_dir().join(&own))
+        .or_else(|_| StateDirectory::open(&PathBuf::from("/dev/shm").join(&own)))
 }

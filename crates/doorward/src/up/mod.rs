@@ -77,6 +77,11 @@ pub(crate) fn run(args: UpArgs) -> ExitCode {
 
 /// The log goes to standard error; the access log has standard output for itself.
 pub(crate) fn start_log(filter: &str) -> Result<(), String> {
+    start_log_as(filter, None)
+}
+
+/// The same, in JSON or not; without a word JSON where nobody looks on.
+pub(crate) fn start_log_as(filter: &str, json: Option<bool>) -> Result<(), String> {
     let filter = EnvFilter::try_new(filter)
         .map_err(|error| format!("`--log {filter}`: {error}\nhelp: try `--log info`"))?;
     let terminal = std::io::stderr().is_terminal();
@@ -85,10 +90,10 @@ pub(crate) fn start_log(filter: &str) -> Result<(), String> {
         .with_writer(std::io::stderr)
         .with_target(false)
         .with_ansi(terminal);
-    if terminal {
-        log.compact().init()
-    } else {
+    if json.unwrap_or(!terminal) {
         log.json().flatten_event(true).init()
+    } else {
+        log.compact().init()
     }
     Ok(())
 }
