@@ -30,6 +30,9 @@ pub struct TokenResponse {
     /// `scope`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scope: Option<String>,
+    /// `issued_token_type` of a token exchange (RFC 8693 §2.2.1).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub issued_token_type: Option<String>,
 }
 
 impl fmt::Debug for TokenResponse {
@@ -128,10 +131,24 @@ pub enum ErrorCode {
     ConsentRequired,
     /// `prompt=none` and the person would have to choose an account.
     AccountSelectionRequired,
+    /// No sign-in of the class that is a must (OpenID Connect Unmet Authentication Requirements §2).
+    UnmetAuthenticationRequirements,
+    /// The pushed request is unknown or too old.
+    InvalidRequestUri,
+    /// The request object cannot be read or its signature is wrong.
+    InvalidRequestObject,
+    /// Token exchange: the audience is unknown or does not trust the client (RFC 8693 §2.2.2).
+    InvalidTarget,
+    /// The proof of possession is missing or wrong (RFC 9449 §5).
+    InvalidDpopProof,
+    /// Registration: an address cannot be used (RFC 7591 §3.2.2).
+    InvalidRedirectUri,
+    /// Registration: something else cannot be used (RFC 7591 §3.2.2).
+    InvalidClientMetadata,
 }
 
 impl ErrorCode {
-    const ALL: [Self; 21] = [
+    const ALL: [Self; 28] = [
         Self::InvalidRequest,
         Self::UnauthorizedClient,
         Self::AccessDenied,
@@ -153,6 +170,13 @@ impl ErrorCode {
         Self::InteractionRequired,
         Self::ConsentRequired,
         Self::AccountSelectionRequired,
+        Self::UnmetAuthenticationRequirements,
+        Self::InvalidRequestUri,
+        Self::InvalidRequestObject,
+        Self::InvalidTarget,
+        Self::InvalidDpopProof,
+        Self::InvalidRedirectUri,
+        Self::InvalidClientMetadata,
     ];
 
     /// On the wire.
@@ -179,6 +203,13 @@ impl ErrorCode {
             Self::InteractionRequired => "interaction_required",
             Self::ConsentRequired => "consent_required",
             Self::AccountSelectionRequired => "account_selection_required",
+            Self::UnmetAuthenticationRequirements => "unmet_authentication_requirements",
+            Self::InvalidRequestUri => "invalid_request_uri",
+            Self::InvalidRequestObject => "invalid_request_object",
+            Self::InvalidTarget => "invalid_target",
+            Self::InvalidDpopProof => "invalid_dpop_proof",
+            Self::InvalidRedirectUri => "invalid_redirect_uri",
+            Self::InvalidClientMetadata => "invalid_client_metadata",
         }
     }
 }
@@ -258,6 +289,7 @@ mod tests {
             id_token: Some("secret-i".into()),
             refresh_token: Some("secret-r".into()),
             scope: None,
+            issued_token_type: None,
         };
         assert!(!format!("{answer:?}").contains("secret"));
     }

@@ -6,7 +6,8 @@ use model::snapshot::Provider as Settings;
 use oidc::wire::{ErrorCode, ErrorResponse};
 use serde::Serialize;
 
-use crate::authorize::{OUT_OF_BAND, location};
+use crate::authorize::{Delivery, OUT_OF_BAND, ResponseMode, in_fragment, location};
+use crate::endpoints::form_targets;
 use crate::form::FormFault;
 use crate::pages;
 use crate::refusal::{BearerFault, PageFault, Refusal, TokenFault};
@@ -32,24 +33,21 @@ pub(crate) fn refuse(
 ) -> Response<Bytes> {
     match refusal {
         Refusal::Page(fault) => page_fault(settings, fault, request_id),
-        Refusal::Client { redirect, code, .. } if redirect == OUT_OF_BAND => {
+        Refusal::Client { delivery, code, .. } if delivery.redirect == OUT_OF_BAND => {
             page_fault(settings, PageFault::OutOfBand(code), request_id)
         }
         Refusal::Client {
-            redirect,
-            state,
+            delivery,
             code,
             reason,
-        } => redirect_to(
-            StatusCode::SEE_OTHER,
-            &location(
-                &redirect,
-                &[
-                    ("state", &state),
-                    ("error", code.as_str()),
-                    ("error_description", reason),
-                ],
-            ),
+        } => deliver(
+            settings,
+            &delivery,
+            &[
+                ("state", delivery.state.clone()),
+                ("error", code.as_str().to_owned()),
+                ("error_description", reason.to_owned()),
+            ],
         ),
         Refusal::Token(fault) => token_fault(fault),
         Refusal::Bearer(fault) => bearer_fault(fault),
@@ -77,6 +75,31 @@ pub(crate) fn refuse(
                     "the provider's storage failed",
                 ),
             }
+        }
+    }
+}
+
+/// Sends an answer to a client the way that it asked for, with who answers (RFC 9207).
+pub(crate) fn deliver(
+    settings: &Settings,
+    delivery: &Delivery,
+    parameters: &[(&'static str, String)],
+) -> Response<Bytes> {
+    let parameters: Vec<(&str, &str)> = parameters
+        .iter()
+        .map(|(name, value)| (*name, value.as_str()))
+        .chain([("iss", &*settings.issuer)])
+        .collect();
+    let target = &delivery.redirect;
+    match delivery.mode {
+        ResponseMode::Query => redirect_to(StatusCode::SEE_OTHER, &location(target, &parameters)),
+        ResponseMode::Fragment => {
+            redirect_to(StatusCode::SEE_OTHER, &in_fragment(target, &parameters))
+        }
+        ResponseMode::FormPost => {
+            let html = pages::form_post(settings, target, &parameters);
+            let scripts = "script-src 'self'; ";
+            page_with(StatusCode::OK, html, &form_targets(target), scripts)
         }
     }
 }
@@ -226,6 +249,8 @@ fn token_fault(fault: TokenFault) -> Response<Bytes> {
             E::InvalidGrant,
             "`code_verifier` does not match the code challenge",
         ),
+        TokenFault::WrongKey => (BAD, E::InvalidGrant, "the grant is bound to another key"),
+        TokenFault::NoToken => (BAD, E::InvalidRequest, "`token` is missing"),
         TokenFault::NoRefreshToken => (BAD, E::InvalidRequest, "`refresh_token` is missing"),
         TokenFault::UnknownRefreshToken => (
             BAD,
@@ -299,6 +324,16 @@ pub(crate) fn page(
     html: Result<String, askama::Error>,
     form_targets: &str,
 ) -> Response<Bytes> {
+    page_with(status, html, form_targets, "")
+}
+
+/// A page with further directives of its content policy.
+pub(crate) fn page_with(
+    status: StatusCode,
+    html: Result<String, askama::Error>,
+    form_targets: &str,
+    further: &str,
+) -> Response<Bytes> {
     let Ok(html) = html else {
         let status = StatusCode::INTERNAL_SERVER_ERROR;
         return with_type(
@@ -310,7 +345,7 @@ pub(crate) fn page(
     let mut response = with_type(status, "text/html; charset=utf-8", html.into());
     let headers = response.headers_mut();
     let policy = format!(
-        "default-src 'none'; style-src 'self'; img-src 'self' data:; form-action {form_targets}; \
+        "default-src 'none'; {further}style-src 'self'; img-src 'self' data:; form-action {form_targets}; \
          frame-ancestors 'none'; base-uri 'none'"
     );
     if let Ok(policy) = HeaderValue::try_from(policy) {

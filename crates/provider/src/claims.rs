@@ -3,10 +3,11 @@
 use data_encoding::BASE64URL_NOPAD;
 use model::names::{Duration, Timestamp};
 use model::seams::Randomness;
+use model::snapshot::Conformance;
 use oidc::jose::SigningAlgorithm;
 use serde_json::{Map, Value, json};
 
-use crate::authorize::{Grant, Scopes};
+use crate::authorize::{Grant, Scopes, class, methods};
 use crate::subject::subject;
 
 /// The part that both tokens of an answer share. Access tokens have Dex's shape: the same as ID
@@ -20,6 +21,7 @@ pub(crate) struct Claims<'a> {
     pub(crate) lifetime: Duration,
     /// What the tokens are signed with.
     pub(crate) algorithm: SigningAlgorithm,
+    pub(crate) conformance: Conformance,
 }
 
 impl Claims<'_> {
@@ -27,18 +29,31 @@ impl Claims<'_> {
     pub(crate) fn access_token(&self, randomness: &dyn Randomness) -> Map<String, Value> {
         // Dex puts an `at_hash` here too, of a value that nobody ever sees.
         let hash = self.algorithm.left_half_hash(&random_word(randomness));
-        self.shared(&hash, randomness)
+        self.shared(Some(hash), &self.grant.claims.user_info, randomness)
+    }
+
+    /// Claims of an access token as RFC 9068 §2.2 has them; what the scopes tell of the person is in
+    /// it, so that user info needs no row.
+    pub(crate) fn jwt_access_token(&self, randomness: &dyn Randomness) -> Map<String, Value> {
+        let mut claims = self.shared(None, &self.grant.claims.user_info, randomness);
+        claims.shift_remove("nonce");
+        claims.insert("client_id".into(), self.grant.client.as_str().into());
+        claims.insert("scope".into(), self.scopes.text().into());
+        claims
     }
 
     /// Claims of the ID token that is given out with `access_token`, and with `code` at the first
     /// time.
     pub(crate) fn id_token(
         &self,
-        access_token: &str,
+        access_token: Option<&str>,
         code: Option<&str>,
         randomness: &dyn Randomness,
     ) -> Map<String, Value> {
-        let mut claims = self.shared(&self.algorithm.left_half_hash(access_token), randomness);
+        let hash = access_token.map(|token| self.algorithm.left_half_hash(token));
+        let mut claims = self.shared(hash, &self.grant.claims.id_token, randomness);
+        // The token for the client itself is bound to nothing.
+        claims.shift_remove("cnf");
         if let Some(code) = code {
             let hash = self.algorithm.left_half_hash(code);
             claims.insert("c_hash".into(), hash.into());
@@ -46,7 +61,12 @@ impl Claims<'_> {
         claims
     }
 
-    fn shared(&self, at_hash: &str, randomness: &dyn Randomness) -> Map<String, Value> {
+    fn shared(
+        &self,
+        at_hash: Option<String>,
+        wanted: &[String],
+        randomness: &dyn Randomness,
+    ) -> Map<String, Value> {
         let Self {
             issuer,
             grant,
@@ -54,6 +74,7 @@ impl Claims<'_> {
             now,
             lifetime,
             algorithm: _,
+            conformance,
         } = self;
         let person = &grant.person;
         let mut claims = Map::new();
@@ -73,22 +94,44 @@ impl Claims<'_> {
         put("exp", now.plus(*lifetime).seconds().into());
         put("iat", now.seconds().into());
         put("auth_time", person.signed_in_at.into());
-        put("jti", random_word(randomness).into());
+        let wants = |name: &str| wanted.iter().any(|one| one == name);
+        if *conformance == Conformance::Strict || grant.session.is_some() || wants("acr") {
+            put("acr", class(person).into());
+            put("amr", methods(person).into());
+        }
+        if let Some(sid) = &grant.session {
+            put("sid", sid.as_str().into());
+        }
+        // Whoever revokes a grant revokes every token whose name begins with its own.
+        let word = random_word(randomness);
+        let jti = match grant.id.as_str() {
+            "" => word,
+            grant => format!("{grant}.{word}"),
+        };
+        put("jti", jti.into());
+        if let Some(key) = &grant.key {
+            put("cnf", json!({ "jkt": key }));
+        }
         if !grant.nonce.is_empty() {
             put("nonce", grant.nonce.as_str().into());
         }
-        put("at_hash", at_hash.into());
-        if scopes.email {
+        if let Some(hash) = at_hash {
+            put("at_hash", hash.into());
+        }
+        if scopes.email || wants("email") {
             put("email", person.email.as_str().into());
+        }
+        if scopes.email || wants("email_verified") {
             put("email_verified", person.email_verified.into());
         }
-        if scopes.groups && !person.groups.is_empty() {
+        if (scopes.groups || wants("groups")) && !person.groups.is_empty() {
             put("groups", person.groups.clone().into());
         }
-        if scopes.profile && !person.name.is_empty() {
+        if (scopes.profile || wants("name")) && !person.name.is_empty() {
             put("name", person.name.as_str().into());
         }
-        if scopes.profile && !person.preferred_username.is_empty() {
+        let preferred = scopes.profile || wants("preferred_username");
+        if preferred && !person.preferred_username.is_empty() {
             put(
                 "preferred_username",
                 person.preferred_username.as_str().into(),
@@ -114,26 +157,14 @@ mod tests {
     use oidc::jose::left_half_hash;
 
     use super::*;
-    use crate::authorize::Person;
-    use crate::fixture::SeededRandomness;
+    use crate::fixture::{self, SeededRandomness};
 
     fn grant() -> Grant {
-        Grant {
-            client: "kubeflow".into(),
-            nonce: "n".into(),
-            scopes: Scopes::default(),
-            person: Person {
-                user_id: "15841185641784".into(),
-                connector: "local".into(),
-                email: "user@example.com".into(),
-                email_verified: false,
-                name: "user".into(),
-                preferred_username: String::new(),
-                groups: vec!["a".into()],
-                signed_in_at: 90,
-            },
-            challenge: None,
-        }
+        let mut grant = fixture::grant();
+        grant.person.email_verified = false;
+        grant.person.groups = vec!["a".into()];
+        grant.person.signed_in_at = 90;
+        grant
     }
 
     /// The claims without those that are random.
@@ -146,13 +177,15 @@ mod tests {
             now: Timestamp::from_seconds(100),
             lifetime: Duration::from_secs(60),
             algorithm: SigningAlgorithm::Rs256,
+            conformance: Conformance::Compatible,
         };
         let mut map = claims.id_token(
-            "example-access-token",
+            Some("example-access-token"),
             Some("c"),
             &SeededRandomness::default(),
         );
-        assert_eq!(map.remove("jti").unwrap().as_str().unwrap().len(), 22);
+        let jti = map.remove("jti").unwrap();
+        assert_eq!(jti.as_str().unwrap().split_once('.').unwrap().0, "grant");
         Value::Object(map)
     }
 

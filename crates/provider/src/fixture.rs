@@ -8,6 +8,10 @@ use model::names::{ObjectRef, Place, Secret, Timestamp};
 use model::seams::{Clock, Randomness};
 use model::snapshot::{Provider, ProviderClient, ProviderConnector, ProviderPassword};
 
+use crate::authorize::{
+    Asked, Delivery, Grant, Person, Response, ResponseMode, Scopes, WantedClaims, Wishes,
+};
+
 pub(crate) const ISSUER: &str = "http://dex.auth.svc.cluster.local:5556/dex";
 pub(crate) const PASSWORD: &str = "12341234";
 pub(crate) const SECRET: &str = "pUBnBOY80SnXgjibTYM9ZWNzY2xreNGQok";
@@ -65,6 +69,63 @@ pub(crate) fn settings() -> Provider {
             ISSUER,
             "/dex",
         )
+    }
+}
+
+/// The one who signs in, as the password list tells it.
+pub(crate) fn person() -> Person {
+    Person {
+        user_id: "15841185641784".into(),
+        connector: "local".into(),
+        email: "user@example.com".into(),
+        email_verified: true,
+        name: "user".into(),
+        preferred_username: String::new(),
+        groups: vec!["team-a".into()],
+        signed_in_at: 1_700_000_000,
+    }
+}
+
+/// What they let `kubeflow` do.
+pub(crate) fn grant() -> Grant {
+    Grant {
+        id: "grant".into(),
+        client: "kubeflow".into(),
+        nonce: "n".into(),
+        scopes: Scopes::default(),
+        person: person(),
+        challenge: None,
+        session: None,
+        claims: WantedClaims::default(),
+        key: None,
+    }
+}
+
+/// The stock request, checked.
+pub(crate) fn asked() -> Asked {
+    Asked {
+        id: "id".into(),
+        client: "kubeflow".into(),
+        delivery: Delivery {
+            redirect: "/oauth2/callback".into(),
+            state: "s".into(),
+            mode: ResponseMode::Query,
+        },
+        response: Response::CODE,
+        nonce: "n".into(),
+        scopes: Scopes {
+            email: true,
+            profile: true,
+            groups: true,
+            ..Scopes::default()
+        },
+        challenge: None,
+        connector: "local".into(),
+        wishes: Wishes::default(),
+        key: None,
+        session: None,
+        ask_approval: false,
+        expires_at: 1_700_000_000 + 86_400,
     }
 }
 

@@ -5,8 +5,9 @@
 //! is checked → a code is stored → `token` redeems it, once, and signs. Refusals go through one
 //! table (`answer`).
 //!
-//! Built: discovery, keys, authorize, login, approval, token (code and refresh), userinfo. What is
-//! not built is not advertised and answers 404 or `unsupported_grant_type`.
+//! Built: discovery, keys, authorize (code, implicit and hybrid), remembered sign-ins, login,
+//! approval, token (code and refresh), introspection, revocation, userinfo. What is not built is not
+//! advertised and answers 404 or `unsupported_grant_type`.
 //!
 //! The private signing keys lie in the database, sealed under the key file beside `provider.db`.
 //!
@@ -32,6 +33,7 @@ mod refusal;
 mod sealed;
 mod storage;
 mod subject;
+mod tokens;
 mod users;
 
 pub use keys::KeyFileFault;

@@ -195,6 +195,26 @@ pub(crate) fn approval(settings: &Settings, page: &Approval<'_>) -> Html {
 }
 
 #[derive(Template)]
+#[template(path = "form_post.html")]
+struct FormPostPage<'a> {
+    path: &'a str,
+    name: &'a str,
+    target: &'a str,
+    parameters: &'a [(&'a str, &'a str)],
+}
+
+/// A form that sends `parameters` to `target` by itself, or with its button where no script runs.
+pub(crate) fn form_post(settings: &Settings, target: &str, parameters: &[(&str, &str)]) -> Html {
+    FormPostPage {
+        path: &settings.path,
+        name: &settings.name,
+        target,
+        parameters,
+    }
+    .render()
+}
+
+#[derive(Template)]
 #[template(path = "code.html")]
 struct CodePage<'a> {
     path: &'a str,

@@ -3,7 +3,7 @@
 
 use oidc::wire::ErrorCode;
 
-use crate::authorize::CheckFault;
+use crate::authorize::{CheckFault, Delivery};
 use crate::form::FormFault;
 use crate::passwords::PasswordFault;
 use crate::sealed::NotOurs;
@@ -17,8 +17,7 @@ pub(crate) enum Refusal {
     Page(PageFault),
     /// Told to the client, through the browser.
     Client {
-        redirect: String,
-        state: String,
+        delivery: Delivery,
         code: ErrorCode,
         reason: &'static str,
     },
@@ -107,6 +106,10 @@ pub(crate) enum TokenFault {
     UnaskedVerifier,
     /// `code_verifier` is missing or does not match.
     WrongVerifier,
+    /// Another key than the one that the grant is bound to (RFC 9449).
+    WrongKey,
+    /// No `token`.
+    NoToken,
     /// No `refresh_token`.
     NoRefreshToken,
     /// Unknown, used, expired or another client's refresh token, or its person is gone.
@@ -160,16 +163,13 @@ impl From<CheckTrouble> for Refusal {
 impl From<CheckFault> for Refusal {
     fn from(fault: CheckFault) -> Self {
         match fault {
-            CheckFault::UnknownClient => Self::Page(PageFault::UnknownClient),
             CheckFault::UnregisteredRedirect => Self::Page(PageFault::UnregisteredRedirect),
             CheckFault::Redirected {
-                redirect,
-                state,
+                delivery,
                 code,
                 reason,
             } => Self::Client {
-                redirect,
-                state,
+                delivery,
                 code,
                 reason,
             },

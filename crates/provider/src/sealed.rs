@@ -23,6 +23,10 @@ pub(crate) enum Purpose {
     Approval,
     /// The same with a person who has to choose another password first.
     NewPassword,
+    /// The cookie of a remembered sign-in.
+    SignIn,
+    /// A refresh token that may be given out again.
+    Refresh,
 }
 
 /// A text that does not open. Nothing more is known about it.
@@ -121,6 +125,8 @@ impl Seal {
             Purpose::Login => "login",
             Purpose::Approval => "approval",
             Purpose::NewPassword => "new password",
+            Purpose::SignIn => "sign-in",
+            Purpose::Refresh => "refresh",
         };
         format!("provider 1\n{purpose}\n{}", self.issuer).into_bytes()
     }

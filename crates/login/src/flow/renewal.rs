@@ -256,6 +256,7 @@ fn with_tokens(record: &Record, answer: TokenResponse) -> Record {
         expires_in: _,
         id_token: _,
         scope: _,
+        issued_token_type: _,
     } = answer;
     Record {
         access_token: Some(access_token).filter(|token| !token.is_empty()),

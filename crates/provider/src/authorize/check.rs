@@ -2,171 +2,262 @@
 //! known to be the client's is shown, what comes after is redirected.
 
 use model::names::Timestamp;
-use model::snapshot::{Provider, ProviderClient};
+use model::snapshot::{
+    Conformance, FrontChannel, PromptRule, Provider, ProviderClient, RequestRule,
+};
+use oidc::jose::KeySet;
 use oidc::pkce;
 use oidc::wire::ErrorCode;
 use url::{Host, Url};
 
-use super::{Asked, Challenge, OUT_OF_BAND, Scopes};
+use super::wishes::Wishes;
+use super::{Asked, Challenge, Delivery, OUT_OF_BAND, Response, ResponseMode, Scopes};
 use crate::form::Form;
-
-/// A request that may go on.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Checked {
-    pub(crate) asked: Asked,
-}
 
 /// Why a request may not go on.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum CheckFault {
-    /// Shown: nobody knows whose redirect URI it would be.
-    UnknownClient,
     /// Shown: sending a browser there would make us an open redirector.
     UnregisteredRedirect,
     /// Sent to the client.
     Redirected {
-        redirect: String,
-        state: String,
+        delivery: Delivery,
         code: ErrorCode,
         reason: &'static str,
     },
 }
 
-/// Checks `form` for a sign-in at `connector`; `id` names the request if all is well.
-pub(crate) fn check(
-    settings: &Provider,
-    form: &Form,
-    connector: &str,
-    id: String,
-    now: Timestamp,
-) -> Result<Checked, CheckFault> {
-    let client = settings
-        .clients
-        .iter()
-        .find(|client| *client.id == *form.text("client_id"))
-        .ok_or(CheckFault::UnknownClient)?;
-    let redirect = form.text("redirect_uri");
-    if !redirect_is_allowed(client, redirect) {
-        return Err(CheckFault::UnregisteredRedirect);
+pub(crate) type Reason = (ErrorCode, &'static str);
+
+/// What a request is checked against.
+#[derive(Clone, Copy)]
+pub(crate) struct Facts<'a> {
+    pub(crate) settings: &'a Provider,
+    /// The client that the request names.
+    pub(crate) client: &'a ProviderClient,
+    /// Our own keys, which signed the hints that we accept.
+    pub(crate) keys: &'a KeySet,
+    /// How the parameters came.
+    pub(crate) arrival: Arrival,
+    pub(crate) now: Timestamp,
+}
+
+/// How parameters came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Arrival {
+    /// By the browser.
+    Plain,
+}
+
+impl Facts<'_> {
+    /// Whether `prompt` and its like count. Stock Kubeflow's OAuth2 Proxy always sends `prompt=none`
+    /// to a provider that remembers nobody.
+    pub(crate) fn prompt_counts(&self) -> bool {
+        let protocol = &self.settings.protocol;
+        protocol.conformance == Conformance::Strict
+            || protocol.sessions.is_some()
+            || self.client.rules.prompt == PromptRule::Always
     }
-    let to_client = |(code, reason)| CheckFault::Redirected {
-        redirect: redirect.to_owned(),
-        state: form.text("state").to_owned(),
-        code,
-        reason,
-    };
-    let parameters = check_parameters(settings, client, form).map_err(to_client)?;
-    Ok(Checked {
-        asked: Asked {
-            id,
-            client: client.id.to_string(),
+
+    /// Checks `form` for a sign-in at `connector`, or anywhere when that is empty; `id` names the
+    /// request if all is well.
+    pub(crate) fn check(
+        self,
+        form: &Form,
+        connector: &str,
+        id: String,
+    ) -> Result<Asked, CheckFault> {
+        let redirect = form.text("redirect_uri");
+        if !redirect_is_allowed(self.client, redirect) {
+            return Err(CheckFault::UnregisteredRedirect);
+        }
+        let response = Response::parse(form.text("response_type"));
+        let usual = response.map_or(ResponseMode::Query, Response::usual_mode);
+        let asked_mode = form.find("response_mode").map(ResponseMode::parse);
+        let mode = match asked_mode {
+            // Tokens in a query would end in logs (Multiple Response Types §2.1).
+            Some(Some(ResponseMode::Query)) if usual != ResponseMode::Query => usual,
+            Some(Some(mode)) => mode,
+            _ => usual,
+        };
+        let delivery = Delivery {
             redirect: redirect.to_owned(),
             state: form.text("state").to_owned(),
-            nonce: form.text("nonce").to_owned(),
-            scopes: parameters.scopes,
-            challenge: parameters.challenge,
-            connector: connector.to_owned(),
-            ask_approval: form.text("approval_prompt") == "force"
-                || form
-                    .text("prompt")
-                    .split_ascii_whitespace()
-                    .any(|word| word == "consent"),
-            expires_at: now.plus(settings.request_lifetime).seconds(),
-        },
-    })
+            mode,
+        };
+        let checked = self.parameters(form).and_then(|parameters| {
+            if asked_mode == Some(None) {
+                return Err((ErrorCode::InvalidRequest, "the response mode is unknown"));
+            }
+            if asked_mode == Some(Some(ResponseMode::Query)) && usual != ResponseMode::Query {
+                return Err((ErrorCode::InvalidRequest, "tokens are not sent in a query"));
+            }
+            Ok(parameters)
+        });
+        match checked {
+            Ok(parameters) => Ok(Asked {
+                id,
+                client: self.client.id.to_string(),
+                delivery,
+                response: parameters.response,
+                nonce: form.text("nonce").to_owned(),
+                scopes: parameters.scopes,
+                challenge: parameters.challenge,
+                connector: connector.to_owned(),
+                ask_approval: form.text("approval_prompt") == "force"
+                    || form
+                        .text("prompt")
+                        .split_ascii_whitespace()
+                        .any(|word| word == "consent"),
+                wishes: parameters.wishes,
+                key: form.find("dpop_jkt").map(str::to_owned),
+                session: None,
+                expires_at: self.now.plus(self.settings.request_lifetime).seconds(),
+            }),
+            Err((code, reason)) => Err(CheckFault::Redirected {
+                delivery,
+                code,
+                reason,
+            }),
+        }
+    }
+
+    fn parameters(&self, form: &Form) -> Result<Parameters, Reason> {
+        if form.find("request").is_some() {
+            return Err((
+                ErrorCode::RequestNotSupported,
+                "request objects are not supported",
+            ));
+        }
+        if form.find("request_uri").is_some() {
+            return Err((
+                ErrorCode::RequestUriNotSupported,
+                "request objects are not supported",
+            ));
+        }
+        if self.client.rules.requests == RequestRule::Pushed && self.arrival == Arrival::Plain {
+            return Err((
+                ErrorCode::InvalidRequest,
+                "this client has to push its requests",
+            ));
+        }
+        let challenge = self.challenge(form)?;
+        let scopes = Scopes::parse(form.text("scope"))
+            .ok_or((ErrorCode::InvalidScope, "the scope `openid` is missing"))?;
+        if !scopes
+            .audiences
+            .iter()
+            .all(|peer| trusts(self.settings, peer, self.client))
+        {
+            return Err((
+                ErrorCode::InvalidScope,
+                "a named audience does not trust this client",
+            ));
+        }
+        let response = self.response(form)?;
+        let wishes = if self.prompt_counts() {
+            Wishes::read(form, &self.settings.issuer, self.keys)?
+        } else {
+            Wishes::default()
+        };
+        Ok(Parameters {
+            response,
+            scopes,
+            challenge,
+            wishes,
+        })
+    }
+
+    fn is_strict(&self) -> bool {
+        self.settings.protocol.conformance == Conformance::Strict
+    }
+
+    fn challenge(&self, form: &Form) -> Result<Option<Challenge>, Reason> {
+        let Some(text) = form.find("code_challenge") else {
+            // OAuth 2.1 §4.1.1: who proves nothing else proves that the code is its own.
+            if self.settings.pkce.enforced || (self.is_strict() && self.client.public) {
+                return Err((ErrorCode::InvalidRequest, "the code challenge is missing"));
+            }
+            return Ok(None);
+        };
+        let word = form.find("code_challenge_method").unwrap_or("plain");
+        let offered = self.settings.pkce.methods.iter().any(|one| **one == *word);
+        let method = pkce::Method::parse(word).filter(|_| offered);
+        match method {
+            Some(pkce::Method::Plain) if self.is_strict() => Err((
+                ErrorCode::InvalidRequest,
+                "the code challenge has to be hashed",
+            )),
+            None => Err((
+                ErrorCode::InvalidRequest,
+                "the code challenge method is unknown",
+            )),
+            Some(method) => Ok(Some(Challenge {
+                hashed: method == pkce::Method::S256,
+                text: text.to_owned(),
+            })),
+        }
+    }
+
+    fn response(&self, form: &Form) -> Result<Response, Reason> {
+        let text = form.text("response_type");
+        if text.trim().is_empty() {
+            return Err((ErrorCode::InvalidRequest, "the response type is missing"));
+        }
+        let response = Response::parse(text)
+            .ok_or((ErrorCode::InvalidRequest, "the response type is unknown"))?;
+        if response.token && !response.code && !response.id_token {
+            return Err((
+                ErrorCode::InvalidRequest,
+                "the response type `token` cannot stand alone",
+            ));
+        }
+        let offered = match self.settings.protocol.responses {
+            FrontChannel::Code => !response.id_token && !response.token,
+            FrontChannel::IdToken => !response.token,
+            FrontChannel::Tokens => true,
+        };
+        let own = self.client.rules.responses.as_ref();
+        let registered =
+            own.is_none_or(|all| all.iter().any(|one| Response::parse(one) == Some(response)));
+        if !offered {
+            return Err((
+                ErrorCode::UnsupportedResponseType,
+                "the response type is not offered",
+            ));
+        }
+        if !registered {
+            return Err((
+                ErrorCode::UnauthorizedClient,
+                "the client is not registered for the response type",
+            ));
+        }
+        // Dex asks for it only where there is no code (OpenID Connect Core §3.3.2.11 wants it always).
+        let bare = response.id_token && (self.is_strict() || !response.code);
+        if bare && form.find("nonce").is_none() {
+            return Err((ErrorCode::InvalidRequest, "`nonce` is missing"));
+        }
+        if form.text("redirect_uri") == OUT_OF_BAND && (response.token || response.id_token) {
+            return Err((ErrorCode::InvalidRequest, "tokens need an address to go to"));
+        }
+        Ok(response)
+    }
 }
 
 struct Parameters {
+    response: Response,
     scopes: Scopes,
     challenge: Option<Challenge>,
-}
-
-type Reason = (ErrorCode, &'static str);
-
-fn check_parameters(
-    settings: &Provider,
-    client: &ProviderClient,
-    form: &Form,
-) -> Result<Parameters, Reason> {
-    if form.find("request").is_some() {
-        return Err((
-            ErrorCode::RequestNotSupported,
-            "request objects are not supported",
-        ));
-    }
-    if form.find("request_uri").is_some() {
-        return Err((
-            ErrorCode::RequestUriNotSupported,
-            "request objects are not supported",
-        ));
-    }
-    let challenge = check_challenge(form)?;
-    let scopes = Scopes::parse(form.text("scope"))
-        .ok_or((ErrorCode::InvalidScope, "the scope `openid` is missing"))?;
-    if !scopes
-        .audiences
-        .iter()
-        .all(|peer| trusts(settings, peer, client))
-    {
-        return Err((
-            ErrorCode::InvalidScope,
-            "a named audience does not trust this client",
-        ));
-    }
-    check_response_type(form.text("response_type"))?;
-    Ok(Parameters { scopes, challenge })
-}
-
-fn check_challenge(form: &Form) -> Result<Option<Challenge>, Reason> {
-    let Some(text) = form.find("code_challenge") else {
-        return Ok(None);
-    };
-    let method = match form.find("code_challenge_method") {
-        None => pkce::Method::Plain,
-        Some(word) => pkce::Method::parse(word).ok_or((
-            ErrorCode::InvalidRequest,
-            "the code challenge method is unknown",
-        ))?,
-    };
-    Ok(Some(Challenge {
-        hashed: method == pkce::Method::S256,
-        text: text.to_owned(),
-    }))
+    wishes: Wishes,
 }
 
 /// Whether tokens for `peer` may be given to `client`.
-fn trusts(settings: &Provider, peer: &str, client: &ProviderClient) -> bool {
+pub(crate) fn trusts(settings: &Provider, peer: &str, client: &ProviderClient) -> bool {
     *client.id == *peer
         || settings
             .clients
             .iter()
             .any(|known| *known.id == *peer && known.trusted_peers.contains(&client.id))
-}
-
-fn check_response_type(text: &str) -> Result<(), Reason> {
-    let words: Vec<&str> = text.split_ascii_whitespace().collect();
-    if words.is_empty() {
-        return Err((ErrorCode::InvalidRequest, "the response type is missing"));
-    }
-    if !words
-        .iter()
-        .all(|word| ["code", "id_token", "token"].contains(word))
-    {
-        return Err((ErrorCode::InvalidRequest, "the response type is unknown"));
-    }
-    if words.iter().all(|word| *word == "token") {
-        return Err((
-            ErrorCode::InvalidRequest,
-            "the response type `token` cannot stand alone",
-        ));
-    }
-    if words.iter().any(|word| *word != "code") {
-        return Err((
-            ErrorCode::UnsupportedResponseType,
-            "only the response type `code` is offered",
-        ));
-    }
-    Ok(())
 }
 
 /// Whether `client` may have answers at `redirect`: a registered text, byte for byte; for a public

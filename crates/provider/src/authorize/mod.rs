@@ -2,14 +2,23 @@
 //! stage owns its data; the first two travel sealed through the browser.
 
 mod check;
+mod delivery;
 mod redirect;
+mod remembered;
+mod wishes;
 
 use model::names::{Duration, Timestamp};
 use oidc::pkce;
+use oidc::wire::ErrorCode;
 use serde::{Deserialize, Serialize};
 
-pub(crate) use check::{CheckFault, Checked, check, redirect_is_allowed};
-pub(crate) use redirect::{OUT_OF_BAND, location};
+pub(crate) use check::{Arrival, CheckFault, Facts, redirect_is_allowed};
+pub(crate) use delivery::{Delivery, Response, ResponseMode};
+pub(crate) use redirect::{OUT_OF_BAND, in_fragment, location};
+pub(crate) use remembered::{Next, SignIn, class, methods};
+pub(crate) use wishes::{ONE_FACTOR, WantedClaims, Wishes};
+
+use crate::refusal::Refusal;
 
 /// A checked request that waits for a person.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -17,13 +26,18 @@ pub(crate) struct Asked {
     /// Names this request; it is answered once.
     pub(crate) id: String,
     pub(crate) client: String,
-    pub(crate) redirect: String,
-    pub(crate) state: String,
+    pub(crate) delivery: Delivery,
+    pub(crate) response: Response,
     pub(crate) nonce: String,
     pub(crate) scopes: Scopes,
     pub(crate) challenge: Option<Challenge>,
-    /// Where the person signs in.
+    /// Where the person signs in; empty until that is chosen.
     pub(crate) connector: String,
+    pub(crate) wishes: Wishes,
+    /// Thumbprint of the key that the client will prove to hold (RFC 9449 §10).
+    pub(crate) key: Option<String>,
+    /// `sid` of the browser's remembered sign-in.
+    pub(crate) session: Option<String>,
     /// The client wants the approval page whatever the settings say.
     pub(crate) ask_approval: bool,
     /// Unix seconds.
@@ -35,6 +49,8 @@ pub(crate) struct Asked {
 pub(crate) struct SignedIn {
     pub(crate) asked: Asked,
     pub(crate) person: Person,
+    /// `sid` of the remembered sign-in.
+    session: Option<String>,
     /// Unix seconds. Sooner than the request's: whoever holds this need not sign in.
     until: i64,
 }
@@ -45,12 +61,24 @@ const THINKING: Duration = Duration::from_secs(600);
 /// What a code or a refresh token stands for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Grant {
+    /// Names it: everything that comes of it can be revoked together.
+    #[serde(default)]
+    pub(crate) id: String,
     pub(crate) client: String,
     pub(crate) nonce: String,
     pub(crate) scopes: Scopes,
     pub(crate) person: Person,
     /// Checked when a code is redeemed.
     pub(crate) challenge: Option<Challenge>,
+    /// `sid` of the remembered sign-in that it came of.
+    #[serde(default)]
+    pub(crate) session: Option<String>,
+    /// Claims wanted by name.
+    #[serde(default)]
+    pub(crate) claims: WantedClaims,
+    /// Thumbprint of the key that its tokens are bound to.
+    #[serde(default)]
+    pub(crate) key: Option<String>,
 }
 
 /// Who signed in, as the connector told it.
@@ -105,12 +133,22 @@ impl Asked {
         self.expires_at <= now.seconds()
     }
 
+    /// The answer to the client that nothing will come of it.
+    pub(crate) fn refused(self, code: ErrorCode, reason: &'static str) -> Refusal {
+        Refusal::Client {
+            delivery: self.delivery,
+            code,
+            reason,
+        }
+    }
+
     /// The next stage.
     pub(crate) fn signed_in(self, person: Person, now: Timestamp) -> SignedIn {
         let until = now.plus(THINKING).seconds().min(self.expires_at);
         SignedIn {
             asked: self,
             person,
+            session: None,
             until,
         }
     }
@@ -122,14 +160,26 @@ impl SignedIn {
         self.until <= now.seconds()
     }
 
+    /// With the `sid` of the remembered sign-in.
+    pub(crate) fn within(self, sid: String) -> Self {
+        Self {
+            session: Some(sid),
+            ..self
+        }
+    }
+
     /// The last stage: what the code will stand for.
-    pub(crate) fn grant(self) -> Grant {
+    pub(crate) fn grant(self, id: String) -> Grant {
         Grant {
+            id,
             client: self.asked.client,
             nonce: self.asked.nonce,
             scopes: self.asked.scopes,
             person: self.person,
             challenge: self.asked.challenge,
+            session: self.session,
+            claims: self.asked.wishes.claims,
+            key: self.asked.key,
         }
     }
 }
@@ -160,6 +210,27 @@ impl Scopes {
             }
         }
         openid.then_some(scopes)
+    }
+
+    /// Written out (RFC 6749 §3.3).
+    pub(crate) fn text(&self) -> String {
+        let each = [
+            (true, "openid"),
+            (self.email, "email"),
+            (self.profile, "profile"),
+            (self.groups, "groups"),
+            (self.offline_access, "offline_access"),
+            (self.federated_id, "federated:id"),
+        ];
+        let named = each
+            .iter()
+            .filter(|(is, _)| *is)
+            .map(|(_, name)| (*name).to_owned());
+        let peers = self
+            .audiences
+            .iter()
+            .map(|peer| format!("{AUDIENCE}{peer}"));
+        named.chain(peers).collect::<Vec<_>>().join(" ")
     }
 
     /// Whether nothing in it is missing from `granted`.

@@ -19,6 +19,12 @@ pub(crate) fn location(redirect: &str, parameters: &[(&str, &str)]) -> String {
     format!("{base}{joint}{}", form::query(parameters))
 }
 
+/// `redirect` with `parameters` in its fragment, which no server sees (Multiple Response Types §2.1).
+pub(crate) fn in_fragment(redirect: &str, parameters: &[(&str, &str)]) -> String {
+    let base = redirect.split_once('#').map_or(redirect, |(base, _)| base);
+    format!("{base}#{}", form::query(parameters))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

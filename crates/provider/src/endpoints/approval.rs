@@ -8,7 +8,7 @@ use super::{form_targets, get_or_post, own_address};
 use crate::authorize::SignedIn;
 use crate::form::Form;
 use crate::provider::{Answer, Provider};
-use crate::refusal::{PageFault, Refusal};
+use crate::refusal::PageFault;
 use crate::sealed::{Purpose, Sealed};
 use crate::{answer, pages};
 
@@ -33,7 +33,7 @@ impl Provider {
             return Err(PageFault::Expired.into());
         }
         let asked = &signed_in.asked;
-        let client = self.client_of(asked)?;
+        let client = self.client_of(asked).await?;
         if self.store.is_answered(&asked.id).await? {
             return Err(PageFault::AlreadyAnswered.into());
         }
@@ -49,7 +49,7 @@ impl Provider {
             return Ok(answer::page(
                 StatusCode::OK,
                 html,
-                &form_targets(&asked.redirect),
+                &form_targets(&asked.delivery.redirect),
             ));
         }
         match form.find("approval") {
@@ -64,11 +64,6 @@ impl Provider {
         if !self.store.answer(&asked.id, asked.expires_at).await? {
             return Err(PageFault::AlreadyAnswered.into());
         }
-        Err(Refusal::Client {
-            redirect: asked.redirect,
-            state: asked.state,
-            code: ErrorCode::AccessDenied,
-            reason: "the person did not agree",
-        })
+        Err(asked.refused(ErrorCode::AccessDenied, "the person did not agree"))
     }
 }

@@ -12,6 +12,8 @@ use crate::answer;
 pub(crate) enum Asset {
     Stylesheet,
     Logo,
+    /// Sends the form of an answer by `form_post`.
+    Send,
 }
 
 impl Asset {
@@ -21,6 +23,10 @@ impl Asset {
             Self::Stylesheet => (
                 "text/css; charset=utf-8",
                 include_str!("../../../../assets/doorward.css"),
+            ),
+            Self::Send => (
+                "text/javascript; charset=utf-8",
+                include_str!("../../../../assets/send.js"),
             ),
             Self::Logo => ("image/svg+xml", include_str!("../../../../assets/logo.svg")),
         };

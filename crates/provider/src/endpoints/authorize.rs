@@ -1,5 +1,5 @@
-//! Where an authorization request comes in: the choice of a connector, then the rules. Nothing is
-//! stored: the checked request goes on sealed in the address.
+//! Where an authorization request comes in: the rules, what is remembered of the browser, the choice
+//! of a connector. Nothing is stored: the checked request goes on sealed in the address.
 
 use bytes::Bytes;
 use http::{Request, StatusCode};
@@ -7,11 +7,11 @@ use model::snapshot::{ProviderClient, ProviderConnector};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::get_or_post;
-use crate::authorize::{Checked, check};
+use crate::authorize::{Arrival, Asked, Facts, Next};
 use crate::claims::random_word;
 use crate::form::{Form, query};
 use crate::provider::{Answer, Provider};
-use crate::refusal::PageFault;
+use crate::refusal::{PageFault, Refusal};
 use crate::sealed::Purpose;
 use crate::{answer, pages};
 
@@ -34,20 +34,26 @@ pub(super) fn may_use(
 
 impl Provider {
     /// `GET|POST /auth`.
-    pub(crate) fn authorize(&self, request: &Request<Bytes>) -> Answer {
+    pub(crate) async fn authorize(&self, request: &Request<Bytes>) -> Answer {
         get_or_post(request)?;
         let form = Form::of_both(request).map_err(PageFault::from)?;
         let address = |id: &str| self.connector_address(id, &form.query_without("connector_id"));
+        let client = self.client_named(form.text("client_id")).await?;
+        if let Some(client) = &client {
+            // Nobody is asked how to sign in whose sign-in is remembered, or who must not be asked.
+            if let Some(answer) = self.without_asking(request, &form, client).await? {
+                return Ok(answer);
+            }
+        }
         if let Some(wanted) = form.find("connector_id") {
             self.connector(wanted)?;
             return Ok(answer::redirect_to(StatusCode::FOUND, &address(wanted)));
         }
-        let client = self.client(form.text("client_id"));
         let ids: Vec<_> = self
             .settings
             .connectors
             .iter()
-            .filter(|one| may_use(client, one).is_ok())
+            .filter(|one| may_use(client.as_ref(), one).is_ok())
             .map(|one| (&*one.id, &*one.name))
             .collect();
         if let [(only, _)] = ids.as_slice()
@@ -74,10 +80,17 @@ impl Provider {
     pub(crate) async fn begin(&self, request: &Request<Bytes>, connector: &str) -> Answer {
         get_or_post(request)?;
         let form = Form::of_both(request).map_err(PageFault::from)?;
-        let id = random_word(self.randomness());
-        let Checked { asked } = check(&self.settings, &form, connector, id, self.now())?;
+        let client = self
+            .client_named(form.text("client_id"))
+            .await?
+            .ok_or(PageFault::UnknownClient)?;
+        let asked = self.checked(&form, &client, connector).await?;
         let found = self.connector(connector)?;
-        may_use(self.client(&asked.client), found)?;
+        may_use(Some(&client), found)?;
+        let asked = match self.next(request, asked).await? {
+            Ok(asked) => asked,
+            Err(answer) => return Ok(answer),
+        };
         let sealed = self
             .seal()
             .await?
@@ -100,15 +113,73 @@ impl Provider {
         ))
     }
 
+    /// The answer to a request before a connector is chosen, if there is one already.
+    async fn without_asking(
+        &self,
+        request: &Request<Bytes>,
+        form: &Form,
+        client: &ProviderClient,
+    ) -> Result<Option<http::Response<Bytes>>, Refusal> {
+        let keys = self.keys().await?;
+        let facts = self.facts(client, &keys.verifiers, Arrival::Plain);
+        if !facts.prompt_counts() {
+            return Ok(None);
+        }
+        let asked = self
+            .checked(form, client, form.text("connector_id"))
+            .await?;
+        Ok(self.next(request, asked).await?.err())
+    }
+
+    /// The request that `form` makes, checked.
+    async fn checked(
+        &self,
+        form: &Form,
+        client: &ProviderClient,
+        connector: &str,
+    ) -> Result<Asked, Refusal> {
+        let keys = self.keys().await?;
+        let id = random_word(self.randomness());
+        let facts = self.facts(client, &keys.verifiers, Arrival::Plain);
+        Ok(facts.check(form, connector, id)?)
+    }
+
+    /// What requests of `client` are checked against.
+    pub(super) fn facts<'a>(
+        &'a self,
+        client: &'a ProviderClient,
+        keys: &'a oidc::jose::KeySet,
+        arrival: Arrival,
+    ) -> Facts<'a> {
+        Facts {
+            settings: &self.settings,
+            client,
+            keys,
+            arrival,
+            now: self.now(),
+        }
+    }
+
+    /// The request, when somebody has to sign in for it; else its answer.
+    async fn next(
+        &self,
+        request: &Request<Bytes>,
+        mut asked: Asked,
+    ) -> Result<Result<Asked, http::Response<Bytes>>, Refusal> {
+        let remembered = self.remembered(request).await?;
+        asked.session = remembered.as_ref().map(|one| one.sid.clone());
+        match asked.next(remembered.as_ref(), self.settings.skip_approval, self.now()) {
+            Next::SignIn => Ok(Ok(asked)),
+            Next::Known(person) => Ok(Err(self.person_remembered(asked, person).await?)),
+            Next::Refuse(code, reason) => Err(asked.refused(code, reason)),
+        }
+    }
+
     /// The connector of this id.
     pub(super) fn connector(&self, id: &str) -> Result<&ProviderConnector, PageFault> {
         let mut all = self.settings.connectors.iter();
         all.find(|one| *one.id == *id)
             .ok_or(PageFault::UnknownConnector)
-    }
-
-    fn client(&self, id: &str) -> Option<&ProviderClient> {
-        self.settings.clients.iter().find(|one| *one.id == *id)
     }
 
     /// Path of a connector with `query`; no host, for the browser may know us by another.

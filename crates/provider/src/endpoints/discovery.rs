@@ -2,8 +2,10 @@
 
 use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
+use model::snapshot::{Conformance, FrontChannel};
 use oidc::discovery::ProviderMetadata;
 
+use crate::authorize::ONE_FACTOR;
 use crate::keys::{self, CACHED};
 use crate::provider::{Answer, Provider};
 use crate::{answer, grants};
@@ -17,6 +19,8 @@ impl Provider {
     /// OpenID Connect Discovery §4. Says what is built and nothing else.
     pub(crate) fn discovery(&self) -> Response<Bytes> {
         let protocol = &self.settings.protocol;
+        // What a request may want of a sign-in counts where sign-ins are remembered.
+        let asks = protocol.sessions.is_some() || protocol.conformance == Conformance::Strict;
         let below = |path: &str| format!("{}{path}", self.settings.issuer);
         let list = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
         answer::json(&ProviderMetadata {
@@ -29,14 +33,43 @@ impl Provider {
                 .iter()
                 .filter(|grant| protocol.grants.contains(grant))
                 .map(|grant| grants::name(*grant).to_owned())
+                // Dex names it when tokens come without a code.
+                .chain((protocol.responses == FrontChannel::Tokens).then(|| "implicit".to_owned()))
                 .collect(),
-            response_types_supported: list(&["code"]),
-            response_modes_supported: list(&["query"]),
+            introspection_endpoint: Some(below("/token/introspect")),
+            revocation_endpoint: Some(below("/token/revoke")),
+            response_types_supported: list(match protocol.responses {
+                FrontChannel::Code => &["code"],
+                FrontChannel::IdToken => &["code", "code id_token", "id_token"],
+                FrontChannel::Tokens => &[
+                    "code",
+                    "code id_token",
+                    "code id_token token",
+                    "code token",
+                    "id_token",
+                    "id_token token",
+                ],
+            }),
+            response_modes_supported: list(&["query", "fragment", "form_post"]),
             subject_types_supported: list(&["public"]),
             id_token_signing_alg_values_supported: list(&[
                 keys::algorithm(protocol.signature).as_str()
             ]),
-            code_challenge_methods_supported: list(&["S256", "plain"]),
+            code_challenge_methods_supported: match protocol.conformance {
+                Conformance::Strict => list(&["S256"]),
+                Conformance::Compatible => self
+                    .settings
+                    .pkce
+                    .methods
+                    .iter()
+                    .map(ToString::to_string)
+                    .collect(),
+            },
+            acr_values_supported: match asks {
+                true => list(&[ONE_FACTOR]),
+                false => Vec::new(),
+            },
+            authorization_response_iss_parameter_supported: Some(true),
             scopes_supported: list(&["openid", "email", "groups", "profile", "offline_access"]),
             token_endpoint_auth_methods_supported: list(&[
                 "client_secret_basic",
@@ -60,7 +93,7 @@ impl Provider {
                 "preferred_username",
                 "at_hash",
             ]),
-            claims_parameter_supported: Some(false),
+            claims_parameter_supported: Some(asks),
             request_parameter_supported: Some(false),
             request_uri_parameter_supported: Some(false),
             ..ProviderMetadata::default()

@@ -10,7 +10,7 @@ use crate::authorize::{Asked, redirect_is_allowed};
 use crate::form::Form;
 use crate::pages::Trouble;
 use crate::provider::{Answer, Provider};
-use crate::refusal::PageFault;
+use crate::refusal::{PageFault, Refusal};
 use crate::sealed::{Purpose, Sealed};
 use crate::users::Checked;
 use crate::{answer, pages};
@@ -31,8 +31,8 @@ impl Provider {
         if asked.connector != connector {
             return Err(PageFault::WrongConnector.into());
         }
-        let client = self.client_of(&asked)?;
-        may_use(Some(client), self.connector(connector)?)?;
+        let client = self.client_of(&asked).await?;
+        may_use(Some(&client), self.connector(connector)?)?;
         if self.store.is_answered(&asked.id).await? {
             return Err(PageFault::AlreadyAnswered.into());
         }
@@ -48,11 +48,15 @@ impl Provider {
             answer::page(
                 status,
                 pages::login(&self.settings, &page),
-                &form_targets(&asked.redirect),
+                &form_targets(&asked.delivery.redirect),
             )
         };
         if request.method() != Method::POST {
-            return Ok(form(StatusCode::OK, "", Trouble::None));
+            return Ok(form(
+                StatusCode::OK,
+                &asked.wishes.login_hint,
+                Trouble::None,
+            ));
         }
 
         let sent = Form::of_body(request).map_err(PageFault::from)?;
@@ -110,15 +114,13 @@ impl Provider {
     }
 
     /// The client of a request, if its configuration still allows the request.
-    pub(super) fn client_of(&self, asked: &Asked) -> Result<&ProviderClient, PageFault> {
+    pub(super) async fn client_of(&self, asked: &Asked) -> Result<ProviderClient, Refusal> {
         let client = self
-            .settings
-            .clients
-            .iter()
-            .find(|client| *client.id == *asked.client)
+            .client_named(&asked.client)
+            .await?
             .ok_or(PageFault::UnknownClient)?;
-        if !redirect_is_allowed(client, &asked.redirect) {
-            return Err(PageFault::UnregisteredRedirect);
+        if !redirect_is_allowed(&client, &asked.delivery.redirect) {
+            return Err(PageFault::UnregisteredRedirect.into());
         }
         Ok(client)
     }

@@ -5,8 +5,11 @@ mod assets;
 mod authorize;
 mod discovery;
 mod finish;
+mod introspect;
 mod login;
 mod new_password;
+mod revoke;
+mod sign_in;
 mod token;
 mod user_info;
 
@@ -32,6 +35,8 @@ pub(crate) enum Endpoint {
     NewPassword(String),
     Approval,
     Token,
+    Introspect,
+    Revoke,
     UserInfo,
     Health,
     Asset(Asset),
@@ -51,9 +56,12 @@ impl Endpoint {
             "/auth" => Self::Authorize,
             "/approval" => Self::Approval,
             "/token" => Self::Token,
+            "/token/introspect" => Self::Introspect,
+            "/token/revoke" => Self::Revoke,
             "/userinfo" => Self::UserInfo,
             "/healthz" => Self::Health,
             "/static/doorward.css" => Self::Asset(Asset::Stylesheet),
+            "/static/send.js" => Self::Asset(Asset::Send),
             "/static/logo.svg" => Self::Asset(Asset::Logo),
             _ => rest
                 .strip_prefix("/auth/")
@@ -74,7 +82,9 @@ impl Endpoint {
     /// How it speaks when something breaks.
     pub(crate) fn language(&self) -> Language {
         match self {
-            Self::Discovery | Self::Token | Self::UserInfo => Language::Json,
+            Self::Discovery | Self::Token | Self::Introspect | Self::Revoke | Self::UserInfo => {
+                Language::Json
+            }
             _ => Language::Pages,
         }
     }
@@ -99,7 +109,7 @@ fn own_address(request: &Request<Bytes>) -> &str {
 /// Where forms of a page may lead: here, and on to the client. Browsers apply the rule to the
 /// redirects after the form too, and the client may redirect further, so of its address only the
 /// scheme is named.
-fn form_targets(redirect: &str) -> String {
+pub(crate) fn form_targets(redirect: &str) -> String {
     match url::Url::parse(redirect) {
         Ok(url) if url.scheme() != "urn" => format!("'self' {}:", url.scheme()),
         _ => "'self'".to_owned(),
@@ -132,7 +142,7 @@ mod tests {
             "/dexter/auth",
             "/keys",
             "/dex/device/code",
-            "/dex/token/introspect",
+            "/dex/token/introspect/",
             "/dex/callback",
         ] {
             assert_eq!(find(nothing), Endpoint::Nothing, "{nothing}");

@@ -66,7 +66,7 @@ impl Provider {
         if asked.connector != connector {
             return Err(PageFault::WrongConnector.into());
         }
-        self.client_of(&asked)?;
+        self.client_of(&asked).await?;
         if self.store.is_answered(&asked.id).await? {
             return Err(PageFault::AlreadyAnswered.into());
         }
@@ -84,7 +84,7 @@ impl Provider {
             answer::page(
                 status,
                 pages::new_password(&self.settings, &page),
-                &form_targets(&asked.redirect),
+                &form_targets(&asked.delivery.redirect),
             )
         };
         if request.method() != Method::POST {

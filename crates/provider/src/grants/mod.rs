@@ -1,6 +1,9 @@
 //! Grants: what a client shows at the token endpoint for tokens. One file a grant, pure: facts in, the
 //! tokens to issue or a refusal out.
 
+pub(crate) mod code;
+pub(crate) mod refresh;
+
 use model::snapshot::GrantType;
 
 /// The grants that are built, in the order in which discovery names them.

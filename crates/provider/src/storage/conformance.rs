@@ -10,11 +10,13 @@ use tempfile::TempDir;
 use super::server::Server;
 use super::statement::Row;
 use super::*;
-use crate::authorize::{Grant, Person, Scopes};
+use crate::authorize::{Grant, Person, Scopes, SignIn, WantedClaims};
 use crate::fixture::SeededRandomness;
 use crate::keys::Rhythm;
 
 pub(super) const NOW: Timestamp = Timestamp::from_seconds(1_700_000_000);
+/// How long a spent code is remembered.
+pub(super) const KEEP: Timestamp = Timestamp::from_seconds(NOW.seconds() + 86_400);
 pub(super) const ISSUER: &str = "https://h/dex";
 pub(super) const RHYTHM: Rhythm = Rhythm {
     algorithm: SigningAlgorithm::Rs256,
@@ -78,8 +80,9 @@ on_every_engine!(
     of_many_redemptions_exactly_one_wins,
     codes_belong_to_issuer_client_address_and_time,
     sweeping_deletes_what_has_expired_and_nothing_else,
-    a_refresh_token_changes_with_each_use_and_an_old_one_ends_the_family,
-    a_code_that_comes_again_ends_its_family,
+    a_refresh_token_is_replaced_by_who_holds_the_good_one,
+    a_code_that_comes_again_takes_back_what_it_brought,
+    a_sign_in_is_found_by_its_cookie_while_it_lives,
     two_processes_share_the_first_key_and_rotate_once,
     a_ring_is_replaced_only_by_who_read_it_last,
     damaged_keys_are_told_and_not_replaced,
@@ -89,6 +92,10 @@ on_every_engine!(
 
 pub(super) fn grant() -> Grant {
     Grant {
+        id: "g".into(),
+        session: None,
+        claims: WantedClaims::default(),
+        key: None,
         client: "kubeflow".into(),
         nonce: "n".into(),
         scopes: Scopes {
@@ -132,7 +139,12 @@ pub(super) fn family(name: &str) -> Family {
 
 pub(super) async fn put(store: &Store, request: &str, secret: &str) -> bool {
     store
-        .answer_with_code(ISSUER, request, NOW.seconds() + 86_400, secret, &code())
+        .answer_request(
+            ISSUER,
+            (request, NOW.seconds() + 86_400),
+            &code(),
+            Some(secret),
+        )
         .await
         .unwrap()
 }
@@ -201,7 +213,7 @@ async fn of_many_redemptions_exactly_one_wins(place: Place) {
             let store = Arc::clone(&stores[turn % 2]);
             tokio::spawn(async move {
                 store
-                    .redeem(ISSUER, "secret", &code(), None, NOW)
+                    .redeem(ISSUER, "secret", &code(), None, (NOW, KEEP))
                     .await
                     .unwrap()
             })
@@ -234,14 +246,14 @@ async fn codes_belong_to_issuer_client_address_and_time(place: Place) {
         (ISSUER, &code(), late),
     ] {
         let redeemed = store
-            .redeem(issuer, "secret", code, None, now)
+            .redeem(issuer, "secret", code, None, (now, KEEP))
             .await
             .unwrap();
         assert_eq!(redeemed, Redeemed::Gone);
     }
     assert_eq!(
         store
-            .redeem(ISSUER, "secret", &code(), None, NOW)
+            .redeem(ISSUER, "secret", &code(), None, (NOW, KEEP))
             .await
             .unwrap(),
         Redeemed::Spent
@@ -270,63 +282,117 @@ async fn sweeping_deletes_what_has_expired_and_nothing_else(place: Place) {
     assert_eq!(store.code(ISSUER, "secret").await.unwrap(), None);
 }
 
-async fn a_refresh_token_changes_with_each_use_and_an_old_one_ends_the_family(place: Place) {
+/// A family that came of a code.
+async fn begun(place: &Place) -> Store {
     let store = place.open().await;
     put(&store, "r", "code").await;
+    let (code, family) = (code(), family("f"));
+    let redeemed = store.redeem(ISSUER, "code", &code, Some(&family), (NOW, KEEP));
+    assert_eq!(redeemed.await.unwrap(), Redeemed::Spent);
     store
-        .redeem(ISSUER, "code", &code(), Some(&family("f")), NOW)
-        .await
-        .unwrap();
-    let rotate = async |old, new, now: Timestamp| {
-        let expiry = now.plus(Duration::from_secs(1000));
-        store
-            .rotate(ISSUER, "f", (old, new), expiry, now)
-            .await
-            .unwrap()
-    };
-    let alive = async || store.family(ISSUER, "f", NOW).await.unwrap().is_some();
-    assert_eq!(rotate("t0", "t1", NOW).await, Rotated::Done);
-    // Twice at once: refused, but no theft.
-    assert_eq!(
-        rotate("t0", "t9", NOW.plus(Duration::from_secs(10))).await,
-        Rotated::Refused
-    );
-    assert!(alive().await);
-    assert_eq!(
-        rotate("t1", "t2", NOW.plus(Duration::from_secs(10))).await,
-        Rotated::Done
-    );
-    assert_eq!(
-        rotate("t0", "t9", NOW.plus(Duration::from_secs(21))).await,
-        Rotated::Refused
-    );
-    assert!(!alive().await);
-    assert_eq!(
-        rotate("t2", "t3", NOW.plus(Duration::from_secs(21))).await,
-        Rotated::Refused
-    );
 }
 
-async fn a_code_that_comes_again_ends_its_family(place: Place) {
-    let store = place.open().await;
-    put(&store, "r", "code").await;
-    store
-        .redeem(ISSUER, "code", &code(), Some(&family("f")), NOW)
-        .await
-        .unwrap();
+async fn a_refresh_token_is_replaced_by_who_holds_the_good_one(place: Place) {
+    let store = begun(&place).await;
+    let rotate = async |old, token, now: Timestamp| {
+        let next = Follows {
+            token,
+            sealed: "sealed",
+            expires_at: now.seconds() + 1000,
+        };
+        store.rotate(ISSUER, "f", old, next, now).await.unwrap()
+    };
+    let kept = async |now| store.family(ISSUER, "f", now).await.unwrap();
+    assert!(rotate("t0", "t1", NOW).await);
+    assert!(!rotate("t0", "t9", NOW).await);
+    let one = kept(NOW).await.unwrap();
     assert_eq!(
-        store.family(ISSUER, "f", NOW).await.unwrap(),
-        Some(("kubeflow".into(), grant()))
+        (one.place("t1"), one.place("t0")),
+        (refresh::Place::Current, refresh::Place::Previous)
     );
+    assert_eq!(one.place("t9"), refresh::Place::Other);
     assert_eq!(
-        store
-            .end_family_of_code("https://other", "code")
-            .await
-            .unwrap(),
-        0
+        (one.sealed.as_str(), one.created_at),
+        ("sealed", NOW.seconds())
     );
-    assert_eq!(store.end_family_of_code(ISSUER, "code").await.unwrap(), 1);
+    let late = NOW.plus(Duration::from_secs(999));
+    assert!(rotate("t1", "t2", late).await);
+    assert_eq!(kept(late).await.unwrap().place("t0"), refresh::Place::Other);
+    let used = |token: &'static str| store.use_family(ISSUER, "f", token, late.seconds() + 5, late);
+    assert!(used("t2").await.unwrap());
+    assert!(!used("t1").await.unwrap());
+    assert_eq!(kept(late.plus(Duration::from_secs(5))).await, None);
+    let until = KEEP;
+    store.end_family(ISSUER, "f", "g", until).await.unwrap();
+    assert_eq!(kept(late).await, None);
+    assert!(store.is_revoked(ISSUER, "g.word").await.unwrap());
+    assert!(!store.is_revoked("https://other", "g.word").await.unwrap());
+}
+
+async fn a_code_that_comes_again_takes_back_what_it_brought(place: Place) {
+    let store = begun(&place).await;
+    let kept = store.family(ISSUER, "f", NOW).await.unwrap().unwrap();
+    assert_eq!((kept.client.as_str(), &kept.grant), ("kubeflow", &grant()));
+    assert!(!store.take_back("https://other", "code").await.unwrap());
+    assert!(!store.take_back(ISSUER, "unknown").await.unwrap());
+    put(&store, "s", "fresh").await;
+    assert!(
+        !store.take_back(ISSUER, "fresh").await.unwrap(),
+        "nobody spent it"
+    );
+    assert!(!store.is_revoked(ISSUER, "g.word").await.unwrap());
+    assert!(store.take_back(ISSUER, "code").await.unwrap());
+    assert!(store.is_revoked(ISSUER, "g.word").await.unwrap());
     assert_eq!(store.family(ISSUER, "f", NOW).await.unwrap(), None);
+    store.sweep(KEEP).await.unwrap();
+    assert!(!store.is_revoked(ISSUER, "g.word").await.unwrap());
+}
+
+async fn a_sign_in_is_found_by_its_cookie_while_it_lives(place: Place) {
+    let (one, two) = (place.open().await, place.open().await);
+    let lifetimes = Lifetimes {
+        absolute: Duration::from_secs(1000),
+        idle: Duration::from_secs(100),
+    };
+    let mine = SignIn {
+        sid: "sid".into(),
+        person: grant().person,
+    };
+    let at = |seconds| NOW.plus(Duration::from_secs(seconds));
+    let keep = async |cookie: &str, sign_in: &SignIn, now| {
+        let kept = one.remember_sign_in(ISSUER, cookie, sign_in, lifetimes, now);
+        kept.await.unwrap()
+    };
+    let find = async |cookie: &str, now| {
+        let found = two.sign_in(ISSUER, cookie, lifetimes, now).await.unwrap();
+        found.map(|one| one.sid)
+    };
+    assert!(keep("a", &mine, NOW).await);
+    assert_eq!(find("a", at(99)).await.as_deref(), Some("sid"));
+    assert_eq!(find("b", at(99)).await, None);
+    assert_eq!(
+        find("a", at(198)).await.as_deref(),
+        Some("sid"),
+        "its use counts"
+    );
+    // Signing in again changes the cookie.
+    assert!(keep("b", &mine, at(200)).await);
+    assert_eq!(
+        (find("a", at(201)).await, find("b", at(201)).await.is_some()),
+        (None, true)
+    );
+    // Not another person's.
+    let mut other = mine.clone();
+    other.person.user_id = "2".into();
+    assert!(!keep("c", &other, at(202)).await);
+    assert_eq!(
+        (find("c", at(203)).await, find("b", at(203)).await.is_some()),
+        (None, true)
+    );
+    assert_eq!(find("b", at(1300)).await, None);
+    assert!(keep("d", &mine, at(1300)).await);
+    two.forget_sign_in("sid").await.unwrap();
+    assert_eq!(find("d", at(1301)).await, None);
 }
 
 async fn two_processes_share_the_first_key_and_rotate_once(place: Place) {

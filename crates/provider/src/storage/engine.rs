@@ -232,10 +232,6 @@ impl Transaction {
     }
 
     /// The first row that a question finds.
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "for steps that read what they change")
-    )]
     pub(crate) async fn find(&mut self, question: Statement) -> Result<Option<Row>, StoreError> {
         Ok(match self {
             Self::Sqlite(transaction) => {

@@ -40,6 +40,8 @@ pub enum Damaged {
     Refresh,
     /// A person.
     User,
+    /// A remembered sign-in.
+    SignIn,
 }
 
 impl StoreError {
@@ -101,6 +103,7 @@ impl fmt::Display for StoreError {
                     Damaged::Code => "code",
                     Damaged::Refresh => "refresh token",
                     Damaged::User => "person",
+                    Damaged::SignIn => "sign-in",
                 };
                 write!(f, "a stored {what} cannot be read")
             }

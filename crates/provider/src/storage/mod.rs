@@ -12,9 +12,11 @@ pub(crate) mod conformance;
 mod engine;
 mod error;
 mod refresh;
+mod revoked;
 mod rings;
 #[cfg(test)]
 pub(crate) mod server;
+mod sign_ins;
 mod statement;
 mod users;
 mod words;
@@ -32,8 +34,9 @@ pub use address::{AddressFault, StoreAddress};
 pub(crate) use codes::{Code, Redeemed};
 use engine::{Engine, Transaction};
 pub use error::{Damaged, StoreError};
-pub(crate) use refresh::{Family, Rotated};
+pub(crate) use refresh::{Family, Follows, Kept, Place, TOGETHER};
 pub use rings::Wanted;
+pub(crate) use sign_ins::Lifetimes;
 use statement::{Row, Statement, sql};
 pub(crate) use users::{Dearest, StoredUser, UserDetails};
 
@@ -157,6 +160,10 @@ impl Store {
              (SELECT id FROM answered_requests WHERE expires_at <= $1 LIMIT $2)",
             "DELETE FROM refresh_families WHERE family IN \
              (SELECT family FROM refresh_families WHERE expires_at <= $1 LIMIT $2)",
+            "DELETE FROM revoked WHERE (issuer, id) IN \
+             (SELECT issuer, id FROM revoked WHERE expires_at <= $1 LIMIT $2)",
+            "DELETE FROM sign_ins WHERE sid IN \
+             (SELECT sid FROM sign_ins WHERE expires_at <= $1 LIMIT $2)",
             "DELETE FROM seen_words WHERE word_hash IN \
              (SELECT word_hash FROM seen_words WHERE expires_at <= $1 LIMIT $2)",
         ] {
@@ -170,6 +177,18 @@ impl Store {
             }
         }
         Ok(deleted)
+    }
+
+    /// How many rows there are of all that requests can write.
+    #[cfg(test)]
+    pub(crate) async fn rows(&self) -> i64 {
+        let question = sql(
+            "SELECT (SELECT COUNT(*) FROM codes) + (SELECT COUNT(*) FROM answered_requests) + \
+             (SELECT COUNT(*) FROM sign_ins) + (SELECT COUNT(*) FROM pushed_requests) + \
+             (SELECT COUNT(*) FROM devices) + (SELECT COUNT(*) FROM seen_words)",
+        );
+        let row = self.engine.find(question).await.unwrap().unwrap();
+        row.integer(0).unwrap()
     }
 
     /// Breaks it, for tests of what happens then.

@@ -4,7 +4,7 @@ use std::os::unix::fs::PermissionsExt;
 use oidc::jose::SigningAlgorithm;
 use tempfile::TempDir;
 
-use super::conformance::{ISSUER, NOW, RHYTHM, code, family, put};
+use super::conformance::{ISSUER, KEEP, NOW, RHYTHM, code, family, put};
 use super::*;
 use crate::fixture::SeededRandomness;
 use crate::keys::KeyFileFault;
@@ -98,7 +98,7 @@ async fn secrets_from_outside_are_stored_as_digests() {
                 token: "the-refresh-token-itself".into(),
                 ..family("f")
             }),
-            NOW,
+            (NOW, KEEP),
         )
         .await
         .unwrap();

@@ -1,4 +1,5 @@
 use model::names::{Secret, Timestamp};
+use model::snapshot::{Conformance, RequestRule};
 
 use super::*;
 use crate::fixture;
@@ -8,22 +9,29 @@ const NOW: Timestamp = Timestamp::from_seconds(1_700_000_000);
 const GOOD: &str = "client_id=kubeflow&redirect_uri=%2Foauth2%2Fcallback&response_type=code\
                     &scope=profile+email+groups+openid&state=s&nonce=n&prompt=none";
 
-fn run(query: &str) -> Result<Checked, CheckFault> {
+fn run(query: &str) -> Result<Asked, CheckFault> {
+    run_with(&fixture::settings(), query)
+}
+
+fn run_with(settings: &Provider, query: &str) -> Result<Asked, CheckFault> {
     let form = Form::parse(query.as_bytes()).unwrap();
-    check(&fixture::settings(), &form, "local", "id".into(), NOW)
+    let keys = KeySet::from_json(r#"{"keys":[]}"#).unwrap();
+    let facts = Facts {
+        settings,
+        client: &settings.clients[0],
+        keys: &keys,
+        arrival: Arrival::Plain,
+        now: NOW,
+    };
+    facts.check(&form, "local", "id".into())
 }
 
 /// The error code that goes to the client.
 fn redirected(query: &str) -> Option<ErrorCode> {
     match run(query) {
-        Err(CheckFault::Redirected {
-            redirect,
-            state,
-            code,
-            ..
-        }) => {
+        Err(CheckFault::Redirected { delivery, code, .. }) => {
             assert_eq!(
-                (redirect.as_str(), state.as_str()),
+                (delivery.redirect.as_str(), delivery.state.as_str()),
                 ("/oauth2/callback", "s")
             );
             Some(code)
@@ -34,26 +42,31 @@ fn redirected(query: &str) -> Option<ErrorCode> {
 
 #[test]
 fn the_stock_request_passes_in_spite_of_prompt_none() {
-    assert_eq!(
-        run(GOOD).unwrap().asked,
-        Asked {
-            id: "id".into(),
-            client: "kubeflow".into(),
-            redirect: "/oauth2/callback".into(),
-            state: "s".into(),
-            nonce: "n".into(),
-            scopes: Scopes {
-                email: true,
-                profile: true,
-                groups: true,
-                ..Scopes::default()
-            },
-            challenge: None,
-            connector: "local".into(),
-            ask_approval: false,
-            expires_at: NOW.seconds() + 86_400,
-        }
-    );
+    assert_eq!(run(GOOD).unwrap(), fixture::asked());
+}
+
+#[test]
+fn challenges_are_demanded_and_limited_as_configured() {
+    let mut settings = fixture::settings();
+    settings.pkce.enforced = true;
+    settings.pkce.methods = vec!["S256".into()];
+    assert!(run_with(&settings, GOOD).is_err());
+    let plain = format!("{GOOD}&code_challenge=x");
+    assert!(run_with(&settings, &plain).is_err());
+    assert!(run_with(&settings, &format!("{plain}&code_challenge_method=S256")).is_ok());
+    let mut strict = fixture::settings();
+    strict.protocol.conformance = Conformance::Strict;
+    assert!(run_with(&strict, GOOD).is_ok());
+    assert!(run_with(&strict, &plain).is_err());
+    strict.clients[0].public = true;
+    assert!(run_with(&strict, GOOD).is_err());
+}
+
+#[test]
+fn a_client_that_has_to_push_may_not_come_by_the_browser() {
+    let mut settings = fixture::settings();
+    settings.clients[0].rules.requests = RequestRule::Pushed;
+    assert!(run_with(&settings, GOOD).is_err());
 }
 
 #[test]
@@ -61,24 +74,17 @@ fn the_approval_page_can_be_asked_for() {
     assert!(
         run(&format!("{GOOD}&approval_prompt=force"))
             .unwrap()
-            .asked
             .ask_approval
     );
     assert!(
         run(&GOOD.replace("prompt=none", "prompt=login+consent"))
             .unwrap()
-            .asked
             .ask_approval
     );
 }
 
 #[test]
 fn what_cannot_be_the_clients_is_shown() {
-    assert_eq!(run("").unwrap_err(), CheckFault::UnknownClient);
-    assert_eq!(
-        run(&GOOD.replace("=kubeflow", "=nobody")).unwrap_err(),
-        CheckFault::UnknownClient
-    );
     for redirect in [
         "",
         "%2Foauth2%2Fcallback%2F",
@@ -149,7 +155,7 @@ fn unknown_scopes_and_challenge_methods_without_challenge_are_ignored() {
 
 #[test]
 fn challenges_are_plain_unless_said_otherwise() {
-    let challenge = |more: &str| run(&format!("{GOOD}{more}")).unwrap().asked.challenge;
+    let challenge = |more: &str| run(&format!("{GOOD}{more}")).unwrap().challenge;
     let made = |hashed| {
         Some(Challenge {
             hashed,
@@ -173,10 +179,7 @@ fn audiences_must_trust_the_client() {
         "+openid",
         "+openid+audience:server:client_id:peer+audience:server:client_id:kubeflow",
     );
-    assert_eq!(
-        run(&query).unwrap().asked.scopes.audiences,
-        ["peer", "kubeflow"]
-    );
+    assert_eq!(run(&query).unwrap().scopes.audiences, ["peer", "kubeflow"]);
 }
 
 #[test]

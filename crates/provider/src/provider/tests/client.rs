@@ -260,14 +260,14 @@ async fn a_sign_in_that_began_before_a_restart_ends_after_it() {
 }
 
 /// Tokens with a refresh token.
-async fn offline(bench: &Bench) -> TokenResponse {
+pub(super) async fn offline(bench: &Bench) -> TokenResponse {
     let code = bench
         .code(&STOCK.replace("+openid", "+openid+offline_access"))
         .await;
     bench.redeem(&code).await.tokens()
 }
 
-async fn refresh(bench: &Bench, token: &str, scope: &str) -> Seen {
+pub(super) async fn refresh(bench: &Bench, token: &str, scope: &str) -> Seen {
     bench
         .token(&[
             ("grant_type", "refresh_token"),

@@ -4,7 +4,9 @@ mod browser;
 mod client;
 mod clients;
 mod people;
+mod single_sign_on;
 mod surface;
+mod tokens;
 
 use data_encoding::BASE64;
 use http::{HeaderMap, StatusCode};

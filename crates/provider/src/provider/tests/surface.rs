@@ -32,20 +32,10 @@ async fn discovery_says_what_is_built_and_nothing_else() {
     ] {
         assert_eq!(read[name], value, "{name}");
     }
-    for absent in [
-        "device_authorization_endpoint",
-        "introspection_endpoint",
-        "end_session_endpoint",
-    ] {
+    for absent in ["device_authorization_endpoint", "end_session_endpoint"] {
         assert_eq!(read.get(absent), None);
     }
-    for absent in [
-        "/dex/device/code",
-        "/dex/token/introspect",
-        "/dex/logout",
-        "/dex/callback",
-        "/",
-    ] {
+    for absent in ["/dex/device/code", "/dex/logout", "/dex/callback", "/"] {
         assert_eq!(
             bench.get(absent).await.status,
             StatusCode::NOT_FOUND,

@@ -1,0 +1,2 @@
+// Sends the one form of the page.
+document.forms[0].submit();

@@ -1,0 +1,50 @@
+//! `POST /token`. Facts first, then the rules (`grants`), then one write; tokens leave only after the
+//! write has succeeded.
+
+mod code;
+mod refresh;
+
+use bytes::Bytes;
+use http::{Method, Request};
+use model::snapshot::{GrantType, ProviderClient};
+
+use crate::clients::may_use;
+use crate::form::Form;
+use crate::grants;
+use crate::provider::{Answer, Provider};
+use crate::refusal::TokenFault;
+
+/// A request of a client that has proven who it is.
+pub(super) struct Asking<'a> {
+    pub(super) client: &'a ProviderClient,
+    pub(super) form: &'a Form,
+    /// The key that it proved to hold (RFC 9449).
+    pub(super) key: Option<&'a str>,
+}
+
+impl Provider {
+    pub(crate) async fn token(&self, request: &Request<Bytes>) -> Answer {
+        if request.method() != Method::POST {
+            return Err(TokenFault::NotPost.into());
+        }
+        let form = Form::of_body(request).map_err(TokenFault::from)?;
+        // The grant type comes before the client: Dex's order.
+        let grant = form.find("grant_type").ok_or(TokenFault::NoGrantType)?;
+        let grant = grants::named(grant)
+            .filter(|grant| self.settings.protocol.grants.contains(grant))
+            .ok_or(TokenFault::UnsupportedGrantType)?;
+        let client = self.proven_client(request, &form).await?;
+        may_use(&client, grant)?;
+        let key: Option<String> = None;
+        let asking = Asking {
+            client: &client,
+            form: &form,
+            key: key.as_deref(),
+        };
+        match grant {
+            GrantType::AuthorizationCode => self.redeem_code(asking).await,
+            GrantType::RefreshToken => self.refresh(asking).await,
+            _ => Err(TokenFault::UnsupportedGrantType.into()),
+        }
+    }
+}
