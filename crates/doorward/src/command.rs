@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::{completions, doctor, explain, program, session, up, user};
+use crate::{completions, doctor, explain, key, program, session, up, user};
 
 /// The front door for Kubeflow and for every other web application in a cluster.
 #[derive(Debug, Parser)]
@@ -23,6 +23,8 @@ enum Command {
     Doctor(Box<doctor::DoctorArgs>),
     /// Say what would happen to a request, and why; what somebody reaches; what a change changes.
     Explain(Box<explain::ExplainArgs>),
+    /// Turn the keys that a provider signs with.
+    Key(Box<key::KeyArgs>),
     /// List sessions, and end them.
     Session(Box<session::SessionArgs>),
     /// List, add, change and remove people.
@@ -68,6 +70,7 @@ pub(crate) fn run() -> ExitCode {
         Command::Up(args) => up::run(*args),
         Command::Doctor(args) => doctor::run(&args, &mut out),
         Command::Explain(args) => explain::run(&args, &mut out),
+        Command::Key(args) => key::run(*args, &mut out),
         Command::Session(args) => session::run(*args, &mut out),
         Command::User(args) => user::run(*args, &mut out),
         Command::OAuth2Proxy(args) => program::oauth2_proxy::run(&args.words, &mut out),

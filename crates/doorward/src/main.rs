@@ -5,6 +5,7 @@ mod completions;
 mod config;
 mod doctor;
 mod explain;
+mod key;
 mod program;
 mod session;
 mod up;

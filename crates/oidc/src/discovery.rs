@@ -29,6 +29,18 @@ pub struct ProviderMetadata {
     /// Whether the provider tells clients of ended sessions itself (Back-Channel Logout 1.0 §2.1).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub backchannel_logout_supported: Option<bool>,
+    /// Whether its logout tokens carry `sid`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub backchannel_logout_session_supported: Option<bool>,
+    /// Whether clients may end their sessions in a frame (Front-Channel Logout 1.0 §3).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub frontchannel_logout_supported: Option<bool>,
+    /// Whether those frames are told `iss` and `sid`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub frontchannel_logout_session_supported: Option<bool>,
+    /// Algorithms of proofs of possession (RFC 9449 §5.1).
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub dpop_signing_alg_values_supported: Vec<String>,
     /// Where authorization requests are pushed (RFC 9126 §5).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pushed_authorization_request_endpoint: Option<String>,

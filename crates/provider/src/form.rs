@@ -91,6 +91,23 @@ impl Form {
         self.find(name).unwrap_or_default()
     }
 
+    /// The parameters without `name`.
+    #[must_use]
+    pub(crate) fn without(mut self, name: &str) -> Self {
+        self.0.retain(|(known, _)| known != name);
+        self
+    }
+
+    /// The parameters, with `others` in the place of those of the same name.
+    #[must_use]
+    pub(crate) fn overridden(mut self, others: impl IntoIterator<Item = (String, String)>) -> Self {
+        for (name, value) in others {
+            self.0.retain(|(known, _)| *known != name);
+            self.0.push((name, value));
+        }
+        self
+    }
+
     /// Written as a query, without the parameter `without`.
     pub(crate) fn query_without(&self, without: &str) -> String {
         let pairs: Vec<(&str, &str)> = self

@@ -5,8 +5,9 @@
 //! is checked → a code is stored → `token` redeems it, once, and signs. Refusals go through one
 //! table (`answer`).
 //!
-//! Built: discovery, keys, authorize (code, implicit and hybrid), remembered sign-ins, login,
-//! approval, token (code and refresh), introspection, revocation, userinfo. What is not built is not
+//! Built: discovery, keys, authorize (code, implicit and hybrid; request objects, pushed requests),
+//! remembered sign-ins and sign-out, login, approval, the device flow, token (code, refresh, device,
+//! client credentials, exchange; proof of possession), introspection, revocation, userinfo. What is not built is not
 //! advertised and answers 404 or `unsupported_grant_type`.
 //!
 //! The private signing keys lie in the database, sealed under the key file beside `provider.db`.
@@ -26,6 +27,7 @@ mod form;
 pub mod fuzzing;
 mod grants;
 mod keys;
+mod notices;
 mod pages;
 mod passwords;
 mod provider;
@@ -37,6 +39,7 @@ mod tokens;
 mod users;
 
 pub use keys::KeyFileFault;
+pub use notices::{Courier, Taken};
 pub use provider::Provider;
 pub use storage::{AddressFault, Damaged, Store, StoreAddress, StoreError, Wanted};
 pub use users::{

@@ -215,6 +215,100 @@ pub(crate) fn form_post(settings: &Settings, target: &str, parameters: &[(&str, 
 }
 
 #[derive(Template)]
+#[template(path = "sign_out.html")]
+struct SignOutPage<'a> {
+    path: &'a str,
+    name: &'a str,
+    action: &'a str,
+    email: &'a str,
+    answer: &'a str,
+}
+
+/// Whether the person wants to sign out.
+pub(crate) fn sign_out(settings: &Settings, action: &str, email: &str, answer: &str) -> Html {
+    SignOutPage {
+        path: &settings.path,
+        name: &settings.name,
+        action,
+        email,
+        answer,
+    }
+    .render()
+}
+
+#[derive(Template)]
+#[template(path = "signed_out.html")]
+struct SignedOutPage<'a> {
+    path: &'a str,
+    name: &'a str,
+    target: &'a str,
+    frames: &'a [String],
+}
+
+/// The end, with the pages of clients that end their own sessions in a frame; on to `target` after a
+/// moment.
+pub(crate) fn signed_out(settings: &Settings, target: Option<&str>, frames: &[String]) -> Html {
+    SignedOutPage {
+        path: &settings.path,
+        name: &settings.name,
+        target: target.unwrap_or_default(),
+        frames,
+    }
+    .render()
+}
+
+#[derive(Template)]
+#[template(path = "device.html")]
+struct DevicePage<'a> {
+    path: &'a str,
+    name: &'a str,
+    code: &'a str,
+    trouble: &'a str,
+}
+
+/// Why the last code was not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum DeviceTrouble {
+    /// There was none.
+    None,
+    /// Unknown or too old.
+    WrongCode,
+    /// Too many wrong ones.
+    TooMany,
+}
+
+/// The form for the code that a device shows.
+pub(crate) fn device(settings: &Settings, code: &str, trouble: DeviceTrouble) -> Html {
+    DevicePage {
+        path: &settings.path,
+        name: &settings.name,
+        code,
+        trouble: match trouble {
+            DeviceTrouble::None => "",
+            DeviceTrouble::WrongCode => "The code is wrong or too old.",
+            DeviceTrouble::TooMany => "Too many wrong codes. Wait a little, then try again.",
+        },
+    }
+    .render()
+}
+
+#[derive(Template)]
+#[template(path = "device_done.html")]
+struct DeviceDonePage<'a> {
+    path: &'a str,
+    name: &'a str,
+}
+
+/// The device is let in.
+pub(crate) fn device_done(settings: &Settings) -> Html {
+    DeviceDonePage {
+        path: &settings.path,
+        name: &settings.name,
+    }
+    .render()
+}
+
+#[derive(Template)]
 #[template(path = "code.html")]
 struct CodePage<'a> {
     path: &'a str,

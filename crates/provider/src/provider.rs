@@ -13,17 +13,20 @@ use crate::answer;
 use crate::claims::random_word;
 use crate::endpoints::Endpoint;
 use crate::keys::{self, Loaded, Rhythm};
+use crate::notices::Courier;
 use crate::refusal::{PageFault, Refusal};
 use crate::sealed::Seal;
 use crate::storage::{Damaged, Store, StoreError};
 
 /// An OpenID provider that answers for one issuer. Cheap to make: each new configuration gets a new
 /// one on the same [`Store`].
+#[derive(Clone)]
 pub struct Provider {
     pub(crate) settings: Arc<Settings>,
     pub(crate) store: Arc<Store>,
     clock: Arc<dyn Clock>,
     randomness: Arc<dyn Randomness>,
+    pub(crate) courier: Option<Arc<dyn Courier>>,
 }
 
 /// What an endpoint comes to.
@@ -42,6 +45,16 @@ impl Provider {
             store,
             clock,
             randomness,
+            courier: None,
+        }
+    }
+
+    /// With somebody who tells clients of ended sign-ins.
+    #[must_use]
+    pub fn with_courier(self, courier: Arc<dyn Courier>) -> Self {
+        Self {
+            courier: Some(courier),
+            ..self
         }
     }
 
@@ -69,7 +82,7 @@ impl Provider {
             .turn_keys(&self.settings.issuer, rhythm, self.randomness(), self.now())
             .await?;
         self.store.sweep(self.now()).await?;
-        Ok(())
+        self.tell().await
     }
 
     /// Answers a request whose path is below the issuer's, as it arrived. Always answers.
@@ -87,6 +100,12 @@ impl Provider {
             Endpoint::NewPassword(id) => self.new_password(&request, &id).await,
             Endpoint::Approval => self.approval(&request).await,
             Endpoint::Token => self.token(&request).await,
+            Endpoint::Push => self.push(&request).await,
+            Endpoint::DeviceCode => self.device_code(&request).await,
+            Endpoint::Device => self.device_page(&request),
+            Endpoint::VerifyCode => self.verify_code(&request).await,
+            Endpoint::DeviceAnswered => self.device_answered(&request).await,
+            Endpoint::Logout => self.logout(&request).await,
             Endpoint::Introspect => self.introspect(&request).await,
             Endpoint::Revoke => self.revoke(&request).await,
             Endpoint::UserInfo => self.user_info(&request).await,

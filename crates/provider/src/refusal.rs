@@ -46,6 +46,14 @@ pub(crate) enum PageFault {
     UnknownConnector,
     /// The client does not let people sign in this way.
     ForbiddenConnector,
+    /// The hint of a sign-out is no token of ours, or another client's.
+    WrongHint,
+    /// A pushed request that is unknown or too old.
+    UnknownRequest,
+    /// The form for a device came without its code.
+    NoUserCode,
+    /// The person did not let the device in.
+    DeviceDenied,
     /// The state is missing or was not made here.
     NoState,
     /// The request is too old.
@@ -106,6 +114,38 @@ pub(crate) enum TokenFault {
     UnaskedVerifier,
     /// `code_verifier` is missing or does not match.
     WrongVerifier,
+    /// A pushed request is not good.
+    Push(ErrorCode, &'static str),
+    /// The proof of possession is missing, wrong or used (RFC 9449 §5).
+    Proof,
+    /// A scope that this grant does not give, or an audience that does not trust the client.
+    WrongScope,
+    /// No `subject_token`.
+    NoSubjectToken,
+    /// A type of token that cannot be exchanged or issued.
+    SubjectTokenType,
+    /// Delegation is not offered.
+    ActorToken,
+    /// The subject's token is not good, or not for this client.
+    ForeignSubject,
+    /// The audience does not trust the client (RFC 8693 §2.2.2).
+    UntrustingAudience,
+    /// A connector that verifies no foreign tokens.
+    ConnectorVerifiesNothing,
+    /// No `device_code`.
+    NoDeviceCode,
+    /// Unknown, used or another client's device code.
+    UnknownDeviceCode,
+    /// The person took too long.
+    DeviceExpired,
+    /// The person did not let the device in.
+    DeviceDenied,
+    /// The device asks too often.
+    DeviceTooSoon,
+    /// The person has not decided yet.
+    DevicePending,
+    /// A code challenge method that is unknown.
+    ChallengeMethod,
     /// Another key than the one that the grant is bound to (RFC 9449).
     WrongKey,
     /// No `token`.

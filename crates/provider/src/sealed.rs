@@ -25,6 +25,8 @@ pub(crate) enum Purpose {
     NewPassword,
     /// The cookie of a remembered sign-in.
     SignIn,
+    /// Proof that somebody was asked whether they want to sign out.
+    SignOut,
     /// A refresh token that may be given out again.
     Refresh,
 }
@@ -126,6 +128,7 @@ impl Seal {
             Purpose::Approval => "approval",
             Purpose::NewPassword => "new password",
             Purpose::SignIn => "sign-in",
+            Purpose::SignOut => "sign-out",
             Purpose::Refresh => "refresh",
         };
         format!("provider 1\n{purpose}\n{}", self.issuer).into_bytes()

@@ -11,6 +11,41 @@ pub(crate) fn subject(user_id: &str, connector: &str) -> String {
     BASE64URL_NOPAD.encode(&message)
 }
 
+/// User id and connector of a `sub` that [`subject`] made.
+pub(crate) fn parse(text: &str) -> Option<(String, String)> {
+    let bytes = BASE64URL_NOPAD.decode(text.as_bytes()).ok()?;
+    let mut fields = [String::new(), String::new()];
+    let mut rest = bytes.as_slice();
+    while let Some((tag, after)) = rest.split_first() {
+        let mut length = 0_usize;
+        let mut shift = 0;
+        rest = after;
+        loop {
+            let (byte, after) = rest.split_first()?;
+            rest = after;
+            // Longer texts than these do not come from us.
+            if shift > 14 {
+                return None;
+            }
+            length |= usize::from(byte & 0x7f) << shift;
+            shift += 7;
+            if byte & 0x80 == 0 {
+                break;
+            }
+        }
+        let (text, after) = rest.split_at_checked(length)?;
+        rest = after;
+        let field = match tag {
+            0x0a => &mut fields[0],
+            0x12 => &mut fields[1],
+            _ => return None,
+        };
+        *field = String::from_utf8(text.to_vec()).ok()?;
+    }
+    let [user_id, connector] = fields;
+    (!user_id.is_empty()).then_some((user_id, connector))
+}
+
 fn field(number: u8, text: &str, message: &mut Vec<u8>) {
     if text.is_empty() {
         return;
@@ -43,6 +78,8 @@ mod tests {
             ("my-svc", "", "CgZteS1zdmM"),
         ] {
             assert_eq!(subject(user_id, connector), expected);
+            let back = (user_id.to_owned(), connector.to_owned());
+            assert_eq!(parse(expected), Some(back));
         }
     }
 

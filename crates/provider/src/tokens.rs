@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use model::names::{Duration, Timestamp};
 use model::snapshot::{AccessTokenForm, Conformance, ProviderClient};
 use oidc::jose::{KeyFault, SigningAlgorithm};
 use oidc::wire::TokenResponse;
@@ -24,8 +25,19 @@ impl Provider {
         grant: &Grant,
         scopes: &Scopes,
     ) -> Result<String, StoreError> {
+        let lifetime = self.settings.token_lifetime;
+        self.access_token_for(client, grant, scopes, lifetime).await
+    }
+
+    async fn access_token_for(
+        &self,
+        client: &ProviderClient,
+        grant: &Grant,
+        scopes: &Scopes,
+        lifetime: Duration,
+    ) -> Result<String, StoreError> {
         let keys = self.keys().await?;
-        let claims = self.claims(&keys, grant, scopes);
+        let claims = self.claims(&keys, grant, scopes, lifetime);
         match self.form_of(client) {
             AccessTokenForm::Dex => sign(&keys, None, claims.access_token(self.randomness())).await,
             AccessTokenForm::Rfc9068 => {
@@ -43,8 +55,20 @@ impl Provider {
         access_token: Option<&str>,
         code: Option<&str>,
     ) -> Result<String, StoreError> {
+        let lifetime = self.settings.token_lifetime;
+        self.id_token_for(grant, scopes, (access_token, code), lifetime)
+            .await
+    }
+
+    async fn id_token_for(
+        &self,
+        grant: &Grant,
+        scopes: &Scopes,
+        (access_token, code): (Option<&str>, Option<&str>),
+        lifetime: Duration,
+    ) -> Result<String, StoreError> {
         let keys = self.keys().await?;
-        let claims = self.claims(&keys, grant, scopes);
+        let claims = self.claims(&keys, grant, scopes, lifetime);
         let claims = claims.id_token(access_token, code, self.randomness());
         sign(&keys, None, claims).await
     }
@@ -57,13 +81,41 @@ impl Provider {
         scopes: &Scopes,
         code: Option<&str>,
     ) -> Result<TokenResponse, StoreError> {
-        let access_token = self.access_token(client, grant, scopes).await?;
-        let id_token = self.id_token(grant, scopes, Some(&access_token), code);
+        let lifetime = self.settings.token_lifetime;
+        self.tokens_for(client, grant, scopes, code, lifetime).await
+    }
+
+    /// The same for tokens that do not outlive `until`.
+    pub(crate) async fn tokens_until(
+        &self,
+        client: &ProviderClient,
+        grant: &Grant,
+        scopes: &Scopes,
+        until: Timestamp,
+    ) -> Result<TokenResponse, StoreError> {
+        let left = until.seconds().saturating_sub(self.now().seconds());
+        let left = Duration::from_secs(u64::try_from(left).unwrap_or_default());
+        let lifetime = left.min(self.settings.token_lifetime);
+        self.tokens_for(client, grant, scopes, None, lifetime).await
+    }
+
+    async fn tokens_for(
+        &self,
+        client: &ProviderClient,
+        grant: &Grant,
+        scopes: &Scopes,
+        code: Option<&str>,
+        lifetime: Duration,
+    ) -> Result<TokenResponse, StoreError> {
+        let access_token = self.access_token_for(client, grant, scopes, lifetime);
+        let access_token = access_token.await?;
+        let given = (Some(access_token.as_str()), code);
+        let id_token = self.id_token_for(grant, scopes, given, lifetime).await?;
         Ok(TokenResponse {
-            id_token: Some(id_token.await?),
+            id_token: Some(id_token),
             access_token,
             token_type: self.token_type(grant).to_owned(),
-            expires_in: Some(self.settings.token_lifetime.as_secs()),
+            expires_in: Some(lifetime.as_secs()),
             refresh_token: None,
             scope: None,
             issued_token_type: None,
@@ -87,16 +139,32 @@ impl Provider {
         }
     }
 
-    fn claims<'a>(&'a self, keys: &Loaded, grant: &'a Grant, scopes: &'a Scopes) -> Claims<'a> {
+    fn claims<'a>(
+        &'a self,
+        keys: &Loaded,
+        grant: &'a Grant,
+        scopes: &'a Scopes,
+        lifetime: Duration,
+    ) -> Claims<'a> {
         Claims {
             issuer: &self.settings.issuer,
             grant,
             scopes,
             now: self.now(),
-            lifetime: self.settings.token_lifetime,
+            lifetime,
             algorithm: keys.signer.algorithm(),
             conformance: self.settings.protocol.conformance,
         }
+    }
+
+    /// Signs anything else of ours as a token of `kind`.
+    pub(crate) async fn sign_as(
+        &self,
+        kind: &'static str,
+        claims: Map<String, Value>,
+    ) -> Result<String, StoreError> {
+        let keys = self.keys().await?;
+        sign(&keys, Some(kind), claims).await
     }
 }
 

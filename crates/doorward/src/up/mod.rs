@@ -4,6 +4,7 @@ mod activation;
 mod admin;
 mod admin_sessions;
 mod announce;
+mod courier;
 mod demo;
 mod handover;
 mod heritage;

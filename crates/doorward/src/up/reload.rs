@@ -133,12 +133,14 @@ impl Maker {
     }
 
     fn provider(&self, settings: &Arc<model::snapshot::Provider>) -> Arc<Provider> {
-        Arc::new(Provider::new(
+        let provider = Provider::new(
             Arc::clone(settings),
             Arc::clone(&self.store),
             Arc::clone(&self.clock),
             Arc::clone(&self.randomness),
-        ))
+        );
+        let courier = Arc::clone(&self.transport);
+        Arc::new(provider.with_courier(courier as _))
     }
 }
 

@@ -224,6 +224,21 @@ impl SigningKey {
         )
     }
 
+    /// Signs `claims` below `header` as it stands: for proofs that bring their key (RFC 9449 §4.2).
+    ///
+    /// # Errors
+    /// [`KeyFault::Signature`].
+    pub fn sign_under(
+        &self,
+        header: &Value,
+        claims: &Map<String, Value>,
+    ) -> Result<String, KeyFault> {
+        self.sign_below(
+            BASE64URL_NOPAD.encode(header.to_string().as_bytes()),
+            claims,
+        )
+    }
+
     pub(super) fn sign_below(
         &self,
         header: String,

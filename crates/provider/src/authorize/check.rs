@@ -3,7 +3,7 @@
 
 use model::names::Timestamp;
 use model::snapshot::{
-    Conformance, FrontChannel, PromptRule, Provider, ProviderClient, RequestRule,
+    Conformance, FrontChannel, GrantType, PromptRule, Provider, ProviderClient, RequestRule,
 };
 use oidc::jose::KeySet;
 use oidc::pkce;
@@ -47,6 +47,8 @@ pub(crate) struct Facts<'a> {
 pub(crate) enum Arrival {
     /// By the browser.
     Plain,
+    /// Pushed by the client (RFC 9126).
+    Pushed,
 }
 
 impl Facts<'_> {
@@ -68,23 +70,14 @@ impl Facts<'_> {
         id: String,
     ) -> Result<Asked, CheckFault> {
         let redirect = form.text("redirect_uri");
-        if !redirect_is_allowed(self.client, redirect) {
+        if !may_answer_at(self.settings, self.client, redirect) {
             return Err(CheckFault::UnregisteredRedirect);
         }
         let response = Response::parse(form.text("response_type"));
         let usual = response.map_or(ResponseMode::Query, Response::usual_mode);
         let asked_mode = form.find("response_mode").map(ResponseMode::parse);
-        let mode = match asked_mode {
-            // Tokens in a query would end in logs (Multiple Response Types §2.1).
-            Some(Some(ResponseMode::Query)) if usual != ResponseMode::Query => usual,
-            Some(Some(mode)) => mode,
-            _ => usual,
-        };
-        let delivery = Delivery {
-            redirect: redirect.to_owned(),
-            state: form.text("state").to_owned(),
-            mode,
-        };
+        let delivery = Delivery::of(form);
+        let for_device = is_device_callback(self.settings, redirect);
         let checked = self.parameters(form).and_then(|parameters| {
             if asked_mode == Some(None) {
                 return Err((ErrorCode::InvalidRequest, "the response mode is unknown"));
@@ -104,7 +97,10 @@ impl Facts<'_> {
                 scopes: parameters.scopes,
                 challenge: parameters.challenge,
                 connector: connector.to_owned(),
-                ask_approval: form.text("approval_prompt") == "force"
+                // Who typed a code that somebody else showed them has to see whom they let in
+                // (RFC 8628 §5.4).
+                ask_approval: for_device
+                    || form.text("approval_prompt") == "force"
                     || form
                         .text("prompt")
                         .split_ascii_whitespace()
@@ -175,6 +171,9 @@ impl Facts<'_> {
     fn challenge(&self, form: &Form) -> Result<Option<Challenge>, Reason> {
         let Some(text) = form.find("code_challenge") else {
             // OAuth 2.1 §4.1.1: who proves nothing else proves that the code is its own.
+            if is_device_callback(self.settings, form.text("redirect_uri")) {
+                return Ok(None);
+            }
             if self.settings.pkce.enforced || (self.is_strict() && self.client.public) {
                 return Err((ErrorCode::InvalidRequest, "the code challenge is missing"));
             }
@@ -260,9 +259,25 @@ pub(crate) fn trusts(settings: &Provider, peer: &str, client: &ProviderClient) -
             .any(|known| *known.id == *peer && known.trusted_peers.contains(&client.id))
 }
 
+/// Whether `client` may have answers at `redirect`, or its devices may through us.
+pub(crate) fn may_answer_at(settings: &Provider, client: &ProviderClient, redirect: &str) -> bool {
+    let device = || {
+        let offered = settings.protocol.grants.contains(&GrantType::DeviceCode);
+        let own = client.rules.grants.as_ref();
+        let may = own.is_none_or(|grants| grants.contains(&GrantType::DeviceCode));
+        offered && may && is_device_callback(settings, redirect)
+    };
+    redirect_is_allowed(client, redirect) || device()
+}
+
+/// Whether an answer at `redirect` is for a device that waits.
+fn is_device_callback(settings: &Provider, redirect: &str) -> bool {
+    redirect.strip_prefix(&*settings.path) == Some("/device/callback")
+}
+
 /// Whether `client` may have answers at `redirect`: a registered text, byte for byte; for a public
 /// client that registered nothing, out-of-band or its own machine (RFC 8252 §7.3).
-pub(crate) fn redirect_is_allowed(client: &ProviderClient, redirect: &str) -> bool {
+fn redirect_is_allowed(client: &ProviderClient, redirect: &str) -> bool {
     if redirect.is_empty() {
         return false;
     }

@@ -3,6 +3,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::form::Form;
+
 /// `response_type`: what the answer has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Response {
@@ -25,6 +27,25 @@ pub(crate) struct Delivery {
     pub(crate) redirect: String,
     pub(crate) state: String,
     pub(crate) mode: ResponseMode,
+}
+
+impl Delivery {
+    /// Where `form` says that an answer goes, before anything else of it is known to be good.
+    pub(crate) fn of(form: &Form) -> Self {
+        let response = Response::parse(form.text("response_type"));
+        let usual = response.map_or(ResponseMode::Query, Response::usual_mode);
+        let asked = form.find("response_mode").and_then(ResponseMode::parse);
+        let mode = match asked {
+            // Tokens in a query would end in logs (Multiple Response Types §2.1).
+            Some(ResponseMode::Query) | None => usual,
+            Some(mode) => mode,
+        };
+        Self {
+            redirect: form.text("redirect_uri").to_owned(),
+            state: form.text("state").to_owned(),
+            mode,
+        }
+    }
 }
 
 impl Response {

@@ -3,6 +3,7 @@
 
 mod check;
 mod delivery;
+mod object;
 mod redirect;
 mod remembered;
 mod wishes;
@@ -12,8 +13,9 @@ use oidc::pkce;
 use oidc::wire::ErrorCode;
 use serde::{Deserialize, Serialize};
 
-pub(crate) use check::{Arrival, CheckFault, Facts, redirect_is_allowed};
+pub(crate) use check::{Arrival, CheckFault, Facts, may_answer_at, trusts};
 pub(crate) use delivery::{Delivery, Response, ResponseMode};
+pub(crate) use object::opened;
 pub(crate) use redirect::{OUT_OF_BAND, in_fragment, location};
 pub(crate) use remembered::{Next, SignIn, class, methods};
 pub(crate) use wishes::{ONE_FACTOR, WantedClaims, Wishes};
@@ -187,9 +189,15 @@ impl SignedIn {
 const AUDIENCE: &str = "audience:server:client_id:";
 
 impl Scopes {
-    /// Reads a `scope` parameter; nothing without `openid`. Scopes that mean nothing here are
-    /// ignored (OpenID Connect Core §3.1.2.1).
+    /// Reads a `scope` parameter; nothing without `openid`.
     pub(crate) fn parse(text: &str) -> Option<Self> {
+        let (scopes, openid) = Self::read(text);
+        openid.then_some(scopes)
+    }
+
+    /// Reads a `scope` parameter, and whether `openid` is in it. Scopes that mean nothing here are
+    /// ignored (OpenID Connect Core §3.1.2.1).
+    pub(crate) fn read(text: &str) -> (Self, bool) {
         let mut scopes = Self::default();
         let mut openid = false;
         for word in text.split_ascii_whitespace() {
@@ -209,7 +217,7 @@ impl Scopes {
                 }
             }
         }
-        openid.then_some(scopes)
+        (scopes, openid)
     }
 
     /// Written out (RFC 6749 §3.3).

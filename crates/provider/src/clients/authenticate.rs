@@ -41,6 +41,11 @@ impl std::fmt::Debug for Proof {
 }
 
 impl Presented {
+    /// Whether there is anything to prove with.
+    pub(crate) fn has_proof(&self) -> bool {
+        !matches!(&self.proof, Proof::Form(secret) if secret.is_empty())
+    }
+
     /// The refusal in the scheme that the client used.
     pub(crate) fn refused(&self) -> TokenFault {
         TokenFault::WrongClient {

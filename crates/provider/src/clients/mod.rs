@@ -2,6 +2,7 @@
 
 mod assertion;
 mod authenticate;
+mod possession;
 
 use bytes::Bytes;
 use http::Request;
@@ -9,11 +10,14 @@ use model::snapshot::{GrantType, ProviderClient};
 
 pub(crate) use assertion::Once;
 pub(crate) use authenticate::{presented, prove};
+#[cfg(test)]
+pub(crate) use possession::tests::proof as possession_proof;
 
 use crate::form::Form;
 use crate::provider::Provider;
 use crate::refusal::{Refusal, TokenFault};
 use crate::storage::StoreError;
+use possession::Purpose;
 
 impl Provider {
     /// The client of this id.
@@ -23,6 +27,33 @@ impl Provider {
     ) -> Result<Option<ProviderClient>, StoreError> {
         let known = self.settings.clients.iter().find(|one| *one.id == *id);
         Ok(known.cloned())
+    }
+
+    /// The key that the sender of `request` proves to hold, if it proves one; `token` is the access
+    /// token that comes with it. A proof is good once.
+    pub(crate) async fn proof_of_possession(
+        &self,
+        request: &Request<Bytes>,
+        token: Option<&str>,
+    ) -> Result<Option<String>, Refusal> {
+        let mut all = request.headers().get_all("dpop").iter();
+        let Some(proof) = all.next() else {
+            return Ok(None);
+        };
+        let proof = proof.to_str().ok().filter(|_| all.next().is_none());
+        let below = request.uri().path().strip_prefix(&*self.settings.path);
+        let purpose = Purpose {
+            method: request.method().as_str(),
+            address: &format!("{}{}", self.settings.issuer, below.unwrap_or_default()),
+            token,
+            now: self.now(),
+        };
+        let proven = proof.and_then(|proof| possession::prove(proof, purpose));
+        let (key, once) = proven.ok_or(TokenFault::Proof)?;
+        match self.store.first_time(&once, self.now()).await? {
+            true => Ok(Some(key)),
+            false => Err(TokenFault::Proof.into()),
+        }
     }
 
     /// The client that sent `request`, proven. A proof that may come once is used up.

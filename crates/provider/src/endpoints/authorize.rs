@@ -7,6 +7,7 @@ use model::snapshot::{ProviderClient, ProviderConnector};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::get_or_post;
+use super::push::Gathered;
 use crate::authorize::{Arrival, Asked, Facts, Next};
 use crate::claims::random_word;
 use crate::form::{Form, query};
@@ -139,9 +140,10 @@ impl Provider {
         connector: &str,
     ) -> Result<Asked, Refusal> {
         let keys = self.keys().await?;
-        let id = random_word(self.randomness());
-        let facts = self.facts(client, &keys.verifiers, Arrival::Plain);
-        Ok(facts.check(form, connector, id)?)
+        let Gathered { form, arrival, id } = self.gathered(form, client).await?;
+        let id = id.unwrap_or_else(|| random_word(self.randomness()));
+        let facts = self.facts(client, &keys.verifiers, arrival);
+        Ok(facts.check(&form, connector, id)?)
     }
 
     /// What requests of `client` are checked against.

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
-use model::snapshot::{Conformance, FrontChannel};
+use model::snapshot::{Conformance, FrontChannel, GrantType};
 use oidc::discovery::ProviderMetadata;
 
 use crate::authorize::ONE_FACTOR;
@@ -36,6 +36,18 @@ impl Provider {
                 // Dex names it when tokens come without a code.
                 .chain((protocol.responses == FrontChannel::Tokens).then(|| "implicit".to_owned()))
                 .collect(),
+            device_authorization_endpoint: protocol
+                .grants
+                .contains(&GrantType::DeviceCode)
+                .then(|| below("/device/code")),
+            pushed_authorization_request_endpoint: Some(below("/par")),
+            end_session_endpoint: protocol.sessions.as_ref().map(|_| below("/logout")),
+            backchannel_logout_supported: protocol.sessions.as_ref().map(|_| true),
+            backchannel_logout_session_supported: protocol.sessions.as_ref().map(|_| true),
+            frontchannel_logout_supported: protocol.sessions.as_ref().map(|_| true),
+            frontchannel_logout_session_supported: protocol.sessions.as_ref().map(|_| true),
+            dpop_signing_alg_values_supported: list(&CLIENT_ALGORITHMS[1..]),
+            request_object_signing_alg_values_supported: list(&CLIENT_ALGORITHMS),
             introspection_endpoint: Some(below("/token/introspect")),
             revocation_endpoint: Some(below("/token/revoke")),
             response_types_supported: list(match protocol.responses {
@@ -94,7 +106,7 @@ impl Provider {
                 "at_hash",
             ]),
             claims_parameter_supported: Some(asks),
-            request_parameter_supported: Some(false),
+            request_parameter_supported: Some(true),
             request_uri_parameter_supported: Some(false),
             ..ProviderMetadata::default()
         })

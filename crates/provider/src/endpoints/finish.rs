@@ -41,7 +41,7 @@ impl Provider {
             sign_in
         } else {
             // The browser's session is another person's: it ends, and a new one begins.
-            self.store.forget_sign_in(&sign_in.sid).await?;
+            self.end_browsers_sign_in(&sign_in.sid).await?;
             let fresh = SignIn {
                 sid: random_word(self.randomness()),
                 ..sign_in

@@ -6,7 +6,7 @@ use model::snapshot::ProviderClient;
 
 use super::authorize::may_use;
 use super::{form_targets, get_or_post, own_address};
-use crate::authorize::{Asked, redirect_is_allowed};
+use crate::authorize::{Asked, may_answer_at};
 use crate::form::Form;
 use crate::pages::Trouble;
 use crate::provider::{Answer, Provider};
@@ -119,7 +119,7 @@ impl Provider {
             .client_named(&asked.client)
             .await?
             .ok_or(PageFault::UnknownClient)?;
-        if !redirect_is_allowed(&client, &asked.delivery.redirect) {
+        if !may_answer_at(&self.settings, &client, &asked.delivery.redirect) {
             return Err(PageFault::UnregisteredRedirect.into());
         }
         Ok(client)
@@ -139,7 +139,7 @@ fn own_link<'a>(path: &str, back: &'a str) -> &'a str {
 }
 
 /// The client's address as the gateway found it behind the hops that it trusts.
-fn client_address(headers: &HeaderMap) -> &str {
+pub(super) fn client_address(headers: &HeaderMap) -> &str {
     headers
         .get("x-envoy-external-address")
         .and_then(|value| value.to_str().ok())

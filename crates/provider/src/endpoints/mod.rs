@@ -3,11 +3,14 @@
 mod approval;
 mod assets;
 mod authorize;
+mod device;
 mod discovery;
 mod finish;
 mod introspect;
 mod login;
+mod logout;
 mod new_password;
+mod push;
 mod revoke;
 mod sign_in;
 mod token;
@@ -36,6 +39,12 @@ pub(crate) enum Endpoint {
     Approval,
     Token,
     Introspect,
+    Push,
+    DeviceCode,
+    Device,
+    VerifyCode,
+    DeviceAnswered,
+    Logout,
     Revoke,
     UserInfo,
     Health,
@@ -57,6 +66,12 @@ impl Endpoint {
             "/approval" => Self::Approval,
             "/token" => Self::Token,
             "/token/introspect" => Self::Introspect,
+            "/par" => Self::Push,
+            "/device/code" => Self::DeviceCode,
+            "/device" => Self::Device,
+            "/device/auth/verify_code" => Self::VerifyCode,
+            "/device/callback" => Self::DeviceAnswered,
+            "/logout" => Self::Logout,
             "/token/revoke" => Self::Revoke,
             "/userinfo" => Self::UserInfo,
             "/healthz" => Self::Health,
@@ -82,9 +97,13 @@ impl Endpoint {
     /// How it speaks when something breaks.
     pub(crate) fn language(&self) -> Language {
         match self {
-            Self::Discovery | Self::Token | Self::Introspect | Self::Revoke | Self::UserInfo => {
-                Language::Json
-            }
+            Self::Discovery
+            | Self::Token
+            | Self::Introspect
+            | Self::Revoke
+            | Self::Push
+            | Self::DeviceCode
+            | Self::UserInfo => Language::Json,
             _ => Language::Pages,
         }
     }
@@ -141,7 +160,6 @@ mod tests {
             "/dex//auth",
             "/dexter/auth",
             "/keys",
-            "/dex/device/code",
             "/dex/token/introspect/",
             "/dex/callback",
         ] {

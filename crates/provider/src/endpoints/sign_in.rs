@@ -77,6 +77,13 @@ impl Provider {
         Ok(HeaderValue::try_from(text).ok())
     }
 
+    /// Takes the cookie back.
+    pub(super) fn no_sign_in_cookie(&self) -> Option<HeaderValue> {
+        let rules = self.settings.protocol.sessions.as_ref()?;
+        let text = format!("{}=; Max-Age=0; {}", rules.cookie, self.cookie_place());
+        HeaderValue::try_from(text).ok()
+    }
+
     fn cookie_place(&self) -> String {
         let path = match &*self.settings.path {
             "" => "/",

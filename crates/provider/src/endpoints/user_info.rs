@@ -31,9 +31,11 @@ impl Provider {
     /// Any method, as in Dex. In compatible mode any token of this issuer will do, ID tokens too:
     /// they have one shape, and all of it is told.
     pub(crate) async fn user_info(&self, request: &Request<Bytes>) -> Answer {
-        let token = presented(request).ok_or(BearerFault::Missing)?;
+        let (token, scheme) = presented(request).ok_or(BearerFault::Missing)?;
         let claims = self.live_claims(&token).await?;
         let claims = claims.ok_or(BearerFault::Invalid)?;
+        self.check_possession(request, scheme, &token, &claims)
+            .await?;
         Ok(match self.settings.protocol.conformance {
             Conformance::Compatible => answer::secret_json(&claims),
             Conformance::Strict => {
@@ -47,6 +49,29 @@ impl Provider {
                 answer::secret_json(&told)
             }
         })
+    }
+
+    /// Whether who sends a token that is bound to a key holds that key (RFC 9449 §7.1).
+    async fn check_possession(
+        &self,
+        request: &Request<Bytes>,
+        scheme: Scheme,
+        token: &str,
+        claims: &Map<String, Value>,
+    ) -> Result<(), Refusal> {
+        let bound = claims.get("cnf").and_then(|cnf| cnf.get("jkt")?.as_str());
+        match (bound, scheme) {
+            (None, Scheme::Bearer) => Ok(()),
+            (Some(key), Scheme::Dpop) => {
+                match self.proof_of_possession(request, Some(token)).await {
+                    Ok(Some(proven)) if proven == key => Ok(()),
+                    Err(Refusal::Store(error)) => Err(error.into()),
+                    _ => Err(BearerFault::Invalid.into()),
+                }
+            }
+            // A bound token is no bearer token.
+            _ => Err(BearerFault::Invalid.into()),
+        }
     }
 
     /// The claims of a token that this issuer signed, that has not expired and is not revoked.
@@ -73,8 +98,15 @@ impl Provider {
     }
 }
 
+/// How a token is presented (RFC 6750 §2.1, RFC 9449 §7.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Scheme {
+    Bearer,
+    Dpop,
+}
+
 /// The token in the header, or in the body of a POST (RFC 6750 §2.2).
-fn presented(request: &Request<Bytes>) -> Option<String> {
+fn presented(request: &Request<Bytes>) -> Option<(String, Scheme)> {
     if let Some(found) = in_header(request.headers()) {
         return Some(found);
     }
@@ -82,16 +114,22 @@ fn presented(request: &Request<Bytes>) -> Option<String> {
         request.method() == Method::POST && !request.headers().contains_key(header::AUTHORIZATION);
     let form = asked.then(|| Form::of_body(request).ok()).flatten()?;
     let token = form.find("access_token")?;
-    Some(token.to_owned())
+    Some((token.to_owned(), Scheme::Bearer))
 }
 
-fn in_header(headers: &HeaderMap) -> Option<String> {
+fn in_header(headers: &HeaderMap) -> Option<(String, Scheme)> {
     let (scheme, token) = headers
         .get(header::AUTHORIZATION)?
         .to_str()
         .ok()?
         .split_once(' ')?;
     let token = token.trim();
-    let bearer = scheme.eq_ignore_ascii_case("bearer");
-    (bearer && !token.is_empty()).then(|| token.to_owned())
+    let scheme = if scheme.eq_ignore_ascii_case("bearer") {
+        Scheme::Bearer
+    } else if scheme.eq_ignore_ascii_case("dpop") {
+        Scheme::Dpop
+    } else {
+        return None;
+    };
+    (!token.is_empty()).then(|| (token.to_owned(), scheme))
 }

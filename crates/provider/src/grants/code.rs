@@ -1,5 +1,6 @@
 //! RFC 6749 §4.1.3: a code for tokens. A failure does not use the code up.
 
+use crate::authorize::Challenge;
 use crate::form::Form;
 use crate::refusal::TokenFault;
 use crate::storage::Code;
@@ -22,7 +23,12 @@ pub(crate) fn check(
     if code.grant.key.is_some() && code.grant.key.as_deref() != key {
         return Err(TokenFault::WrongKey);
     }
-    match (&code.grant.challenge, form.find("code_verifier")) {
+    verified(code.grant.challenge.as_ref(), form)
+}
+
+/// Whether `form` brings what `challenge` was made from (RFC 7636 §4.6).
+pub(crate) fn verified(challenge: Option<&Challenge>, form: &Form) -> Result<(), TokenFault> {
+    match (challenge, form.find("code_verifier")) {
         (None, None) => Ok(()),
         (None, Some(_)) => Err(TokenFault::UnaskedVerifier),
         (Some(challenge), Some(verifier)) if challenge.matches(verifier) => Ok(()),
@@ -33,7 +39,6 @@ pub(crate) fn check(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::authorize::Challenge;
     use crate::fixture;
 
     const NOW: i64 = 1_700_000_000;

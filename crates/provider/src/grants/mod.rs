@@ -2,12 +2,21 @@
 //! tokens to issue or a refusal out.
 
 pub(crate) mod code;
+pub(crate) mod credentials;
+pub(crate) mod device;
+pub(crate) mod exchange;
 pub(crate) mod refresh;
 
 use model::snapshot::GrantType;
 
 /// The grants that are built, in the order in which discovery names them.
-pub(crate) const BUILT: [GrantType; 2] = [GrantType::AuthorizationCode, GrantType::RefreshToken];
+pub(crate) const BUILT: [GrantType; 5] = [
+    GrantType::AuthorizationCode,
+    GrantType::ClientCredentials,
+    GrantType::RefreshToken,
+    GrantType::DeviceCode,
+    GrantType::TokenExchange,
+];
 
 /// On the wire.
 pub(crate) fn name(grant: GrantType) -> &'static str {

@@ -391,7 +391,27 @@ async fn a_sign_in_is_found_by_its_cookie_while_it_lives(place: Place) {
     );
     assert_eq!(find("b", at(1300)).await, None);
     assert!(keep("d", &mine, at(1300)).await);
-    two.forget_sign_in("sid").await.unwrap();
+    let notices = [("c", "n".to_owned())];
+    let ended = two.end_sign_in(ISSUER, &mine, &notices, &[], at(1301));
+    ended.await.unwrap();
+    let due = one.due_notices(ISSUER, 9, at(1301)).await.unwrap();
+    assert_eq!((due.len(), due[0].client.as_str()), (1, "c"));
+    assert!(one.take_notice(&due[0], at(1301)).await.unwrap());
+    assert!(!two.take_notice(&due[0], at(1301)).await.unwrap());
+    assert!(
+        one.due_notices(ISSUER, 9, at(1330))
+            .await
+            .unwrap()
+            .is_empty()
+    );
+    assert_eq!(one.due_notices(ISSUER, 9, at(1331)).await.unwrap().len(), 1);
+    one.drop_notice("n").await.unwrap();
+    assert!(
+        one.due_notices(ISSUER, 9, at(1400))
+            .await
+            .unwrap()
+            .is_empty()
+    );
     assert_eq!(find("d", at(1301)).await, None);
 }
 

@@ -42,6 +42,8 @@ pub enum Damaged {
     User,
     /// A remembered sign-in.
     SignIn,
+    /// A device that waits.
+    Device,
 }
 
 impl StoreError {
@@ -104,6 +106,7 @@ impl fmt::Display for StoreError {
                     Damaged::Refresh => "refresh token",
                     Damaged::User => "person",
                     Damaged::SignIn => "sign-in",
+                    Damaged::Device => "device",
                 };
                 write!(f, "a stored {what} cannot be read")
             }

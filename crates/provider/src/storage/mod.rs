@@ -9,8 +9,11 @@ mod at_rest;
 mod codes;
 #[cfg(test)]
 pub(crate) mod conformance;
+mod devices;
 mod engine;
 mod error;
+mod notices;
+mod pushed;
 mod refresh;
 mod revoked;
 mod rings;
@@ -34,6 +37,7 @@ pub use address::{AddressFault, StoreAddress};
 pub(crate) use codes::{Code, Redeemed};
 use engine::{Engine, Transaction};
 pub use error::{Damaged, StoreError};
+pub(crate) use notices::Notice;
 pub(crate) use refresh::{Family, Follows, Kept, Place, TOGETHER};
 pub use rings::Wanted;
 pub(crate) use sign_ins::Lifetimes;
@@ -160,6 +164,12 @@ impl Store {
              (SELECT id FROM answered_requests WHERE expires_at <= $1 LIMIT $2)",
             "DELETE FROM refresh_families WHERE family IN \
              (SELECT family FROM refresh_families WHERE expires_at <= $1 LIMIT $2)",
+            "DELETE FROM pushed_requests WHERE uri_hash IN \
+             (SELECT uri_hash FROM pushed_requests WHERE expires_at <= $1 LIMIT $2)",
+            "DELETE FROM devices WHERE device_hash IN \
+             (SELECT device_hash FROM devices WHERE expires_at <= $1 LIMIT $2)",
+            "DELETE FROM logout_notices WHERE id IN \
+             (SELECT id FROM logout_notices WHERE expires_at <= $1 LIMIT $2)",
             "DELETE FROM revoked WHERE (issuer, id) IN \
              (SELECT issuer, id FROM revoked WHERE expires_at <= $1 LIMIT $2)",
             "DELETE FROM sign_ins WHERE sid IN \

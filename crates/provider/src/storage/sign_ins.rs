@@ -50,14 +50,23 @@ impl Store {
         Ok(self.engine.run(upsert).await? == 1)
     }
 
-    /// Forgets a sign-in.
-    pub(crate) async fn forget_sign_in(&self, sid: &str) -> Result<(), StoreError> {
-        let mut transaction = self.engine.begin().await?;
-        let row = sql("DELETE FROM sign_ins WHERE sid = $1").bind(sid);
-        transaction.run(row).await?;
-        let clients = sql("DELETE FROM sign_in_clients WHERE sid = $1").bind(sid);
-        transaction.run(clients).await?;
-        transaction.commit().await
+    /// The sign-in of this `sid`.
+    pub(crate) async fn sign_in_of(&self, sid: &str) -> Result<Option<SignIn>, StoreError> {
+        let question = sql("SELECT details FROM sign_ins WHERE sid = $1").bind(sid);
+        let Some(row) = self.engine.find(question).await? else {
+            return Ok(None);
+        };
+        let read = serde_json::from_str(&row.text(0)?);
+        read.map_err(|_| StoreError::Damaged(Damaged::SignIn))
+            .map(Some)
+    }
+
+    /// The clients that a sign-in let in.
+    pub(crate) async fn clients_of(&self, sid: &str) -> Result<Vec<String>, StoreError> {
+        let question =
+            sql("SELECT client_id FROM sign_in_clients WHERE sid = $1 ORDER BY client_id");
+        let rows = self.engine.list(question.bind(sid)).await?;
+        rows.iter().map(|row| row.text(0)).collect()
     }
 
     /// The sign-in that a cookie names, if it is alive. Its use is written down.

@@ -2,11 +2,14 @@
 //! write has succeeded.
 
 mod code;
+mod credentials;
+mod device;
+mod exchange;
 mod refresh;
 
 use bytes::Bytes;
 use http::{Method, Request};
-use model::snapshot::{GrantType, ProviderClient};
+use model::snapshot::{GrantType, ProviderClient, TokenBinding};
 
 use crate::clients::may_use;
 use crate::form::Form;
@@ -33,9 +36,15 @@ impl Provider {
         let grant = grants::named(grant)
             .filter(|grant| self.settings.protocol.grants.contains(grant))
             .ok_or(TokenFault::UnsupportedGrantType)?;
-        let client = self.proven_client(request, &form).await?;
+        let client = match grant {
+            GrantType::DeviceCode => self.device_client(request, &form).await?,
+            _ => self.proven_client(request, &form).await?,
+        };
         may_use(&client, grant)?;
-        let key: Option<String> = None;
+        let key = self.proof_of_possession(request, None).await?;
+        if client.rules.binding == TokenBinding::Demanded && key.is_none() {
+            return Err(TokenFault::Proof.into());
+        }
         let asking = Asking {
             client: &client,
             form: &form,
@@ -44,7 +53,10 @@ impl Provider {
         match grant {
             GrantType::AuthorizationCode => self.redeem_code(asking).await,
             GrantType::RefreshToken => self.refresh(asking).await,
-            _ => Err(TokenFault::UnsupportedGrantType.into()),
+            GrantType::DeviceCode => self.device_tokens(asking).await,
+            GrantType::ClientCredentials => self.own_tokens(asking).await,
+            GrantType::TokenExchange => self.exchange(asking).await,
+            GrantType::JwtBearer => Err(TokenFault::UnsupportedGrantType.into()),
         }
     }
 }
