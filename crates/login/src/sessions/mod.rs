@@ -12,6 +12,7 @@ mod following;
 mod held;
 mod inherited;
 mod listing;
+mod memory;
 mod person;
 mod renewal;
 mod renewing;
@@ -38,10 +39,11 @@ use quick_cache::sync::{Cache, DefaultLifecycle};
 #[cfg(any(test, fuzzing))]
 pub(crate) use bearer::tokens_found;
 use following::Hearing;
-use held::{Held, Lifetimes};
+use held::Lifetimes;
 use inherited::Inherited;
 pub use listing::{Listed, Page};
-use person::{Weight, fitting, vouched};
+use memory::Known;
+use person::Weight;
 use renewing::Renewals;
 pub use settings::{SessionSettings, session_secret};
 use store::Record;
@@ -74,7 +76,7 @@ const MOST_COOKIES: usize = 4;
 /// Everything that tells who sent a request: cookies and tokens.
 pub struct Sessions {
     store: Store,
-    live: Cache<Name, Arc<Held>, Weight>,
+    live: Cache<Name, Arc<held::Held>, Weight>,
     ended: Cache<Name, ()>,
     inherited: Inherited,
     lifetimes: Lifetimes,
@@ -137,13 +139,6 @@ pub(crate) struct NewSession {
     pub(crate) created: Timestamp,
     /// When it ends.
     pub(crate) expires: Timestamp,
-}
-
-/// What one cookie value stands for, as far as memory knows.
-enum Known {
-    Live(Arc<Person>),
-    Not(NoSession),
-    AskStore(Name),
 }
 
 impl Sessions {
@@ -403,111 +398,6 @@ impl Sessions {
             Some(Err(reason)) => Err(stronger(absence, reason)),
             None => Err(absence),
         }
-    }
-
-    fn known(
-        &self,
-        value: &[u8],
-        login: &Arc<Login>,
-        name_of: impl FnOnce(&CookieValue) -> Name,
-        now: Timestamp,
-    ) -> Known {
-        let Some(value) = CookieValue::read(value) else {
-            return Known::Not(NoSession::Unknown);
-        };
-        let name = name_of(&value);
-        if self.trusts_memory(now)
-            && let Some(held) = self.live.get(&name)
-        {
-            match self.fitting(&name, &held, login, now) {
-                Some(Ok(person)) => {
-                    self.note_due(&name, &person, login, now);
-                    return Known::Live(person);
-                }
-                Some(Err(NoSession::Expired)) if held.person.due().is_some() => {
-                    return Known::AskStore(name);
-                }
-                Some(Err(reason)) => return Known::Not(reason),
-                None => {
-                    self.live.remove(&name);
-                }
-            }
-        }
-        if !self.stamp.is_mine(&value) || self.ended.get(&name).is_some() {
-            return Known::Not(NoSession::Unknown);
-        }
-        Known::AskStore(name)
-    }
-
-    /// Whether memory alone may tell who somebody is.
-    fn trusts_memory(&self, now: Timestamp) -> bool {
-        !self.is_shared() && self.hearing.is_recent(now, self.grace)
-    }
-
-    /// The person of a session in memory, when it is one of `login`'s and not over; `None` when the
-    /// store has to be asked whether it is.
-    fn fitting(
-        &self,
-        name: &Name,
-        held: &Held,
-        login: &Login,
-        now: Timestamp,
-    ) -> Option<Result<Arc<Person>, NoSession>> {
-        let person = fitting(&held.person, login, now);
-        if person.is_ok() && self.lifetimes.shown(held, now)? {
-            let kept = self.lifetimes.kept(now, held.ends);
-            self.hearing.tell(*name, now, kept);
-        }
-        Some(person)
-    }
-
-    /// Takes a session from the store into memory. Ending it meanwhile wins: then the guard finds
-    /// its place gone and nothing is kept.
-    async fn load(&self, name: &Name, now: Timestamp) -> Result<Arc<Held>, NoSession> {
-        if !self.trusts_memory(now) {
-            return self.find(name, now).await;
-        }
-        let guard = match self.live.get_value_or_guard_async(name).await {
-            Ok(held) => return Ok(held),
-            Err(guard) => guard,
-        };
-        // Whoever held the place before may have found it out.
-        if self.ended.get(name).is_some() {
-            return Err(NoSession::Unknown);
-        }
-        let held = self.find(name, now).await?;
-        // Its place may be gone because the session was ended since it was found.
-        match guard.insert(Arc::clone(&held)) {
-            Err(_) if self.ended.get(name).is_some() => Err(NoSession::Unknown),
-            Ok(()) | Err(_) => Ok(held),
-        }
-    }
-
-    async fn find(&self, name: &Name, now: Timestamp) -> Result<Arc<Held>, NoSession> {
-        match self.store.find(name).await {
-            Ok(Some(stored)) => {
-                self.lifetimes.found(&stored, now)?;
-                Ok(self.held(stored.record, stored.seen))
-            }
-            Ok(None) => {
-                self.ended.insert(*name, ());
-                Err(NoSession::Unknown)
-            }
-            Err(StoreError::Down) => Err(NoSession::StoreUnavailable),
-            Err(error) => {
-                tracing::error!(%error, "a session cannot be read");
-                Err(NoSession::StoreUnavailable)
-            }
-        }
-    }
-
-    fn held(&self, record: Record, seen: Timestamp) -> Arc<Held> {
-        let ends = self.lifetimes.ends(record.created, record.expires);
-        let record = Record {
-            expires: ends,
-            ..record
-        };
-        Arc::new(Held::new(vouched(record), seen, ends))
     }
 
     /// Keeps a session under a value that was never used before, and gives that value. It is durable
