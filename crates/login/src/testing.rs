@@ -11,6 +11,8 @@ use crate::sessions::{NewSession, Sessions, StoreError};
 pub struct SignedIn {
     /// Key of the login proxy, `namespace/name`.
     pub login: String,
+    /// `iss`.
+    pub issuer: String,
     /// `sub`.
     pub user: String,
     /// E-mail.
@@ -21,6 +23,8 @@ pub struct SignedIn {
     pub preferred_username: Option<String>,
     /// ID token; nobody checks it any more.
     pub id_token: String,
+    /// Access token.
+    pub access_token: Option<String>,
     /// When they signed in.
     pub created: Timestamp,
     /// When the session ends.
@@ -34,17 +38,19 @@ pub struct SignedIn {
 pub async fn begin(sessions: &Sessions, person: SignedIn) -> Result<String, StoreError> {
     let SignedIn {
         login,
+        issuer,
         user,
         email,
         groups,
         preferred_username,
         id_token,
+        access_token,
         created,
         expires,
     } = person;
     let session = NewSession {
         login,
-        issuer: String::new(),
+        issuer,
         sid: None,
         identity: Identity {
             user,
@@ -53,7 +59,8 @@ pub async fn begin(sessions: &Sessions, person: SignedIn) -> Result<String, Stor
             preferred_username,
         },
         id_token,
-        access_token: None,
+        access_token,
+        shows_access_token: false,
         refresh_token: None,
         tokens: None,
         created,

@@ -103,6 +103,8 @@ impl Admin {
                 let mut metrics = self.metrics.render();
                 let is_up = u8::from(self.sessions.alarm().is_none());
                 metrics.push_str(&format!("# HELP doorward_session_store_up Whether the session store answers.\n# TYPE doorward_session_store_up gauge\ndoorward_session_store_up {is_up}\n"));
+                let held = self.sessions.in_memory();
+                metrics.push_str(&format!("# HELP doorward_sessions_in_memory Sessions that no store has to be asked for.\n# TYPE doorward_sessions_in_memory gauge\ndoorward_sessions_in_memory {held}\n"));
                 let mut response = text(StatusCode::OK, metrics);
                 let format = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
                 response.headers_mut().insert(header::CONTENT_TYPE, format);

@@ -248,11 +248,13 @@ impl<'a> Stage<'a> {
                 let person = session.person.unwrap();
                 SignedIn {
                     login: person.login().into(),
+                    issuer: String::new(),
                     user: person.user().into(),
                     email: person.email().expect("people have an e-mail").into(),
                     groups: person.groups().iter().map(ToString::to_string).collect(),
                     preferred_username: person.preferred_username().map(Into::into),
                     id_token: self.issuer.token(person.token().unwrap().claims()),
+                    access_token: None,
                     created: self.now,
                     expires: person.expires(),
                 }
@@ -264,11 +266,13 @@ impl<'a> Stage<'a> {
                 let seconds = self.now.seconds() + if is_over { -1 } else { 3600 };
                 SignedIn {
                     login: snapshot.logins()[0].key(),
+                    issuer: String::new(),
                     user: "somebody".into(),
                     email: "somebody@example.com".into(),
                     groups: Vec::new(),
                     preferred_username: None,
                     id_token: self.issuer.token(&serde_json::Map::new()),
+                    access_token: None,
                     created: self.now,
                     expires: Timestamp::from_seconds(seconds),
                 }

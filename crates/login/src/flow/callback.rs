@@ -305,6 +305,7 @@ impl Proven<'_> {
             identity,
             id_token,
             access_token: Some(tokens.access_token).filter(|token| !token.is_empty()),
+            shows_access_token: login.pass_access_token,
             refresh_token: tokens.refresh_token,
             tokens: lasting.tokens,
             created: now,

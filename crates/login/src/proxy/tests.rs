@@ -266,6 +266,7 @@ async fn a_session_of_another_login_proxy_is_none_here() {
         },
         id_token: bench.issuer.token(json!({})),
         access_token: None,
+        shows_access_token: true,
         refresh_token: None,
         tokens: None,
         created: NOW,

@@ -65,6 +65,7 @@ impl Sessions {
     pub async fn end_all(&self) -> Result<u64, StoreError> {
         let ended = self.store.delete_all(self.now()).await;
         self.live.clear();
+        self.ready.clear();
         ended
     }
 
@@ -73,6 +74,7 @@ impl Sessions {
     pub(super) fn forget(&self, name: &Name) {
         self.ended.insert(*name, ());
         self.live.remove(name);
+        self.ready.remove(name);
     }
 
     fn now(&self) -> Timestamp {

@@ -5,12 +5,18 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use model::names::{Duration, Timestamp};
 use policy::{NoSession, Person};
+use quick_cache::Weighter;
 
-use super::store::Stored;
+use super::packed::Packed;
+use super::person::vouched;
+use super::store::{Record, Stored};
+use super::value::Name;
 
 /// A session in memory.
 pub(super) struct Held {
-    pub(super) person: Arc<Person>,
+    packed: Packed,
+    /// Whether an access token was left out that somebody may come to ask for.
+    lacks_access_token: bool,
     /// When the session is over, whatever happens; its proof may be over before, and be renewed.
     pub(super) ends: Timestamp,
     /// When its cookie was shown last, as far as the store was told or will be.
@@ -18,14 +24,43 @@ pub(super) struct Held {
 }
 
 impl Held {
-    pub(super) fn new(person: Person, seen: Timestamp, ends: Timestamp) -> Self {
+    pub(super) fn new(
+        record: &Record,
+        shows_access_token: bool,
+        seen: Timestamp,
+        ends: Timestamp,
+    ) -> Self {
         Self {
+            packed: Packed::new(record, shows_access_token),
+            lacks_access_token: record.access_token.is_some() && !shows_access_token,
             ends,
-            person: Arc::new(person),
             seen: AtomicI64::new(seen.seconds()),
         }
     }
+
+    /// Whether it has what somebody is shown who is shown access tokens, or is not.
+    pub(super) fn suffices(&self, shows_access_token: bool) -> bool {
+        !(self.lacks_access_token && shows_access_token)
+    }
+
+    /// Who it stands for.
+    pub(super) fn person(&self) -> Option<Person> {
+        self.packed.record().map(vouched)
+    }
 }
+
+/// Reckons what a session in memory takes, with its places in the cache.
+#[derive(Clone)]
+pub(super) struct Weight;
+
+impl Weighter<Name, Arc<Held>> for Weight {
+    fn weight(&self, _: &Name, held: &Arc<Held>) -> u64 {
+        (OVERHEAD + held.packed.len()) as u64
+    }
+}
+
+/// [`Held`] with what counts its users, its place in the cache, and what allocators round up.
+const OVERHEAD: usize = 224;
 
 /// How long sessions last.
 #[derive(Clone, Copy, Debug)]

@@ -8,8 +8,8 @@ use policy::{NoSession, Person};
 
 use super::Sessions;
 use super::held::Held;
-use super::person::{fitting, vouched};
-use super::store::{Record, StoreError};
+use super::person::{Ready, fitting};
+use super::store::{Record, StoreError, Stored};
 use super::value::{CookieValue, Name};
 /// What one cookie value stands for, as far as memory knows.
 pub(super) enum Known {
@@ -33,15 +33,20 @@ impl Sessions {
         if self.trusts_memory(now)
             && let Some(held) = self.live.get(&name)
         {
-            match self.fitting(&name, &held, login, now) {
-                Some(Ok(person)) => {
+            let ready = self.ready(&name, &held, login);
+            let fitting = ready.and_then(|person| {
+                let fitting = self.fitting(&name, &held, &person, login, now)?;
+                Some((fitting, person))
+            });
+            match fitting {
+                Some((Ok(()), person)) => {
                     self.note_due(&name, &person, login, now);
                     return Known::Live(person);
                 }
-                Some(Err(NoSession::Expired)) if held.person.due().is_some() => {
+                Some((Err(NoSession::Expired), person)) if person.due().is_some() => {
                     return Known::AskStore(name);
                 }
-                Some(Err(reason)) => return Known::Not(reason),
+                Some((Err(reason), _)) => return Known::Not(reason),
                 None => {
                     self.live.remove(&name);
                 }
@@ -58,38 +63,69 @@ impl Sessions {
         !self.is_shared() && self.hearing.is_recent(now, self.grace)
     }
 
-    /// The person of a session in memory, when it is one of `login`'s and not over; `None` when the
-    /// store has to be asked whether it is.
+    /// The person of a session in memory; `None` when the store has to be asked.
+    pub(super) fn ready(
+        &self,
+        name: &Name,
+        held: &Arc<Held>,
+        login: &Login,
+    ) -> Option<Arc<Person>> {
+        if !held.suffices(login.pass_access_token) {
+            return None;
+        }
+        if let Some(Ready { of, person }) = self.ready.get(name)
+            && Arc::ptr_eq(&of, held)
+        {
+            return Some(person);
+        }
+        let person = Arc::new(held.person()?);
+        let ready = Ready {
+            of: Arc::clone(held),
+            person: Arc::clone(&person),
+        };
+        self.ready.insert(*name, ready);
+        Some(person)
+    }
+
+    /// Whether the session in memory that stands for `person` is one of `login`'s and not over;
+    /// `None` when the store has to be asked whether it is.
     pub(super) fn fitting(
         &self,
         name: &Name,
         held: &Held,
+        person: &Person,
         login: &Login,
         now: Timestamp,
-    ) -> Option<Result<Arc<Person>, NoSession>> {
-        let person = fitting(&held.person, login, now);
-        if person.is_ok() && self.lifetimes.shown(held, now)? {
+    ) -> Option<Result<(), NoSession>> {
+        let fitting = fitting(person, login, now);
+        if fitting.is_ok() && self.lifetimes.shown(held, now)? {
             let kept = self.lifetimes.kept(now, held.ends);
             self.hearing.tell(*name, now, kept);
         }
-        Some(person)
+        Some(fitting)
     }
 
     /// Takes a session from the store into memory. Ending it meanwhile wins: then the guard finds
     /// its place gone and nothing is kept.
-    pub(super) async fn load(&self, name: &Name, now: Timestamp) -> Result<Arc<Held>, NoSession> {
+    pub(super) async fn load(
+        &self,
+        name: &Name,
+        login: &Login,
+        now: Timestamp,
+    ) -> Result<Arc<Held>, NoSession> {
         if !self.trusts_memory(now) {
-            return self.find(name, now).await;
+            return self.find(name, login, now).await;
         }
         let guard = match self.live.get_value_or_guard_async(name).await {
-            Ok(held) => return Ok(held),
+            Ok(held) if held.suffices(login.pass_access_token) => return Ok(held),
+            Ok(_) => return self.find(name, login, now).await,
             Err(guard) => guard,
         };
         // Whoever held the place before may have found it out.
         if self.ended.get(name).is_some() {
             return Err(NoSession::Unknown);
         }
-        let held = self.find(name, now).await?;
+        let held = self.find(name, login, now).await?;
         // Its place may be gone because the session was ended since it was found.
         match guard.insert(Arc::clone(&held)) {
             Err(_) if self.ended.get(name).is_some() => Err(NoSession::Unknown),
@@ -97,11 +133,17 @@ impl Sessions {
         }
     }
 
-    async fn find(&self, name: &Name, now: Timestamp) -> Result<Arc<Held>, NoSession> {
+    async fn find(
+        &self,
+        name: &Name,
+        login: &Login,
+        now: Timestamp,
+    ) -> Result<Arc<Held>, NoSession> {
         match self.store.find(name).await {
             Ok(Some(stored)) => {
                 self.lifetimes.found(&stored, now)?;
-                Ok(self.held(stored.record, stored.seen))
+                let Stored { record, seen, .. } = stored;
+                Ok(self.held(record, login.pass_access_token, seen))
             }
             Ok(None) => {
                 self.ended.insert(*name, ());
@@ -115,12 +157,17 @@ impl Sessions {
         }
     }
 
-    pub(super) fn held(&self, record: Record, seen: Timestamp) -> Arc<Held> {
+    pub(super) fn held(
+        &self,
+        record: Record,
+        shows_access_token: bool,
+        seen: Timestamp,
+    ) -> Arc<Held> {
         let ends = self.lifetimes.ends(record.created, record.expires);
         let record = Record {
             expires: ends,
             ..record
         };
-        Arc::new(Held::new(vouched(record), seen, ends))
+        Arc::new(Held::new(&record, shows_access_token, seen, ends))
     }
 }

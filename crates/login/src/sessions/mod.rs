@@ -1,7 +1,8 @@
 //! Who is signed in: sessions live in a store under a random cookie, and in memory while they are in
 //! use.
 //!
-//! A request with a session that is in memory costs a hash and a look-up. A cookie that this store
+//! A request with a session that is in memory costs a hash and a look-up, or two: many sessions are
+//! there in packed form, and those that are in constant use as they are needed. A cookie that this store
 //! never drew is told by its stamp, without the database; one that it drew but no longer knows is
 //! remembered as such.
 
@@ -13,6 +14,7 @@ mod held;
 mod inherited;
 mod listing;
 mod memory;
+mod packed;
 mod person;
 mod renewal;
 mod renewing;
@@ -43,7 +45,7 @@ use held::Lifetimes;
 use inherited::Inherited;
 pub use listing::{Listed, Page};
 use memory::Known;
-use person::Weight;
+use person::Ready;
 use renewing::Renewals;
 pub use settings::{SessionSettings, session_secret};
 use store::Record;
@@ -61,11 +63,17 @@ use crate::flow::identity::Identity;
 use crate::keys::Keys;
 use crate::proxy::auth_service::named_sessions;
 
-/// Memory for sessions in use, bytes by [`Weight`]'s reckoning.
-const HELD_BYTES: u64 = 24 << 20;
+/// Memory for packed sessions, bytes by [`held::Weight`]'s reckoning.
+const HELD_BYTES: u64 = 16 << 20;
 
 /// How many sessions are expected to be held at once.
-const HELD_SESSIONS: usize = 4096;
+const HELD_SESSIONS: usize = 16 * 1024;
+
+/// Memory for those in constant use, bytes by [`person::Weight`]'s reckoning.
+const READY_BYTES: u64 = 8 << 20;
+
+/// How many those are expected to be.
+const READY_SESSIONS: usize = 2048;
 
 /// How many ended sessions are remembered as such.
 const ENDED: usize = 16 * 1024;
@@ -76,7 +84,9 @@ const MOST_COOKIES: usize = 4;
 /// Everything that tells who sent a request: cookies and tokens.
 pub struct Sessions {
     store: Store,
-    live: Cache<Name, Arc<held::Held>, Weight>,
+    live: Cache<Name, Arc<held::Held>, held::Weight>,
+    /// Of those in `live`, some unpacked. Never looked at alone: only `live` says who is signed in.
+    ready: Cache<Name, Ready, person::Weight>,
     ended: Cache<Name, ()>,
     inherited: Inherited,
     lifetimes: Lifetimes,
@@ -131,6 +141,8 @@ pub(crate) struct NewSession {
     pub(crate) id_token: String,
     /// Access token.
     pub(crate) access_token: Option<String>,
+    /// [`Login::pass_access_token`].
+    pub(crate) shows_access_token: bool,
     /// Refresh token.
     pub(crate) refresh_token: Option<String>,
     /// How long the tokens are good, where they can be renewed.
@@ -186,7 +198,14 @@ impl Sessions {
         let live = Cache::with(
             HELD_SESSIONS,
             HELD_BYTES,
-            Weight,
+            held::Weight,
+            DefaultHashBuilder::default(),
+            DefaultLifecycle::default(),
+        );
+        let ready = Cache::with(
+            READY_SESSIONS,
+            READY_BYTES,
+            person::Weight,
             DefaultHashBuilder::default(),
             DefaultLifecycle::default(),
         );
@@ -194,6 +213,7 @@ impl Sessions {
         Ok(Self {
             store,
             live,
+            ready,
             ended,
             inherited: Inherited::default(),
             lifetimes: Lifetimes { idle, lifetime },
@@ -384,7 +404,7 @@ impl Sessions {
                 Known::Live(person) => Ok(person),
                 Known::Not(reason) => Err(reason),
                 Known::AskStore(name) => {
-                    let loaded = self.load(&name, now).await;
+                    let loaded = self.load(&name, login, now).await;
                     self.current(loaded, &name, login, now).await
                 }
             };
@@ -411,6 +431,7 @@ impl Sessions {
             identity,
             id_token,
             access_token,
+            shows_access_token,
             refresh_token,
             tokens,
             created,
@@ -445,9 +466,14 @@ impl Sessions {
             .insert(&name, &record, kept, &*self.randomness)
             .await?;
         if let Some(place) = place.filter(|_| self.trusts_memory(created)) {
-            let _ = place.insert(self.held(record, created));
+            let _ = place.insert(self.held(record, shows_access_token, created));
         }
         Ok(value)
+    }
+
+    /// How many sessions are in memory.
+    pub fn in_memory(&self) -> usize {
+        self.live.len()
     }
 
     /// Whether the store answers.

@@ -15,11 +15,7 @@ use super::store::Record;
 use super::value::Name;
 
 /// A session of another login proxy is none here, whatever its cookie is called.
-pub(super) fn fitting(
-    person: &Arc<Person>,
-    login: &Login,
-    now: Timestamp,
-) -> Result<Arc<Person>, NoSession> {
+pub(super) fn fitting(person: &Person, login: &Login, now: Timestamp) -> Result<(), NoSession> {
     let (namespace, name) = (&*login.object.namespace, &*login.object.name);
     let mine = person
         .login()
@@ -29,7 +25,7 @@ pub(super) fn fitting(
     match mine {
         false => Err(NoSession::Unknown),
         true if person.expires() <= now => Err(NoSession::Expired),
-        true => Ok(Arc::clone(person)),
+        true => Ok(()),
     }
 }
 
@@ -62,13 +58,22 @@ pub(super) fn vouched(record: Record) -> Person {
     }
 }
 
-/// Reckons what a session takes: its tokens, which are held as text, as claims and as a header.
+/// A session that is in constant use, unpacked.
+#[derive(Clone)]
+pub(super) struct Ready {
+    /// What it was unpacked from: of another one it says nothing.
+    pub(super) of: Arc<Held>,
+    pub(super) person: Arc<Person>,
+}
+
+/// Reckons what an unpacked session takes: its token, which is held as text, as claims and as a
+/// header.
 #[derive(Clone)]
 pub(super) struct Weight;
 
-impl Weighter<Name, Arc<Held>> for Weight {
-    fn weight(&self, _: &Name, held: &Arc<Held>) -> u64 {
-        let person = &held.person;
+impl Weighter<Name, Ready> for Weight {
+    fn weight(&self, _: &Name, ready: &Ready) -> u64 {
+        let person = &ready.person;
         let token = person.token().map_or(0, |token| token.bearer().len());
         let access = person.access_token().map_or(0, HeaderValue::len);
         let groups: usize = person.groups().iter().map(|group| group.len() + 32).sum();

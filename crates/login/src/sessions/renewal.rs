@@ -4,13 +4,12 @@
 //! asks the issuer, and puts the new record in the place of the version that they read. The right
 //! spares the issuer the same question twice; the version alone decides who writes.
 
-use std::sync::Arc;
-
 use http::HeaderMap;
 use model::names::{Duration, Timestamp};
 use model::snapshot::Login;
 use policy::Person;
 
+use super::person::vouched;
 use super::store::{Record, RenewalLock, StoreError, Stored};
 use super::value::{CookieValue, Name};
 use super::{Sessions, offered};
@@ -71,7 +70,7 @@ impl Sessions {
         version: i64,
         record: Record,
         now: Timestamp,
-    ) -> Result<Option<Arc<Person>>, StoreError> {
+    ) -> Result<Option<Person>, StoreError> {
         let times = (now, self.lifetimes.kept(now, record.expires));
         let written = self
             .store
@@ -79,6 +78,6 @@ impl Sessions {
             .await;
         // Whoever read the former record and still wants to remember it loses the place to put it.
         self.live.remove(name);
-        Ok(written?.map(|_| Arc::clone(&self.held(record, now).person)))
+        Ok(written?.map(|_| vouched(record)))
     }
 }

@@ -146,23 +146,30 @@ impl Sessions {
         now: Timestamp,
     ) -> Result<Arc<Person>, NoSession> {
         let held = found?;
-        let fitting = |held: &Held, now| {
-            let fitting = self.fitting(name, held, login, now);
+        let ready = |held: &Arc<Held>| {
+            let person = self.ready(name, held, login);
+            // Read from the store just now: it lacks nothing.
+            person.ok_or(NoSession::StoreUnavailable)
+        };
+        let fitting = |held: &Held, person: &Person, now| {
+            let fitting = self.fitting(name, held, person, login, now);
             fitting.unwrap_or(Err(NoSession::Expired))
         };
-        match fitting(&held, now) {
-            Ok(person) => {
+        let person = ready(&held)?;
+        match fitting(&held, &person, now) {
+            Ok(()) => {
                 self.note_due(name, &person, login, now);
                 Ok(person)
             }
-            Err(NoSession::Expired) if held.person.due().is_some() => {
+            Err(NoSession::Expired) if person.due().is_some() => {
                 if let Some(mut end) = self.renewals.ask(*name, login, now) {
                     // The sender says nothing; it goes when the renewal is over.
                     let _ = tokio::time::timeout(PATIENCE, end.changed()).await;
                 }
                 let now = self.clock.now();
-                let again = self.load(name, now).await?;
-                fitting(&again, now)
+                let again = self.load(name, login, now).await?;
+                let person = ready(&again)?;
+                fitting(&again, &person, now).map(|()| person)
             }
             Err(reason) => Err(reason),
         }
@@ -274,11 +281,7 @@ impl Sessions {
         }
     }
 
-    async fn ask_for(
-        &self,
-        login: &Login,
-        record: &super::store::Record,
-    ) -> Result<Renewed, RenewalFault> {
+    async fn ask_for(&self, login: &Login, record: &Record) -> Result<Renewed, RenewalFault> {
         let choice = renewal::choice(login, record).ok_or(RenewalFault::IssuerGone)?;
         let form = renewal::token_request(record)?;
         let answer = self.clients.token(choice, &form).await;

@@ -52,7 +52,7 @@ async fn until(look: impl AsyncFn() -> bool) {
 
 #[tokio::test]
 async fn a_session_whose_tokens_are_good_goes_on_while_one_renewal_runs() {
-    let (bench, browser) = renewable(|_| {}).await;
+    let (bench, browser) = renewable(|login| login.pass_access_token = true).await;
     let at = |seconds| NOW.plus(Duration::from_secs(seconds));
     let first = who(&bench.sessions, &bench, &browser).await.unwrap();
     assert_eq!((first.expires(), first.due()), (at(100), Some(at(75))));
@@ -234,7 +234,11 @@ async fn what_is_renewed_is_checked_like_what_was_signed_in_with() {
 
 #[tokio::test]
 async fn a_renewal_without_id_token_leaves_who_it_is() {
-    let (bench, browser) = renewable(|login| login.email_verified = EmailVerified::Required).await;
+    let (bench, browser) = renewable(|login| {
+        login.email_verified = EmailVerified::Required;
+        login.pass_access_token = true;
+    })
+    .await;
     bench
         .issuer
         .misbehave(|quirks| quirks.renews_without_id_token = true);

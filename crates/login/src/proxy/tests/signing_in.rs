@@ -26,8 +26,17 @@ async fn a_person_signs_in_and_comes_back_to_where_they_were() {
     );
     assert_eq!(person.preferred_username(), Some("user"));
     assert_eq!(person.expires(), NOW.plus(Duration::from_secs(86_400)));
-    assert_eq!(person.access_token().unwrap(), "at");
     assert_eq!(person.token().unwrap().subject(), "Cg1");
+    // Held only once it is shown to somebody.
+    assert_eq!(person.access_token(), None);
+    let mut login = (*bench.login).clone();
+    login.pass_access_token = true;
+    let person = bench
+        .sessions
+        .person(&browser.headers(), &std::sync::Arc::new(login), NOW)
+        .await
+        .unwrap();
+    assert_eq!(person.access_token().unwrap(), "at");
 }
 
 #[tokio::test]
