@@ -16,7 +16,7 @@ use tokio::sync::{mpsc, watch};
 
 use super::Sessions;
 use super::held::Held;
-use super::store::{StoreError, Stored};
+use super::store::{Record, StoreError, Stored};
 use super::value::Name;
 use crate::flow::renewal::{self, Asked, RenewalFault, Renewed};
 use crate::flow::user_info::UserInfoFault;
@@ -28,8 +28,16 @@ const MOST_WAITING: usize = 4096;
 /// A request waits no longer for a renewal.
 const PATIENCE: Duration = Duration::from_secs(20);
 
+/// It waits for so many of them, should one after the other fail for want of the store.
+const TRIES: usize = 3;
+
 /// After one that failed, nobody tries again for this long.
 const PAUSE: Duration = Duration::from_secs(3);
+
+/// New tokens are kept for a store that does not answer this long, and offered this often: the issuer
+/// takes the old ones no more.
+const KEPT: Duration = Duration::from_secs(600);
+const OFFERED: Duration = Duration::from_millis(100);
 
 /// How often it is looked whether another process is done.
 const GLANCE: Duration = Duration::from_millis(25);
@@ -126,6 +134,10 @@ impl Sessions {
                 match sessions.renew_one(&name, &login).await {
                     Ok(End::Renewed | End::Ended) => _ = sessions.renewals.failed.remove(&name),
                     Ok(End::Failed) => sessions.note_failure(name),
+                    // The issuer has not failed: the next request that finds the store may ask it.
+                    Err(error) if error.is_outage() => {
+                        tracing::warn!(%error, "a session cannot be renewed yet");
+                    }
                     Err(error) => {
                         tracing::error!(%error, "a session cannot be renewed");
                         sessions.note_failure(name);
@@ -146,33 +158,59 @@ impl Sessions {
         now: Timestamp,
     ) -> Result<Arc<Person>, NoSession> {
         let held = found?;
-        let ready = |held: &Arc<Held>| {
-            let person = self.ready(name, held, login);
-            // Read from the store just now: it lacks nothing.
-            person.ok_or(NoSession::StoreUnavailable)
-        };
-        let fitting = |held: &Held, person: &Person, now| {
-            let fitting = self.fitting(name, held, person, login, now);
-            fitting.unwrap_or(Err(NoSession::Expired))
-        };
-        let person = ready(&held)?;
-        match fitting(&held, &person, now) {
+        let (person, fitting) = self.read_just_now(&held, name, login, now)?;
+        match fitting {
             Ok(()) => {
                 self.note_due(name, &person, login, now);
                 Ok(person)
             }
             Err(NoSession::Expired) if person.due().is_some() => {
-                if let Some(mut end) = self.renewals.ask(*name, login, now) {
-                    // The sender says nothing; it goes when the renewal is over.
-                    let _ = tokio::time::timeout(PATIENCE, end.changed()).await;
-                }
-                let now = self.clock.now();
-                let again = self.load(name, login, now).await?;
-                let person = ready(&again)?;
-                fitting(&again, &person, now).map(|()| person)
+                self.renewed(name, login, now).await
             }
             Err(reason) => Err(reason),
         }
+    }
+
+    /// Who it stands for once its proof, which is over, was renewed. Where that failed and the issuer
+    /// is not to blame, it was the store.
+    async fn renewed(
+        &self,
+        name: &Name,
+        login: &Arc<Login>,
+        mut now: Timestamp,
+    ) -> Result<Arc<Person>, NoSession> {
+        for _ in 0..TRIES {
+            let renewal = self.renewals.ask(*name, login, now);
+            let is_asked = renewal.is_some();
+            if let Some(mut end) = renewal {
+                // The sender says nothing; it goes when the renewal is over.
+                let _ = tokio::time::timeout(PATIENCE, end.changed()).await;
+            }
+            now = self.clock.now();
+            let held = self.load(name, login, now).await?;
+            let (person, fitting) = self.read_just_now(&held, name, login, now)?;
+            match fitting {
+                Ok(()) => return Ok(person),
+                Err(NoSession::Expired) if person.due().is_some() && is_asked => {}
+                Err(reason) => return Err(reason),
+            }
+        }
+        Err(NoSession::StoreUnavailable)
+    }
+
+    /// The person of a session that was read from the store just now, and whether it is one.
+    fn read_just_now(
+        &self,
+        held: &Arc<Held>,
+        name: &Name,
+        login: &Login,
+        now: Timestamp,
+    ) -> Result<(Arc<Person>, Result<(), NoSession>), NoSession> {
+        // It lacks nothing.
+        let person = self.ready(name, held, login);
+        let person = person.ok_or(NoSession::StoreUnavailable)?;
+        let fitting = self.fitting(name, held, &person, login, now);
+        Ok((person, fitting.unwrap_or(Err(NoSession::Expired))))
     }
 
     /// Leaves a note where the proof of `person` is to be renewed; nobody waits for it.
@@ -236,10 +274,9 @@ impl Sessions {
         let Stored {
             record, version, ..
         } = stored;
-        let now = |sessions: &Self| sessions.clock.now();
         match self.ask_for(login, &record).await {
             Ok(Renewed::Whole(record)) => {
-                let written = self.replace(name, version, *record, now(self)).await?;
+                let written = self.put(name, version, *record).await?;
                 Ok(match written {
                     Some(_) => End::Renewed,
                     None => End::Failed,
@@ -252,7 +289,7 @@ impl Sessions {
                     ?fault,
                     "a session was renewed in part"
                 );
-                self.replace(name, version, *record, now(self)).await?;
+                self.put(name, version, *record).await?;
                 Ok(End::Failed)
             }
             Err(fault) if fault.ends_session(login) => {
@@ -278,6 +315,26 @@ impl Sessions {
                 );
                 Ok(End::Failed)
             }
+        }
+    }
+
+    /// Puts what the issuer gave in the place of version `version`, and waits for a store that does
+    /// not answer.
+    async fn put(
+        &self,
+        name: &Name,
+        version: i64,
+        record: Record,
+    ) -> Result<Option<Person>, StoreError> {
+        let mut left = KEPT;
+        loop {
+            let now = self.clock.now();
+            let error = match self.replace(name, version, record.clone(), now).await {
+                Err(error) if error.is_outage() => error,
+                written => return written,
+            };
+            left = left.checked_sub(OFFERED).ok_or(error)?;
+            tokio::time::sleep(OFFERED).await;
         }
     }
 
