@@ -4,6 +4,8 @@
 //! body where Envoy is told to send it. A refusal has its own form there, so it keeps its status,
 //! and pages of this process are answered as they are.
 
+#[cfg(any(test, fuzzing))]
+mod fuzzing;
 mod message;
 
 use std::convert::Infallible;
@@ -21,6 +23,8 @@ use tonic::body::Body;
 use tonic::server::{Grpc, UnaryService};
 use tonic_prost::ProstCodec;
 
+#[cfg(any(test, fuzzing))]
+pub(crate) use self::fuzzing::read_check;
 use self::message::Told;
 use super::judge::{Judged, judge};
 use crate::answer::{self, Asker};
@@ -96,7 +100,7 @@ async fn check(worker: Rc<Worker>, peer: Rc<Peer>, request: CheckRequest) -> Che
         body,
         asked,
         secure,
-    }) = Told::read(request, &peer)
+    }) = Told::read(request, peer.address)
     else {
         // Envoy asks about bytes of TCP, or about a request that HTTP has no word for.
         entry.became = Became::Refuse;

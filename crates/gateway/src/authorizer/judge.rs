@@ -91,13 +91,14 @@ pub(super) async fn judge(
             None => Box::pin(ask_store(&worker, &view, &parts, now)).await,
         };
         let check = policy::check(&request, snapshot, &session);
-        entry.basis = Some(match &check.outcome {
+        let basis = match &check.outcome {
             Checked::Pass(pass) => {
                 let who = pass.identified().cloned();
                 Basis::let_through(&request, who, &view.tested, peer)
             }
             Checked::Stop(outcome) => Basis::of(&request, outcome, &session, &view.tested, peer),
-        });
+        };
+        entry.basis = Some(basis.heard_from(facts.asked()));
         if let Checked::Pass(pass) = &check.outcome
             && let Some(identified) = pass.identified()
         {

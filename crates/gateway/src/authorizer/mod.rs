@@ -33,6 +33,8 @@ use hyper::body::Incoming;
 pub(crate) use self::allow::unsaid;
 use self::forward_auth::Form;
 pub(crate) use self::grpc::answer as answer_grpc;
+#[cfg(any(test, fuzzing))]
+pub(crate) use self::grpc::read_check;
 pub(crate) use self::health::Health;
 use crate::admit::Unread;
 use crate::answer::{self, Asker};

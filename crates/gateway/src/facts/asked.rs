@@ -1,6 +1,7 @@
 //! Facts of a request that another proxy has received and asks about.
 
 use std::net::IpAddr;
+use std::rc::Rc;
 
 use http::header::{HOST, HeaderValue};
 use http::request::Parts;
@@ -35,7 +36,7 @@ pub(crate) enum Said {
     /// In the question itself.
     Question {
         /// Whom it heard the request from.
-        asked: Box<Asked>,
+        asked: Rc<Asked>,
         /// Whether browsers speak HTTPS, where no header says it.
         secure: Option<bool>,
     },
@@ -130,7 +131,7 @@ pub(crate) fn gather_asked(
         draw,
         port,
         asked: Some(asked.unwrap_or_else(|| {
-            Box::new(Asked {
+            Rc::new(Asked {
                 peer: told.peer,
                 principal: None,
                 sni: None,

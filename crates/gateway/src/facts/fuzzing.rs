@@ -1,6 +1,7 @@
 //! A head's way through the rooms here, for fuzzing.
 
 use http::header::{COOKIE, HOST, HeaderName, HeaderValue};
+use http::request::Parts;
 use http::{Request, Uri, Version};
 
 use super::headers::{NameTable, strip_request};
@@ -26,7 +27,12 @@ pub(crate) fn read_head(bytes: &[u8]) {
     let Ok(request) = request.body(()) else {
         return;
     };
-    let (mut parts, ()) = request.into_parts();
+    let (parts, ()) = request.into_parts();
+    read_parts(parts);
+}
+
+/// What a head goes through, whoever took it apart.
+pub(crate) fn read_parts(mut parts: Parts) {
     is_plainly_framed(&parts.headers);
     if let Ok(host) = authority(&parts) {
         assert!(host.to_str().is_ok_and(|host| !host.is_empty()));

@@ -15,6 +15,7 @@ mod identifiers;
 mod view;
 
 use std::net::IpAddr;
+use std::rc::Rc;
 
 use http::header::{HOST, HeaderMap, HeaderValue, SEC_WEBSOCKET_KEY, TRANSFER_ENCODING, UPGRADE};
 use http::request::Parts;
@@ -28,7 +29,7 @@ pub(crate) use asked::{Asked, Said, gather_asked};
 pub(crate) use certificate::Shown;
 pub(crate) use cookies::without_session_cookies;
 #[cfg(any(test, fuzzing))]
-pub(crate) use fuzzing::read_head;
+pub(crate) use fuzzing::{read_head, read_parts};
 pub(crate) use headers::{CLIENT, strip_answer};
 pub(crate) use identifiers::Identifiers;
 pub(crate) use view::View;
@@ -59,7 +60,7 @@ pub(crate) struct Facts {
     draw: u32,
     port: u16,
     /// Of a question: whom the proxy that asks heard it from.
-    asked: Option<Box<Asked>>,
+    asked: Option<Rc<Asked>>,
     /// Whether HTTP is sent to HTTPS before anything is decided.
     pub(crate) upgrade: bool,
 }
@@ -240,6 +241,11 @@ impl Facts {
     /// Whether another proxy asks.
     pub(crate) fn is_asked(&self) -> bool {
         self.asked.is_some()
+    }
+
+    /// Whom the proxy that asks heard it from.
+    pub(crate) fn asked(&self) -> Option<&Rc<Asked>> {
+        self.asked.as_ref()
     }
 
     /// The head in the form that [`policy::Request::read`] takes.

@@ -6,6 +6,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use policy::request::is_secret;
 use policy::{Bearer, Identified, NoSession, Outcome, Refusal, Request, Session, TokenFault};
 
+use crate::facts::Asked;
 use crate::listen::Peer;
 
 /// A longer value of a header is left out.
@@ -26,6 +27,8 @@ pub(crate) struct Basis {
     /// Headers that policies and routes look at; without their value where that is a secret.
     pub(crate) headers: Vec<(HeaderName, Option<HeaderValue>)>,
     peer: Rc<Peer>,
+    /// Whom the proxy that asks heard it from: its own connection says nothing then.
+    asked: Option<Rc<Asked>>,
 }
 
 impl Basis {
@@ -73,12 +76,24 @@ impl Basis {
             token_fault: None,
             headers: headers(tested, head.headers),
             peer: Rc::clone(peer),
+            asked: None,
+        }
+    }
+
+    /// The same, where a proxy asks that heard the request from `asked`.
+    pub(crate) fn heard_from(self, asked: Option<&Rc<Asked>>) -> Self {
+        Self {
+            asked: asked.cloned(),
+            ..self
         }
     }
 
     /// Server name of the handshake, where it is not the host.
     pub(super) fn other_server_name(&self, host: Option<&HeaderValue>) -> Option<&str> {
-        let name = self.peer.server_name.as_deref()?;
+        let name = match &self.asked {
+            Some(asked) => asked.sni.as_deref()?,
+            None => self.peer.server_name.as_deref()?,
+        };
         let host = host.and_then(|host| host.to_str().ok()).unwrap_or_default();
         let same = host
             .get(..name.len())
@@ -89,7 +104,10 @@ impl Basis {
 
     /// SPIFFE id of the client's certificate.
     pub(super) fn principal(&self) -> Option<&str> {
-        self.peer.certificate.as_ref()?.principal.as_deref()
+        match &self.asked {
+            Some(asked) => asked.principal.as_deref(),
+            None => self.peer.certificate.as_ref()?.principal.as_deref(),
+        }
     }
 }
 

@@ -242,6 +242,62 @@ async fn a_permission_of_one_form_is_none_of_the_other() {
     assert_eq!(status(at, "/doorward/forward-auth", &lines).await, 202);
 }
 
+/// A question that tells no source.
+fn of_nobody(method: &str, path: &str, host: &str) -> CheckRequest {
+    let http = HttpRequest {
+        method: method.into(),
+        path: path.into(),
+        host: host.into(),
+        ..HttpRequest::default()
+    };
+    let request = attribute_context::Request {
+        http: Some(http),
+        ..Default::default()
+    };
+    let attributes = AttributeContext {
+        request: Some(request),
+        ..AttributeContext::default()
+    };
+    CheckRequest {
+        attributes: Some(attributes),
+    }
+}
+
+#[tokio::test]
+async fn the_log_names_the_certificate_that_the_one_who_asks_has_checked() {
+    let (door, _) = asked(|it| it.grpc = Some("127.0.0.1:0".parse().unwrap())).await;
+    let at = door.gateway.authorizer_grpc_address().unwrap();
+    let channel = tonic::transport::Endpoint::try_from(format!("http://{at}"));
+    let mut client = AuthorizationClient::new(channel.unwrap().connect().await.unwrap());
+    let names = ["spiffe://cluster.local/ns/team/sa/robot", "CN=somebody", ""];
+    for name in names {
+        let mut request = of_nobody("GET", "/app/", "h");
+        let attributes = request.attributes.as_mut().unwrap();
+        attributes.source = Some(attribute_context::Peer {
+            principal: name.into(),
+            ..attribute_context::Peer::default()
+        });
+        attributes.tls_session = Some(attribute_context::TlsSession {
+            sni: "inner.example".into(),
+        });
+        client.check(request).await.unwrap();
+    }
+    drop(client);
+    door.gateway.drain(Duration::from_secs(5)).await;
+    let lines = door.log.lines();
+    let told: Vec<_> = lines
+        .iter()
+        .map(|line| line["principal"].as_str())
+        .collect();
+    assert_eq!(told, [Some("cluster.local/ns/team/sa/robot"), None, None]);
+    assert!(
+        lines
+            .iter()
+            .all(|line| line["server_name"] == "inner.example"),
+        "{lines:?}"
+    );
+}
+
 #[tokio::test]
 async fn over_grpc_there_is_health_and_what_is_no_request_is_refused() {
     let (door, _) = asked(|it| it.grpc = Some("127.0.0.1:0".parse().unwrap())).await;
@@ -263,33 +319,14 @@ async fn over_grpc_there_is_health_and_what_is_no_request_is_refused() {
     let mut client = AuthorizationClient::new(channel);
     // As the filter of TCP asks, and as nobody should.
     let nothing = CheckRequest::default();
-    let http = |method: &str, path: &str, host: &str| {
-        let http = HttpRequest {
-            method: method.into(),
-            path: path.into(),
-            host: host.into(),
-            ..HttpRequest::default()
-        };
-        let request = attribute_context::Request {
-            http: Some(http),
-            ..Default::default()
-        };
-        let attributes = AttributeContext {
-            request: Some(request),
-            ..AttributeContext::default()
-        };
-        CheckRequest {
-            attributes: Some(attributes),
-        }
-    };
     for request in [
         nothing,
-        http("", "/app/", "h"),
-        http("GET", "", "h"),
-        http("GET", "/app/", ""),
-        http("GET", "/app/", "a b"),
-        http("CONNECT", "h:443", "h"),
-        http("GET", "/else", "h"),
+        of_nobody("", "/app/", "h"),
+        of_nobody("GET", "", "h"),
+        of_nobody("GET", "/app/", ""),
+        of_nobody("GET", "/app/", "a b"),
+        of_nobody("CONNECT", "h:443", "h"),
+        of_nobody("GET", "/else", "h"),
     ] {
         let said = format!("{request:?}");
         let answer = client.check(request).await.unwrap().into_inner();

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::rc::Rc;
 
 use bytes::Bytes;
 use envoy_types::ext_authz::v3::pb::{
@@ -24,21 +25,20 @@ use crate::authorizer::allow::Edits;
 use crate::authorizer::judge::Passed;
 use crate::body::Body;
 use crate::facts::Asked;
-use crate::listen::Peer;
 
 /// A request that a message tells.
 pub(super) struct Told {
     pub(super) parts: Parts,
     pub(super) body: Bytes,
-    pub(super) asked: Box<Asked>,
+    pub(super) asked: Rc<Asked>,
     /// Whether it came over HTTPS, where that is told.
     pub(super) secure: Option<bool>,
 }
 
 impl Told {
-    /// Reads a message; `None` where it tells no request. What it does not tell of the source is
-    /// what `peer`, who asks, is.
-    pub(super) fn read(request: CheckRequest, peer: &Peer) -> Option<Self> {
+    /// Reads a message; `None` where it tells no request. Where it does not tell the address of the
+    /// source, that is `asker`, who asks.
+    pub(super) fn read(request: CheckRequest, asker: IpAddr) -> Option<Self> {
         let attributes = request.attributes?;
         let source = attributes.source.unwrap_or_default();
         let http = attributes.request?.http?;
@@ -50,8 +50,8 @@ impl Told {
         let principal = source.principal.strip_prefix("spiffe://").map(Box::from);
         let sni = attributes.tls_session.map(|session| session.sni);
         let sni = sni.filter(|name| !name.is_empty()).map(String::into);
-        let asked = Box::new(Asked {
-            peer: address(&source).unwrap_or(peer.address),
+        let asked = Rc::new(Asked {
+            peer: address(&source).unwrap_or(asker),
             principal,
             sni,
         });
