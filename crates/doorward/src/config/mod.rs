@@ -18,7 +18,7 @@ use gateway::{AuthorizerSettings, ListenAt, ResolveRule, ResolveRuleFault};
 
 use self::login::LoginConfig;
 use ::login::SessionSettings;
-pub(crate) use authorizer::AuthorizerFault;
+pub(crate) use authorizer::{AuthorizerConfig, AuthorizerFault, SchemeConfig};
 pub(crate) use file::{FileConfig, FileFault};
 use file::{Hsts, Listen, ListenMore};
 use provider::ProviderFault;

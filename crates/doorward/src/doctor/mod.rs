@@ -1,6 +1,7 @@
 //! `doorward doctor`: everything that is wrong with the manifests.
 
 mod fix;
+mod listeners;
 mod live;
 mod parameters;
 mod sarif;
@@ -106,6 +107,7 @@ pub(crate) fn run(args: &DoctorArgs, out: &mut dyn Write) -> ExitCode {
     };
     let mut report = Report::of(&tree, now);
     report.add(parameters::check(paths, &tree.compiled.snapshot));
+    report.add(listeners::check(paths));
     report.fixed = fixed;
     report.finish(*format, out)
 }

@@ -400,3 +400,16 @@ pub const LEGACY_RBAC_GATEWAY: Code = Code(1303);
 pub const LEGACY_RBAC_UNUSED: Code = Code(1304);
 /// An `EnvoyFilter` that is an external authorizer, enforced as the policy that means the same.
 pub const LEGACY_EXT_AUTHZ: Code = Code(1305);
+
+// Listeners that other proxies ask.
+
+/// Questions come in the clear to an address that others reach.
+pub const ASKED_EXPOSED: Code = Code(1401);
+/// Everybody is believed when they say for whom they ask.
+pub const ASKED_TRUST: Code = Code(1402);
+/// Nobody who asks from elsewhere is believed.
+pub const ASKED_STRANGERS: Code = Code(1403);
+/// How questions are answered is set up, and nobody can ask.
+pub const ASKED_NOWHERE: Code = Code(1404);
+/// Cookies and redirects are made for plain HTTP.
+pub const ASKED_SCHEME: Code = Code(1405);
