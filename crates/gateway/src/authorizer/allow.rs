@@ -74,7 +74,19 @@ pub(crate) fn unsaid(view: &View, edits: &[HeaderEdits]) -> HeaderEdits {
 }
 
 /// Names and all the look-alikes of names, as one header value.
-fn listed<'a>(names: impl Iterator<Item = &'a HeaderName>, view: &'a View) -> Option<HeaderValue> {
+fn listed<'a>(
+    names: impl Iterator<Item = &'a HeaderName> + Clone,
+    view: &'a View,
+) -> Option<HeaderValue> {
+    let mut last = view.removed.borrow_mut();
+    // Nothing was listed yet, or it is never anything.
+    if last.1.is_none() || !last.0.iter().eq(names.clone()) {
+        *last = (names.clone().cloned().collect(), joined(names, view));
+    }
+    last.1.clone()
+}
+
+fn joined<'a>(names: impl Iterator<Item = &'a HeaderName>, view: &'a View) -> Option<HeaderValue> {
     let mut text = String::with_capacity(view.look_alikes.len() + 256);
     for name in names
         .map(HeaderName::as_str)

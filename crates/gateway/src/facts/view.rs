@@ -1,9 +1,10 @@
 //! What a worker derives from a world once, so that no request has to.
 
 use std::borrow::Cow;
+use std::cell::RefCell;
 use std::sync::Arc;
 
-use http::HeaderName;
+use http::{HeaderName, HeaderValue};
 use model::snapshot::{Listener, ListenerProtocol, ServerTls};
 
 use super::headers::{self, NameTable};
@@ -22,6 +23,9 @@ pub(crate) struct View {
     pub(crate) identity: Box<[HeaderName]>,
     /// Other spellings of identity headers that applications take for the same, `, ` between them.
     pub(crate) look_alikes: Box<str>,
+    /// Names that were to be removed last, and the header value that says so with all their
+    /// look-alikes: most answers name the same.
+    pub(crate) removed: RefCell<(Vec<HeaderName>, Option<HeaderValue>)>,
     /// Session cookies that no application may see.
     pub(crate) cookies: Vec<Box<str>>,
     // Gateway ports in the order in which they are asked, by socket.
@@ -56,6 +60,7 @@ impl View {
             names: NameTable::new(snapshot.identity_headers()),
             identity: snapshot.identity_headers().into(),
             look_alikes: headers::look_alikes(snapshot.identity_headers()).into(),
+            removed: RefCell::default(),
             tested: policy::tested_headers(snapshot),
             cookies: snapshot
                 .logins()
