@@ -186,12 +186,33 @@ impl Keys {
         compact: &str,
         source: &Source,
     ) -> Result<Arc<Token>, TokenFault> {
-        if let Some(proven) = self.prove_now(compact, source) {
-            return proven;
+        self.prove_after(compact, source, RETRY).await
+    }
+
+    /// As [`Self::prove`] for a token that the issuer itself has just given us: no stranger can make
+    /// us fetch keys by it, so that one signed with a key published a moment ago waits for nothing.
+    pub(crate) async fn prove_given(
+        &self,
+        compact: &str,
+        source: &Source,
+    ) -> Result<Arc<Token>, TokenFault> {
+        self.prove_after(compact, source, Duration::ZERO).await
+    }
+
+    async fn prove_after(
+        &self,
+        compact: &str,
+        source: &Source,
+        retry: Duration,
+    ) -> Result<Arc<Token>, TokenFault> {
+        match self.prove_now(compact, source) {
+            Some(Err(TokenFault::UnknownKey)) if retry.is_zero() => {}
+            Some(proven) => return proven,
+            None => {}
         }
         // Keys that are there and did not fit: a new one may have been published since.
         let known = self.shared.held_keys(source).now().is_some();
-        let pause = if known { RETRY } else { PAUSE };
+        let pause = if known { retry } else { PAUSE };
         match self.shared.fetch_keys(source, pause).await {
             Ok(keys) => self.shared.prove(compact, &keys),
             Err(_) if known => Err(TokenFault::UnknownKey),

@@ -64,6 +64,23 @@ async fn an_unknown_key_makes_the_keys_be_fetched_again_but_not_often() {
 }
 
 #[tokio::test]
+async fn a_token_that_the_issuer_gave_waits_for_no_pause() {
+    let bench = Bench::new().await;
+    let source = source();
+    let fetches = || bench.issuer.key_fetches.load(SeqCst);
+    let old = bench.issuer.token(json!({}));
+    bench.keys.prove_given(&old, &source).await.unwrap();
+    bench.issuer.rotate("two");
+    let new = bench.issuer.token(json!({}));
+    bench.keys.prove_given(&new, &source).await.unwrap();
+    assert_eq!(fetches(), 2);
+    // A stranger's token meanwhile makes nobody fetch.
+    let strange = bench.keys.prove(&old, &source).await;
+    assert_eq!(strange.unwrap_err(), TokenFault::UnknownKey);
+    assert_eq!(fetches(), 2);
+}
+
+#[tokio::test]
 async fn while_the_issuer_is_down_its_old_keys_stay_good() {
     let bench = Bench::new().await;
     let source = source();

@@ -57,7 +57,7 @@ impl LoginProxy {
         let token = self
             .sessions
             .keys()
-            .prove(redeemed.id_token(), &source)
+            .prove_given(redeemed.id_token(), &source)
             .await;
         let token = token.map_err(CallbackFault::Unproven)?;
         let choice = redeemed.choice();

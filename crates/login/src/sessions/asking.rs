@@ -36,7 +36,7 @@ impl Sessions {
         let info = match said {
             Said::Claims(info) => info,
             Said::Signed(text) => {
-                let proven = self.keys.prove(&text, &Source::of_login(login)).await;
+                let proven = self.keys.prove_given(&text, &Source::of_login(login)).await;
                 let proven = proven.map_err(|_| UserInfoFault::Unproven)?;
                 let info = proven.claims().clone();
                 user_info::is_for(login, &info)?;

@@ -348,7 +348,7 @@ impl Sessions {
             return Ok(renewal::kept(choice, record, tokens, now));
         };
         let source = Source::of_login(choice);
-        match self.keys.prove(&id_token, &source).await {
+        match self.keys.prove_given(&id_token, &source).await {
             Ok(token) => {
                 let claims = token.claims();
                 let info = self.user_info(choice, claims, &tokens.access_token).await;
