@@ -33,6 +33,7 @@ use crate::program::listen::{AddressFault, address};
 use crate::program::serve::{looks, tell};
 use crate::program::tls::OnePair;
 use crate::program::{state, variable};
+use crate::up::IssuerTransport;
 use crate::up::seams::{SystemClock, SystemRandomness};
 use crate::up::state::StateFault;
 
@@ -110,12 +111,14 @@ pub(super) async fn serve(standing: Standing) -> Result<(), Fault> {
     let randomness: Arc<dyn Randomness> = Arc::new(SystemRandomness);
     let store = Store::open(&state.path().join("provider.db"), &*randomness).await;
     let settings = Arc::new(settings);
-    let provider = Arc::new(Provider::new(
+    let provider = Provider::new(
         Arc::clone(&settings),
         Arc::new(store.map_err(Fault::Store)?),
         clock,
         randomness,
-    ));
+    );
+    let courier = Arc::new(IssuerTransport::new());
+    let provider = Arc::new(provider.with_courier(courier));
     provider.prepare().await.map_err(Fault::Store)?;
 
     let metrics = Arc::new(Metrics::default());

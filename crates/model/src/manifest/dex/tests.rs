@@ -241,11 +241,6 @@ fn clients_that_prove_nothing_are_left_out() {
     let wanted = [
         (
             703,
-            17,
-            "`staticClients[].refreshTokenLifetime` has no effect: it is not acted on yet",
-        ),
-        (
-            703,
             18,
             "`staticClients[].ssoSharedWith` has no effect: it is not acted on yet",
         ),
