@@ -65,6 +65,7 @@ impl Provider {
     pub async fn prepare(&self) -> Result<(), StoreError> {
         self.keys().await?;
         self.seal().await?;
+        self.store.recall_attempts(self.now()).await?;
         Ok(())
     }
 

@@ -29,6 +29,8 @@ pub(crate) enum Purpose {
     SignOut,
     /// A refresh token that may be given out again.
     Refresh,
+    /// What a browser shows of itself that has signed in before.
+    Device,
 }
 
 /// A text that does not open. Nothing more is known about it.
@@ -130,6 +132,7 @@ impl Seal {
             Purpose::SignIn => "sign-in",
             Purpose::SignOut => "sign-out",
             Purpose::Refresh => "refresh",
+            Purpose::Device => "device",
         };
         format!("provider 1\n{purpose}\n{}", self.issuer).into_bytes()
     }

@@ -30,6 +30,7 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
 pub(crate) struct Admin {
     pub(crate) world: Arc<ArcSwap<World>>,
     pub(crate) sessions: Arc<Sessions>,
+    pub(crate) store: Arc<provider::Store>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) condition: Arc<ArcSwap<Condition>>,
     /// Where other proxies ask over HTTP.
@@ -105,6 +106,12 @@ impl Admin {
                 metrics.push_str(&format!("# HELP doorward_session_store_up Whether the session store answers.\n# TYPE doorward_session_store_up gauge\ndoorward_session_store_up {is_up}\n"));
                 let held = self.sessions.in_memory();
                 metrics.push_str(&format!("# HELP doorward_sessions_in_memory Sessions that no store has to be asked for.\n# TYPE doorward_sessions_in_memory gauge\ndoorward_sessions_in_memory {held}\n"));
+                metrics.push_str("# HELP doorward_provider_sign_ins_total Sign-ins at the provider with a password, by how they ended.\n# TYPE doorward_provider_sign_ins_total counter\n");
+                for (outcome, count) in self.store.sign_in_counts() {
+                    metrics.push_str(&format!(
+                        "doorward_provider_sign_ins_total{{outcome=\"{outcome}\"}} {count}\n"
+                    ));
+                }
                 let mut response = text(StatusCode::OK, metrics);
                 let format = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
                 response.headers_mut().insert(header::CONTENT_TYPE, format);

@@ -162,7 +162,7 @@ pub(crate) async fn serve(mut settings: Settings) -> Result<(), Fault> {
         held: Arc::clone(&held),
         transport,
         sessions: Arc::clone(&sessions),
-        store,
+        store: Arc::clone(&store),
         clock: Arc::clone(&clock),
         randomness: Arc::clone(&randomness),
     };
@@ -215,6 +215,7 @@ pub(crate) async fn serve(mut settings: Settings) -> Result<(), Fault> {
     let admin = Arc::new(Admin {
         world: Arc::clone(&world),
         sessions: Arc::clone(&sessions),
+        store,
         metrics: gateway.metrics(),
         authorizer_http: gateway.authorizer_http_address(),
         authorizer_grpc: gateway.authorizer_grpc_address(),

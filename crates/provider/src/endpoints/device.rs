@@ -8,6 +8,7 @@ use oidc::pkce;
 use serde_json::json;
 
 use super::get_or_post;
+use crate::attempts::Attempt;
 use crate::authorize::{Challenge, Scopes, trusts};
 use crate::clients::{may_use, presented};
 use crate::form::{Form, query};
@@ -120,23 +121,23 @@ impl Provider {
             return Err(PageFault::NoUserCode.into());
         }
         // Guessing is slowed down for each address, as passwords are.
-        let (account, address) = (
-            "device code",
-            super::login::client_address(request.headers()),
-        );
+        let attempt = Attempt {
+            account: "device code",
+            address: super::login::client_address(request.headers()),
+            device: None,
+        };
         let now = self.now();
-        let closed = self.store.attempts.closed_for(account, address, now);
-        if closed.is_some() {
+        if self.store.attempts.closed_for(attempt, now).is_some() {
             let status = StatusCode::TOO_MANY_REQUESTS;
             return Ok(self.device_form(status, &code, DeviceTrouble::TooMany));
         }
         let issuer = &*self.settings.issuer;
         let Some(waiting) = self.store.device_of_user_code(issuer, &code, now).await? else {
-            self.store.attempts.failed(account, address, now);
+            self.store.attempts.failed(attempt, now);
             let status = StatusCode::BAD_REQUEST;
             return Ok(self.device_form(status, &code, DeviceTrouble::WrongCode));
         };
-        self.store.attempts.succeeded(account, address);
+        self.store.attempts.succeeded(attempt);
         let parameters = [
             ("client_id", waiting.client.as_str()),
             ("response_type", "code"),

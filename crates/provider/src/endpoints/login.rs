@@ -6,6 +6,7 @@ use model::snapshot::ProviderClient;
 
 use super::authorize::may_use;
 use super::{form_targets, get_or_post, own_address};
+use crate::attempts::{Attempt, Devices, Ended};
 use crate::authorize::{Asked, may_answer_at};
 use crate::form::Form;
 use crate::pages::Trouble;
@@ -62,15 +63,23 @@ impl Provider {
         let sent = Form::of_body(request).map_err(PageFault::from)?;
         let (login, password) = (sent.text("login"), sent.text("password"));
         let address = client_address(request.headers());
-        if let Some(wait) = self.store.attempts.closed_for(login, address, self.now()) {
+        let seal = self.seal().await?;
+        let devices = Devices::of(request.headers(), &seal);
+        let attempt = Attempt {
+            account: login,
+            address,
+            device: devices.known_for(login, self.now()),
+        };
+        let store = &self.store;
+        if let Some(wait) = store.attempts.closed_for(attempt, self.now()) {
+            store.sign_ins.ended(Ended::Slowed);
             let mut response = form(StatusCode::TOO_MANY_REQUESTS, login, Trouble::TooMany);
             response
                 .headers_mut()
                 .insert(header::RETRY_AFTER, HeaderValue::from(wait.as_secs()));
             return Ok(response);
         }
-        let checked = self
-            .store
+        let checked = store
             .check_password(
                 &self.settings.passwords,
                 login,
@@ -80,7 +89,12 @@ impl Provider {
             )
             .await?;
         if matches!(checked, Checked::Nobody) {
-            self.store.attempts.failed(login, address, self.now());
+            store.sign_ins.ended(Ended::Refused);
+            let overdrawn = store.attempts.failed(attempt, self.now());
+            if let Err(error) = store.keep_attempts(&overdrawn).await {
+                // It counts until this process ends.
+                tracing::warn!(%error, "failed sign-ins cannot be kept");
+            }
             // The name is not logged: people type their password there.
             tracing::info!(connector, client = asked.client, address, "sign-in refused");
             return Ok(form(
@@ -89,11 +103,17 @@ impl Provider {
                 Trouble::WrongCredentials,
             ));
         }
-        self.store.attempts.succeeded(login, address);
+        if let Some(whole) = store.attempts.succeeded(attempt) {
+            store.forget_attempts(&whole).await?;
+        }
         let person = match checked {
             Checked::Person(person) => person,
-            Checked::OneTime(user) => return self.ask_new_password(asked, &user).await,
+            Checked::OneTime(user) => {
+                store.sign_ins.ended(Ended::LetIn);
+                return self.ask_new_password(asked, &user).await;
+            }
             Checked::Disabled | Checked::Nobody => {
+                store.sign_ins.ended(Ended::Disabled);
                 tracing::info!(
                     connector,
                     client = asked.client,
@@ -109,8 +129,15 @@ impl Provider {
             user_id = person.user_id,
             "signed in"
         );
-        self.person_known(asked.signed_in(*person, self.now()))
-            .await
+        store.sign_ins.ended(Ended::LetIn);
+        let cookie = devices
+            .cookie_with(login, &self.settings, &seal, self.randomness(), self.now())
+            .map_err(|_| PageFault::Broken)?;
+        let mut response = self
+            .person_known(asked.signed_in(*person, self.now()))
+            .await?;
+        response.headers_mut().append(header::SET_COOKIE, cookie);
+        Ok(response)
     }
 
     /// The client of a request, if its configuration still allows the request.

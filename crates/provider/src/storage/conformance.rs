@@ -72,6 +72,7 @@ macro_rules! on_every_engine {
 }
 
 on_every_engine!(
+    overdrawn_budgets_outlive_the_process,
     people::are_kept_and_listed,
     people::are_changed_by_who_read_them_last,
     people::are_changed_by_many_at_once,
@@ -193,6 +194,38 @@ async fn transactions_come_into_force_whole(place: Place) {
     assert_eq!(listed().await, expected);
     let twice = store.engine.run(insert("", b"")).await.unwrap_err();
     assert!(!twice.is_outage());
+}
+
+async fn overdrawn_budgets_outlive_the_process(place: Place) {
+    use crate::attempts::Attempt;
+    let attempt = Attempt {
+        account: "anna@x",
+        address: "1.2.3.4",
+        device: None,
+    };
+    let before = place.open().await;
+    for _ in 0..12 {
+        let overdrawn = before.attempts.failed(attempt, NOW);
+        before.keep_attempts(&overdrawn).await.unwrap();
+    }
+    let reopened = async |now| {
+        let store = place.open().await;
+        store.recall_attempts(now).await.unwrap();
+        store.attempts.closed_for(attempt, NOW)
+    };
+    assert_eq!(reopened(NOW).await, Some(Duration::from_secs(4)));
+    assert_eq!(reopened(NOW.plus(Duration::from_secs(900))).await, None);
+    let whole = before.attempts.succeeded(attempt).unwrap();
+    before.forget_attempts(&whole).await.unwrap();
+    assert_eq!(reopened(NOW).await, None);
+    before
+        .keep_attempts(&before.attempts.failed(attempt, NOW))
+        .await
+        .unwrap();
+    before
+        .sweep(NOW.plus(Duration::from_secs(900)))
+        .await
+        .unwrap();
 }
 
 async fn a_request_is_answered_once(place: Place) {

@@ -6,6 +6,7 @@
 
 mod address;
 mod at_rest;
+mod attempts;
 mod codes;
 #[cfg(test)]
 pub(crate) mod conformance;
@@ -44,7 +45,7 @@ pub(crate) use sign_ins::Lifetimes;
 use statement::{Row, Statement, sql};
 pub(crate) use users::{Dearest, StoredUser, UserDetails};
 
-use crate::attempts::Attempts;
+use crate::attempts::{Attempts, SignIns};
 use crate::keys::{Loaded, Vault};
 use crate::passwords::Pool;
 use crate::sealed::KEY_LENGTH;
@@ -59,6 +60,9 @@ pub struct Store {
     rings: Mutex<HashMap<String, Arc<Loaded>>>,
     sealing_key: tokio::sync::OnceCell<[u8; KEY_LENGTH]>,
     pub(crate) attempts: Attempts,
+    /// Set once what was overdrawn before this process is known.
+    recalled: tokio::sync::OnceCell<()>,
+    pub(crate) sign_ins: SignIns,
     pub(crate) hashing: Pool,
     pub(crate) policy: PasswordPolicy,
 }
@@ -117,6 +121,8 @@ impl Store {
             rings: Mutex::default(),
             sealing_key: tokio::sync::OnceCell::new(),
             attempts: Attempts::default(),
+            recalled: tokio::sync::OnceCell::new(),
+            sign_ins: SignIns::default(),
             hashing: Pool::default(),
             policy: PasswordPolicy::default(),
         }
@@ -126,6 +132,11 @@ impl Store {
     #[must_use]
     pub fn with_policy(self, policy: PasswordPolicy) -> Self {
         Self { policy, ..self }
+    }
+
+    /// How the sign-ins of this process with a password ended, by a word for each end.
+    pub fn sign_in_counts(&self) -> [(&'static str, u64); 4] {
+        self.sign_ins.counts()
     }
 
     /// The key that seals state in browsers; made at its first use.
@@ -176,6 +187,8 @@ impl Store {
              (SELECT sid FROM sign_ins WHERE expires_at <= $1 LIMIT $2)",
             "DELETE FROM seen_words WHERE word_hash IN \
              (SELECT word_hash FROM seen_words WHERE expires_at <= $1 LIMIT $2)",
+            "DELETE FROM attempts WHERE budget IN \
+             (SELECT budget FROM attempts WHERE expires_at <= $1 LIMIT $2)",
         ] {
             for _ in 0..STEPS {
                 let step = sql(statement).bind(now.seconds()).bind(STEP);

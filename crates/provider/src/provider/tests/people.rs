@@ -160,3 +160,45 @@ async fn who_is_disabled_is_told_and_refreshes_no_more() {
     let wrong = sign_in(&bench, &address, "wrong").await;
     assert!(!wrong.body.contains("disabled"));
 }
+
+#[tokio::test]
+async fn a_browser_that_signed_in_before_is_not_slowed_by_others() {
+    let bench = Bench::new().await;
+    let address = bench.login_address(STOCK).await;
+    let send = async |cookie: &str, from: &str, password: &str| {
+        let request = posting(&address)
+            .header("x-envoy-external-address", from)
+            .header("cookie", cookie);
+        let form = [("login", "user@example.com"), ("password", password)];
+        bench.send(request, &crate::form::query(&form)).await
+    };
+    let other = bench.login_address(STOCK).await;
+    let known = bench.sign_in_at(&other).await;
+    let cookies = known.headers.get_all("set-cookie").iter();
+    let mut cookies = cookies.map(|value| value.to_str().unwrap());
+    let set = cookies.find(|text| text.starts_with("doorward_device="));
+    let set = set.unwrap();
+    assert!(set.contains("; HttpOnly; SameSite=Lax"));
+    let cookie = set.split_once(';').unwrap().0;
+    for _ in 0..10 {
+        let seen = send("", "1.2.3.4", "wrong").await;
+        assert_eq!(seen.status, StatusCode::UNAUTHORIZED);
+    }
+    let stranger = send("", "1.2.3.4", PASSWORD).await;
+    assert_eq!(stranger.status, StatusCode::TOO_MANY_REQUESTS);
+    assert!(stranger.body.contains("Too many failed attempts"));
+    let seen = send(cookie, "1.2.3.4", "wrong").await;
+    assert_eq!(seen.status, StatusCode::UNAUTHORIZED);
+    let done = send(cookie, "1.2.3.4", PASSWORD).await;
+    assert_eq!(done.status, StatusCode::SEE_OTHER);
+    let counts = bench.store.sign_in_counts();
+    assert_eq!(
+        counts,
+        [
+            ("let_in", 2),
+            ("refused", 11),
+            ("slowed", 1),
+            ("disabled", 0)
+        ]
+    );
+}
