@@ -19,6 +19,10 @@ class Unserved(Exception):
 class Load:
     """One way to ask a proxy. `unit` is what CPU time is counted by."""
 
+    scheme = "https"
+    # A script of wrk's, and what it is told.
+    script = None
+
     def __init__(self, name, unit, path=PATH, connections=None, headers=()):
         self.name, self.unit, self.path, self.connections, self.headers = name, unit, path, connections, headers
 
@@ -27,7 +31,12 @@ class Load:
         command = ["wrk", "--threads", "1", "--connections", str(self.connections or connections), "--duration", f"{seconds}s", "--latency"]
         for header in (*self.headers, *headers):
             command += ["--header", header]
-        text = run([*command, f"https://127.0.0.1:{port}{self.path}"])
+        told = []
+        if self.script:
+            script, told = self.script
+            command += ["--script", script]
+            told = ["--", *told]
+        text = run([*command, f"{self.scheme}://127.0.0.1:{port}{self.path}", *told])
         wrong = re.search(r"Non-2xx or 3xx responses: (\d+)", text) or re.search(r"Socket errors: (.*)", text)
         if wrong and not (self.name == "handshakes" and "Socket" in wrong.group(0)):
             raise Unserved(wrong.group(0))
@@ -77,7 +86,7 @@ class Http2(Load):
 
 
 def run(command):
-    done = subprocess.run(["taskset", "--cpu-list", LOAD_CORE, *command], capture_output=True, text=True)
+    done = subprocess.run(["taskset", "--cpu-list", LOAD_CORE, *map(str, command)], capture_output=True, text=True)
     if done.returncode:
         raise Unserved(f"`{command[0]}` ended with {done.returncode}:\n{done.stdout}{done.stderr}")
     return done.stdout
