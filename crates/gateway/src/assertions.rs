@@ -71,14 +71,16 @@ impl Assertions {
         if held.len() >= MOST {
             held.retain(|_, one| now < one.assertion.until);
         }
-        if held.len() < MOST {
-            let one = Held {
-                _identified: identified.clone(),
-                _destination: Arc::clone(destination),
-                assertion,
-            };
-            held.insert(key, one);
+        // Or many who come once would keep out those who come again.
+        if held.len() >= MOST {
+            held.clear();
         }
+        let one = Held {
+            _identified: identified.clone(),
+            _destination: Arc::clone(destination),
+            assertion,
+        };
+        held.insert(key, one);
         Some(value)
     }
 
@@ -101,13 +103,14 @@ impl Assertions {
         let value = assertion.value.clone();
         if hosts.len() < MOST_HOSTS || hosts.contains_key(host) {
             let held = hosts.entry(host.into()).or_default();
-            if held.len() < MOST {
-                let one = HeldForHost {
-                    _identified: identified.clone(),
-                    assertion,
-                };
-                held.insert(key, one);
+            if held.len() >= MOST {
+                held.clear();
             }
+            let one = HeldForHost {
+                _identified: identified.clone(),
+                assertion,
+            };
+            held.insert(key, one);
         }
         Some(value)
     }
