@@ -104,16 +104,12 @@ pub(super) fn login(mut settings: Settings<'_>, files: Files<'_>) -> Result<Logi
         shape: LoginShape::OAuth2Proxy,
         ..usual
     };
-    let login = match settings.alone {
-        true => alone(settings, login),
-        false => login,
-    };
+    let login = further(settings, login);
     settings.closed.take().map_or(Ok(login), Err)
 }
 
-/// What acts in `doorward oauth2-proxy` besides: lifetimes, cookies, further audiences, the sign-out
-/// at a back end.
-fn alone(settings: &mut Settings<'_>, login: Login) -> Login {
+/// What acts besides: lifetimes, cookies, further audiences, the sign-out at a back end.
+fn further(settings: &mut Settings<'_>, login: Login) -> Login {
     let second = Duration::from_secs(1);
     let refresh = settings.span("cookie_refresh");
     if refresh.is_some_and(|span| span >= login.cookie_expire) {
@@ -264,17 +260,20 @@ fn secret(settings: &mut Settings<'_>, name: &'static str, files: Files<'_>) -> 
 
 /// `authenticated_emails_file`: comma-separated values, of which the first column counts.
 fn emails(settings: &mut Settings<'_>, files: Files<'_>) -> BTreeSet<Box<str>> {
-    let Some(path) = settings
-        .text("authenticated_emails_file")
-        .filter(|_| settings.alone)
-    else {
+    let Some(path) = settings.text("authenticated_emails_file") else {
         return BTreeSet::new();
     };
     let Some(file) = files(&path) else {
         let at = settings.origin("authenticated_emails_file");
-        let fault = format!("`authenticated_emails_file` names `{path}`, which cannot be read");
-        let remedy = "let this process read it".to_owned();
-        settings.close(&at, codes::FILE_ABSENT, fault, remedy);
+        let (why, remedy) = match settings.alone {
+            true => ("cannot be read", "let this process read it"),
+            false => (
+                "is not in the manifests",
+                "mount the ConfigMap that holds it, and add that to the manifests",
+            ),
+        };
+        let fault = format!("`authenticated_emails_file` names `{path}`, which {why}");
+        settings.close(&at, codes::FILE_ABSENT, fault, remedy.to_owned());
         return BTreeSet::new();
     };
     let lines = file.expose_str().unwrap_or_default().lines();

@@ -299,8 +299,8 @@ fn each_of_these_lets_nobody_in() {
         ),
         (
             "authenticated_emails_file = '/x'",
-            604,
-            "`authenticated_emails_file` is not enforced yet, so nobody is let in",
+            119,
+            "`authenticated_emails_file` names `/x`, which is not in the manifests",
         ),
         (
             "htpasswd_file = '/x'",
@@ -465,11 +465,12 @@ fn a_fault_of_the_file_names_the_line_of_the_manifest() {
 #[test]
 fn options_that_only_do_less_are_warned_about() {
     let (login, findings) = alone(&format!(
-        "{ENOUGH}cookie_refresh = '1h'\ntrusted_ips = ['10.0.0.1']\ncookie_path = '/'\nredirect_url = 'https://a/cb'\n",
+        "{ENOUGH}cookie_refresh = '1h'\ntrusted_ips = ['10.0.0.1']\ncookie_path = '/app'\nredirect_url = 'https://a/cb'\n",
     ));
-    assert!(login.is_ok());
+    let login = login.unwrap();
+    assert_eq!(login.cookie_refresh, Some(Duration::from_secs(3600)));
+    assert_eq!(&*login.cookie_path, "/app");
     let wanted = [
-        (603, 12, "`cookie_refresh` is not acted on yet"),
         (603, 13, "`trusted_ips` is not acted on yet"),
         (
             605,
