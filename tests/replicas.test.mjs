@@ -179,6 +179,75 @@ describe('two doorward oauth2-proxy on one Redis', () => {
   });
 });
 
+describe('two doorward oauth2-proxy with nothing but a cookie secret', () => {
+  it('know each other\u2019s sessions, renew tokens on the answer, and write nothing', async () => {
+    const pair = ofLoopback();
+    const own = scratch();
+    for (const [name, text] of Object.entries(pair)) writeFileSync(join(own, `${name}.pem`), text);
+    const [issuerPort, port, otherPort] = [await freePort(), await freePort(), await freePort()];
+    const issuer = strictIssuer({
+      port: issuerPort,
+      pair,
+      life: LIFE,
+      trusts: join(own, 'ca.pem'),
+      clients: [{
+        client_id: 'proxy',
+        client_secret: 'client-secret-of-the-proxy',
+        redirect_uris: [`https://127.0.0.1:${port}/oauth2/callback`],
+        grant_types: ['authorization_code', 'refresh_token'],
+        response_types: ['code'],
+        id_token_signed_response_alg: 'RS256',
+      }],
+    });
+    await issuer.start();
+    const open = (at) => startDoorward([
+      'oauth2-proxy', '--https-address', `127.0.0.1:${at}`, '--provider=oidc', `--oidc-issuer-url=${issuer.url}`, `--provider-ca-file=${join(own, 'ca.pem')}`,
+      '--client-id=proxy', '--client-secret=client-secret-of-the-proxy', `--cookie-secret=${COOKIE_SECRET}`,
+      `--redirect-url=https://127.0.0.1:${port}/oauth2/callback`, '--email-domain=*', '--code-challenge-method=S256',
+      '--scope=openid email profile groups', '--upstream=static://200', '--skip-provider-button',
+      `--tls-cert-file=${join(own, 'cert.pem')}`, `--tls-key-file=${join(own, 'key.pem')}`,
+    ], { DOORWARD_STATE: '' });
+    const [here, there] = [await open(port), await open(otherPort)];
+    const at = (process) => new Visitor({ url: `https://127.0.0.1:${process.portOf('https')}`, ca: [pair.ca] });
+    const one = at(here);
+    const other = at(there);
+    try {
+      assert.match(here.output(), /sessions are in their cookies/);
+      const form = await one.visit('/oauth2/start?rd=/any', { follow: true });
+      const landed = await one.submit(formAction(form), { prompt: 'login', login: 'ann', password: 'x' }, { follow: true });
+      assert.deepEqual([landed.status, landed.text], [200, 'Authenticated'], here.output());
+      other.cookies = one.cookies;
+      assert.equal((await other.visit('/any')).status, 200);
+      const cookies = () => [...one.cookies].filter(([name]) => name.startsWith('_oauth2_proxy')).map((pair) => pair.join('=')).join('; ');
+      const former = cookies();
+      assert.match(former, /^_oauth2_proxy(_0)?=v1\./);
+      // Longer than the tokens last: ten tabs wait for one renewal, and each answer has the new cookie.
+      await pause((LIFE + 2) * 1000);
+      const tabs = await Promise.all(Array.from({ length: 10 }, () => one.visit('/any', { headers: { cookie: former }, cookies: false })));
+      assert.deepEqual(tabs.map(({ status }) => status).filter((status) => status !== 200), []);
+      assert.ok(tabs.every(({ headers }) => headers['set-cookie']?.length >= 1));
+      const counts = (await one.visit(`${issuer.url}/counts`)).json();
+      assert.deepEqual([counts.renewed, counts.refused], [1, 0], counts.errors.join('\n'));
+      assert.notEqual(cookies(), former);
+      // The other process never saw it.
+      assert.equal((await other.visit('/oauth2/userinfo')).json().email, 'ann@example.com');
+      const kept = cookies();
+      assert.equal((await one.visit('/oauth2/sign_out')).status, 302);
+      assert.equal(cookies(), '');
+      for (const cookie of [former, kept]) {
+        assert.equal((await one.visit('/any', { headers: { cookie }, cookies: false })).status, 302, 'this process remembers');
+      }
+    } finally {
+      one.close();
+      other.close();
+      assert.equal(await here.stop(), 0);
+      assert.equal(await there.stop(), 0);
+      await issuer.stop();
+      discard(own);
+    }
+  });
+});
+
 describe('two doorward authservice on one Redis', () => {
   const environment = async (issuer) => ({
     OIDC_PROVIDER: issuer.url,
@@ -212,7 +281,7 @@ describe('two doorward authservice on one Redis', () => {
       // The redirect is relative, for a host that has both; the code is carried back by hand.
       const page = await person.ask(sent.headers.location, { follow: true });
       const action = /<form[^>]*\saction="([^"]*)"/i.exec(page.text)[1].replaceAll('&amp;', '&').replaceAll('&#38;', '&').replaceAll('&#x2f;', '/');
-      const landed = await person.ask(new URL(action, page.url), { method: 'POST', form: { login: 'user@example.com', password: '12341234' }, follow: true });
+      const landed = await person.ask(String(new URL(action, page.url)), { method: 'POST', form: { login: 'user@example.com', password: '12341234' }, follow: true });
       const back = await person.ask(`/login/oidc${landed.url.search}`);
       assert.equal(back.status, 302, back.text);
       const other = new Person(there.port);

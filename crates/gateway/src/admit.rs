@@ -5,7 +5,7 @@ use std::future::Future;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use http::header::{CONNECTION, EXPECT, HOST, STRICT_TRANSPORT_SECURITY};
+use http::header::{CONNECTION, EXPECT, HOST, SET_COOKIE, STRICT_TRANSPORT_SECURITY};
 use http::request::Parts;
 use http::uri::Authority;
 use http::{HeaderValue, Request, Response, StatusCode};
@@ -39,6 +39,7 @@ pub(crate) fn answer(
     let (mut parts, body) = request.into_parts();
     let body = Unread::new(&parts, body, &peer);
     async move {
+        let mut renewed = Vec::new();
         let mut response = 'answered: {
             let now = worker.now();
             let view = worker.view();
@@ -101,6 +102,7 @@ pub(crate) fn answer(
                     Some(session) => session,
                     None => Box::pin(ask_store(&worker, &view, &parts, now)).await,
                 };
+                renewed = sessions.cookies_to_set(&parts.uri, &parts.headers, snapshot, now);
                 let decision = policy::decide(&request, snapshot, &session);
                 entry.basis = Some(Basis::of(
                     &request,
@@ -144,6 +146,7 @@ pub(crate) fn answer(
                 }
             }
         };
+        carry(&mut response, renewed);
         if let Some(hsts) = hsts {
             // Who answers may have its own opinion.
             response
@@ -156,6 +159,26 @@ pub(crate) fn answer(
             response.headers_mut().insert(CONNECTION, close);
         }
         Ok(response)
+    }
+}
+
+/// Lets an answer carry renewed cookies; one that sets or deletes the same cookies itself knows better.
+pub(crate) fn carry<B>(response: &mut Response<B>, renewed: Vec<HeaderValue>) {
+    fn name(cookie: &HeaderValue) -> &[u8] {
+        let bytes = cookie.as_bytes();
+        let end = bytes.iter().position(|byte| *byte == b'=');
+        &bytes[..end.unwrap_or(bytes.len())]
+    }
+    let headers = response.headers_mut();
+    let is_set = |one: &HeaderValue| {
+        let mut set = headers.get_all(SET_COOKIE).iter();
+        set.any(|other| name(other) == name(one))
+    };
+    if renewed.iter().any(is_set) {
+        return;
+    }
+    for cookie in renewed {
+        headers.append(SET_COOKIE, cookie);
     }
 }
 

@@ -358,6 +358,10 @@ impl Trouble {
                 "Verify it at the sign-in service, then sign in again.",
             ),
             CallbackFault::NotAllowedIn => Self::NOT_ALLOWED_IN,
+            CallbackFault::TooLong => failed(
+                "You could not be signed in",
+                "The sign-in service tells more about you than fits into a cookie. Ask those who run this site.",
+            ),
             CallbackFault::StoreUnavailable => failed(
                 "You could not be signed in",
                 "The session store did not take your session. Sign in again in a moment.",

@@ -66,7 +66,7 @@ pub async fn begin(sessions: &Sessions, person: SignedIn) -> Result<String, Stor
         created,
         expires,
     };
-    Ok(sessions.begin(session).await?.text())
+    Ok(sessions.begin("", session).await?.text())
 }
 
 /// Lets the store fail from now on.

@@ -16,7 +16,7 @@ use serde::{Deserialize, Deserializer};
 /// Flags about sessions, of `doorward up` and `doorward session`.
 #[derive(Clone, Debug, Default, Args)]
 pub(crate) struct SessionFlags {
-    /// Where sessions are kept: `sqlite` (in the state directory), `postgres://…`, `redis://…`,
+    /// Where sessions are kept: `sqlite` (in the state directory), `cookie`, `postgres://…`, `redis://…`,
     /// `rediss://…`, `redis+sentinel://HOST,HOST/MASTER` or `redis+cluster://HOST,HOST`
     /// [default: sqlite]
     #[arg(
@@ -136,8 +136,10 @@ pub(crate) enum SessionsFault {
     NoSecret,
     /// A secret that can be guessed.
     ShortSecret(PathBuf),
-    /// A password or authorities for the file in the state directory.
+    /// A password or authorities, and no store that asks for them.
     NotForSqlite(&'static str),
+    /// Nobody notes when a cookie was shown last.
+    IdleInCookies,
     /// Over before it begins, or shorter than this.
     TooShort(&'static str, Duration),
 }
@@ -164,7 +166,10 @@ impl fmt::Display for SessionsFault {
             ),
             Self::NotForSqlite(what) => write!(
                 f,
-                "`sessions`: {what} is given, and sessions are kept in the state directory\nhelp: leave it out, or name a store with `--sessions URL`"
+                "`sessions`: {what} is given, and no store on another machine is named\nhelp: leave it out, or name a store with `--sessions URL`"
+            ),
+            Self::IdleInCookies => f.write_str(
+                "`sessions.idle`: nobody notes when a session in a cookie was shown last\nhelp: leave it out and shorten `sessions.lifetime`, or name a store with `--sessions URL`",
             ),
             Self::TooShort(what, least) => write!(
                 f,
@@ -218,14 +223,14 @@ impl SessionFlags {
         }
         let is_shared = settings.store.is_shared();
         if let Some(path) = sessions_password_file.or(password_file) {
-            if !is_shared {
+            if !settings.store.is_elsewhere() {
                 return Err(SessionsFault::NotForSqlite("a password"));
             }
             let password = Secret::new(trimmed(&path)?);
             settings.store = settings.store.with_password(&password);
         }
         if let Some(path) = ca_file {
-            if !is_shared {
+            if !settings.store.is_elsewhere() {
                 return Err(SessionsFault::NotForSqlite("`caFile`"));
             }
             settings.store = settings.store.with_ca(read(&path)?);
@@ -256,6 +261,9 @@ impl SessionFlags {
             settings.grace = grace;
         }
         settings.idle = at_least("idle", idle, LEAST)?;
+        if settings.idle.is_some() && matches!(settings.store, StoreAddress::Cookie) {
+            return Err(SessionsFault::IdleInCookies);
+        }
         settings.lifetime = at_least("lifetime", lifetime, LEAST)?;
         Ok(settings)
     }

@@ -3,13 +3,15 @@
 use std::net::SocketAddr;
 use std::process::ExitCode;
 
+use login::StoreAddress;
 use model::Severity;
 use model::auth_service::{Standing, stand_in};
 use model::oauth2_proxy::IssuerTrust;
+use model::session_place::SessionPlace;
 
 use super::listen::address;
 use super::serve::{Beside, Fault, Program, serve};
-use super::sessions::kept;
+use super::sessions::{Kept, kept};
 use super::{environment, trust, variable};
 use crate::up::{fail, start_log};
 
@@ -44,6 +46,18 @@ pub(crate) fn run() -> ExitCode {
     }
 }
 
+/// It has no secret of its own: one for a shared store must be given.
+fn places(sessions: &SessionPlace) -> Result<Kept, String> {
+    let kept = kept(sessions, None).map_err(|fault| fault.to_string())?;
+    match kept.settings.store {
+        // The value of its cookie is short, and good as a bearer token.
+        StoreAddress::Cookie => Err(
+            "`DOORWARD_SESSIONS`: sessions of AuthService are in no cookie\nhelp: leave it out, or name a store".to_owned(),
+        ),
+        _ => Ok(kept),
+    }
+}
+
 fn program(standing: Standing) -> Result<Program, String> {
     let Standing {
         snapshot,
@@ -70,8 +84,7 @@ fn program(standing: Standing) -> Result<Program, String> {
         http: Some(read(&judge)?),
         https: None,
         metrics: None,
-        // It has no secret of its own: one for a shared store must be given.
-        sessions: kept(&sessions, None).map_err(|fault| fault.to_string())?,
+        sessions: places(&sessions)?,
         issuer: trust::client(&trust)?,
         watched: Vec::new(),
         beside: Some(Beside {

@@ -19,7 +19,7 @@ pub(super) struct Kept {
     pub(super) is_derived: bool,
 }
 
-/// Settings of `place`. `secret` is what the program itself has to keep sessions secret with.
+/// Settings of `place`. `secret` is what the program itself seals its cookies with, if it does.
 pub(super) fn kept(place: &SessionPlace, secret: Option<&Secret>) -> Result<Kept, SessionsFault> {
     let flags = SessionFlags {
         sessions: variable("DOORWARD_SESSIONS"),
@@ -33,9 +33,14 @@ pub(super) fn kept(place: &SessionPlace, secret: Option<&Secret>) -> Result<Kept
     };
     let mut usual = SessionSettings::in_file(Path::new(""));
     usual.secrets = secret.map(login::session_secret).into_iter().collect();
-    if let SessionPlace::Redis(place) = place {
-        usual.store = address(place)?;
-    }
+    usual.store = match (place, secret) {
+        (SessionPlace::Redis(place), _) => address(place)?,
+        // As the program itself has them; unless there is a directory that is meant for more.
+        (SessionPlace::Usual, Some(_)) if variable("DOORWARD_STATE").is_none() => {
+            StoreAddress::Cookie
+        }
+        (SessionPlace::Usual, _) => StoreAddress::Sqlite,
+    };
     let is_derived = flags.session_secret_files.is_empty();
     let settings = flags.settings_or(SessionsConfig::default(), usual)?;
     Ok(Kept {

@@ -17,7 +17,7 @@ use policy::Refusal;
 use super::allow::{Edits, REMOVE};
 use super::judge::{Judged, Passed, judge};
 use super::trust::said;
-use crate::admit::Unread;
+use crate::admit::{Unread, carry};
 use crate::answer::{self, Asker};
 use crate::body::Body;
 use crate::facts::Unclear;
@@ -87,6 +87,7 @@ fn allow(passed: Passed) -> Response<Body> {
     if let Some(removed) = removed {
         response.headers_mut().insert(REMOVE, removed);
     }
+    carry(&mut response, passed.renewed);
     answer::send(response, passed.entry)
 }
 

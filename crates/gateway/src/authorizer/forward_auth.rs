@@ -22,7 +22,7 @@ use http::{Method, Response, StatusCode, Uri};
 use super::allow::Edits;
 use super::judge::{Judged, Passed, judge};
 use super::trust::is_trusted;
-use crate::admit::Unread;
+use crate::admit::{Unread, carry};
 use crate::answer;
 use crate::body::Body;
 use crate::facts::Said;
@@ -220,6 +220,7 @@ fn allow(passed: Passed) -> Response<Body> {
     let mut response = Response::new(Bytes::new());
     *response.status_mut() = StatusCode::ACCEPTED;
     *response.headers_mut() = edits.set;
+    carry(&mut response, passed.renewed);
     answer::send(response, passed.entry)
 }
 

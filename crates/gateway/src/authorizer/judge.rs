@@ -2,11 +2,11 @@
 
 use std::rc::Rc;
 
-use http::Response;
 use http::request::Parts;
+use http::{HeaderValue, Response};
 use policy::{Checked, Outcome, Pass};
 
-use crate::admit::{ask_store, became};
+use crate::admit::{ask_store, became, carry};
 use crate::answer::{self, Asker, LocalFault};
 use crate::body::Body;
 use crate::facts::{Facts, Said, View, gather_asked};
@@ -43,6 +43,8 @@ pub(super) struct Passed {
     pub(super) parts: Parts,
     pub(super) pass: Pass,
     pub(super) entry: Box<Entry>,
+    /// Cookies that the answer to the request is to carry.
+    pub(super) renewed: Vec<HeaderValue>,
 }
 
 /// Judges the request that `parts` describe, which are those of its sender.
@@ -68,6 +70,7 @@ pub(super) async fn judge(
 
     let snapshot = &view.world.snapshot;
     let sessions = worker.sessions();
+    let renewed;
     let check = {
         let head = facts.head(&parts, peer, now);
         let request = match policy::Request::read(head, snapshot.normalization()) {
@@ -90,6 +93,7 @@ pub(super) async fn judge(
             Some(session) => session,
             None => Box::pin(ask_store(&worker, &view, &parts, now)).await,
         };
+        renewed = sessions.cookies_to_set(&parts.uri, &parts.headers, snapshot, now);
         let check = policy::check(&request, snapshot, &session);
         let basis = match &check.outcome {
             Checked::Pass(pass) => {
@@ -128,6 +132,7 @@ pub(super) async fn judge(
                 parts,
                 pass,
                 entry,
+                renewed,
             }));
         }
         Checked::Stop(outcome) => outcome,
@@ -153,6 +158,8 @@ pub(super) async fn judge(
             body.unwanted(answer::local_fault(LocalFault::Failed, &asker, entry))
         }
     };
+    let mut response = response;
+    carry(&mut response, renewed);
     Judged::Stop {
         response: Box::new(response),
         signs_in,

@@ -60,6 +60,8 @@ pub(crate) enum CallbackFault {
     NotAllowedIn,
     /// The session store did not take it.
     StoreUnavailable,
+    /// The session fits into no cookie, which is where it would be.
+    TooLong,
 }
 
 impl CallbackFault {

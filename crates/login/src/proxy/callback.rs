@@ -14,13 +14,13 @@ use crate::flow::callback::{CallbackFault, Redeemed, Returned};
 use crate::flow::target::{Target, parameter};
 use crate::keys::Source;
 use crate::pages::{self, Again, Answer, Trouble};
-use crate::sessions::CookieValue;
+use crate::sessions::{SessionCookie, StoreError};
 use crate::site::Site;
 
 /// A session that was begun just now.
 struct Begun {
     target: Target,
-    cookie: CookieValue,
+    cookie: SessionCookie,
     lasts: Duration,
 }
 
@@ -73,11 +73,14 @@ impl LoginProxy {
         let lasts = span(now, signed_in.session.expires);
         let cookie = self
             .sessions
-            .begin(signed_in.session)
+            .begin(&login.cookie_name, signed_in.session)
             .await
             .map_err(|error| {
                 tracing::error!(%error, "a session cannot be kept");
-                CallbackFault::StoreUnavailable
+                match error {
+                    StoreError::TooLong(_) => CallbackFault::TooLong,
+                    _ => CallbackFault::StoreUnavailable,
+                }
             })?;
         Ok(Begun {
             target: signed_in.target,
@@ -97,21 +100,15 @@ impl LoginProxy {
 
     fn welcome(&self, begun: &Begun, parts: &Parts, site: &Site) -> Answer {
         let login = &*self.settings;
-        let attributes = Attributes::session(login, site);
-        let session = attributes.set(&login.cookie_name, &begun.cookie.text(), begun.lasts);
-        // What an OAuth2 Proxy may have left beside it.
-        let stale: Vec<HeaderValue> = cookies::belonging(&parts.headers, login, true, false)
-            .iter()
-            .filter(|name| **name != *login.cookie_name)
-            .filter_map(|name| attributes.delete(name))
-            .collect();
+        // With what an OAuth2 Proxy may have left beside it.
+        let session = begun.cookie.set(login, site, &parts.headers, begun.lasts);
         let wanted = begun.target.location();
         let place = match &login.shape {
             LoginShape::OAuth2Proxy => wanted,
             LoginShape::AuthService(shape) => landing(shape, &wanted),
         };
         let answer = pages::redirect(place);
-        pages::with_cookies(answer, session.into_iter().chain(stale))
+        pages::with_cookies(answer, session)
     }
 
     async fn unwelcome(&self, fault: CallbackFault, parts: &Parts, parameters: &str) -> Answer {

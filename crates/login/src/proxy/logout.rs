@@ -15,6 +15,7 @@ use crate::flow::renewal;
 use crate::flow::target::{Target, parameter};
 use crate::keys::Source;
 use crate::pages::{self, Again, Answer, Trouble};
+use crate::sessions::StoreError;
 use crate::sessions::store::{Record, Whose};
 use crate::site::Site;
 
@@ -30,7 +31,7 @@ impl LoginProxy {
         at_issuer: bool,
     ) -> Answer {
         // Read before they are ended: the issuer wants to know which session is meant.
-        let record = self.record(parts).await;
+        let record = self.sessions.kept(&parts.headers, &self.settings).await;
         if let Some(record) = &record {
             self.tell_backend(record).await;
         }
@@ -49,23 +50,6 @@ impl LoginProxy {
             }
         };
         pages::with_cookies(answer, self.deletions(&parts.headers, site, true))
-    }
-
-    async fn record(&self, parts: &Parts) -> Option<Record> {
-        let names: Vec<_> = self
-            .sessions
-            .names(&parts.headers, &self.settings)
-            .collect();
-        for name in names {
-            match self.sessions.stored(&name).await {
-                Ok(Some(stored)) if stored.record.login == self.settings.key() => {
-                    return Some(stored.record);
-                }
-                Ok(_) => {}
-                Err(error) => tracing::error!(%error, "a session cannot be read"),
-            }
-        }
-        None
     }
 
     /// Where the session of `record` is ended at its issuer; `None` when it does not offer that.
@@ -178,7 +162,11 @@ impl LoginProxy {
                         Err(error) => {
                             self.sessions.give_order_back(&order);
                             tracing::error!(%error, "sessions cannot be ended");
-                            answer(StatusCode::SERVICE_UNAVAILABLE, String::new())
+                            let status = match error {
+                                StoreError::InCookies => StatusCode::NOT_IMPLEMENTED,
+                                _ => StatusCode::SERVICE_UNAVAILABLE,
+                            };
+                            answer(status, String::new())
                         }
                     };
                 }

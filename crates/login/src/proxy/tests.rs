@@ -272,7 +272,7 @@ async fn a_session_of_another_login_proxy_is_none_here() {
         created: NOW,
         expires: NOW.plus(Duration::from_secs(60)),
     };
-    let value = bench.sessions.begin(session).await.unwrap();
+    let value = bench.sessions.begin(COOKIE, session).await.unwrap();
     let browser = Browser {
         cookies: vec![(COOKIE.to_owned(), value.text())],
     };

@@ -4,9 +4,9 @@ use http::HeaderMap;
 use model::names::Timestamp;
 use model::snapshot::Login;
 
+use super::Sessions;
 use super::store::{StoreError, Whose};
 use super::value::Name;
-use super::{Sessions, offered};
 use crate::flow::logout::Order;
 use crate::sessions::CookieValue;
 
@@ -15,7 +15,10 @@ impl Sessions {
     /// after a restart; should the store fail, at least not here.
     pub(crate) async fn end(&self, headers: &HeaderMap, login: &Login) -> Result<(), StoreError> {
         self.disinherit(headers, login);
-        for value in offered(headers, login) {
+        if let Some(sealed) = &self.sealed {
+            self.end_sealed(sealed, headers, login);
+        }
+        for value in self.offered(headers, login) {
             let Some(value) = CookieValue::read(value) else {
                 continue;
             };

@@ -64,6 +64,9 @@ impl Sessions {
     /// From now on what other processes end is over here too, and the store hears which sessions are
     /// in use. Until then this process believes to be alone. The tasks end with the last reference.
     pub fn follow(self: &Arc<Self>) {
+        if self.sealed.is_some() {
+            return;
+        }
         let waiting = self.hearing.waiting.lock();
         let Some(waiting) = waiting.ok().and_then(|mut waiting| waiting.take()) else {
             return;

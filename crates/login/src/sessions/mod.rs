@@ -8,6 +8,7 @@
 
 mod asking;
 mod bearer;
+mod cookie;
 mod ending;
 mod following;
 mod held;
@@ -18,6 +19,7 @@ mod packed;
 mod person;
 mod renewal;
 mod renewing;
+mod sealed;
 mod settings;
 pub(crate) mod store;
 mod value;
@@ -40,6 +42,7 @@ use quick_cache::sync::{Cache, DefaultLifecycle};
 
 #[cfg(any(test, fuzzing))]
 pub(crate) use bearer::tokens_found;
+pub(crate) use cookie::SessionCookie;
 use following::Hearing;
 use held::Lifetimes;
 use inherited::Inherited;
@@ -47,6 +50,8 @@ pub use listing::{Listed, Page};
 use memory::Known;
 use person::Ready;
 use renewing::Renewals;
+pub(crate) use sealed::LONGEST as LONGEST_COOKIE;
+use sealed::SealedCookies;
 pub use settings::{SessionSettings, session_secret};
 use store::Record;
 pub(crate) use store::Store;
@@ -93,6 +98,8 @@ pub struct Sessions {
     ready: Cache<Name, Ready, person::Weight>,
     ended: Cache<Name, ()>,
     inherited: Inherited,
+    /// Where sessions are in cookies instead of the store.
+    sealed: Option<SealedCookies>,
     lifetimes: Lifetimes,
     hearing: Hearing,
     grace: Duration,
@@ -190,6 +197,13 @@ impl Sessions {
             idle,
             lifetime,
         } = settings;
+        let sealed = match store {
+            StoreAddress::Cookie => {
+                let none = || StoreError::NoSecret(store::SECRET);
+                Some(SealedCookies::new(&secrets).ok_or_else(none)?)
+            }
+            _ => None,
+        };
         let store = Store::at(&store, &file, secrets).await?;
         match store.sweep(clock.now()).await {
             Err(error) if !error.is_outage() => return Err(error),
@@ -220,6 +234,7 @@ impl Sessions {
             ready,
             ended,
             inherited: Inherited::default(),
+            sealed,
             lifetimes: Lifetimes { idle, lifetime },
             hearing: Hearing::new(),
             grace,
@@ -266,7 +281,20 @@ impl Sessions {
         let elsewhere = self.elsewhere_now(headers, query, doors, &bearer)?;
         let mut absence = NoSession::NoCookie;
         for login in doors.logins {
-            for value in offered(headers, login) {
+            if let Some(sealed) = &self.sealed {
+                match self.sealed_now(sealed, headers, login, now)? {
+                    Some(Ok(person)) => {
+                        return Some(Session {
+                            person: Ok(person),
+                            bearer,
+                            elsewhere,
+                        });
+                    }
+                    Some(Err(reason)) => absence = stronger(absence, reason),
+                    None => {}
+                }
+            }
+            for value in self.offered(headers, login) {
                 match self.known(value, login, |value| memo.name(value), now) {
                     Known::Live(person) => {
                         return Some(Session {
@@ -403,7 +431,14 @@ impl Sessions {
         now: Timestamp,
     ) -> Result<Arc<Person>, NoSession> {
         let mut absence = NoSession::NoCookie;
-        for value in offered(headers, login) {
+        if let Some(sealed) = &self.sealed {
+            match self.sealed_person(sealed, headers, login, now).await {
+                Some(Ok(person)) => return Ok(person),
+                Some(Err(reason)) => absence = stronger(absence, reason),
+                None => {}
+            }
+        }
+        for value in self.offered(headers, login) {
             let outcome = match self.known(value, login, CookieValue::name, now) {
                 Known::Live(person) => Ok(person),
                 Known::Not(reason) => Err(reason),
@@ -424,10 +459,14 @@ impl Sessions {
         }
     }
 
-    /// Keeps a session under a value that was never used before, and gives that value. It is durable
-    /// when this returns. The code that it came from is spent: a store that does not answer is waited
-    /// for as long as people do.
-    pub(crate) async fn begin(&self, session: NewSession) -> Result<CookieValue, StoreError> {
+    /// Keeps a session under a cookie that was never used before, and gives what it carries. It is
+    /// durable when this returns. The code that it came from is spent: a store that does not answer is
+    /// waited for as long as people do.
+    pub(crate) async fn begin(
+        &self,
+        cookie_name: &str,
+        session: NewSession,
+    ) -> Result<SessionCookie, StoreError> {
         let NewSession {
             login,
             issuer,
@@ -462,11 +501,15 @@ impl Sessions {
             created,
             expires: self.lifetimes.ends(created, expires),
         };
+        if let Some(sealed) = &self.sealed {
+            let body = sealed.body(cookie_name, &record, &*self.randomness)?;
+            return Ok(SessionCookie::Sealed(body));
+        }
         let mut left = PATIENCE;
         loop {
             let error = match self.keep(&record, shows_access_token).await {
                 Err(error) if error.is_outage() => error,
-                kept => return kept,
+                kept => return kept.map(SessionCookie::Drawn),
             };
             left = left.checked_sub(AGAIN).ok_or(error)?;
             tokio::time::sleep(AGAIN).await;
@@ -491,6 +534,38 @@ impl Sessions {
             let _ = place.insert(self.held(record.clone(), shows_access_token, record.created));
         }
         Ok(value)
+    }
+
+    /// The session cookies of a store that a request offers to `login`.
+    fn offered<'a>(
+        &self,
+        headers: &'a HeaderMap,
+        login: &'a Login,
+    ) -> impl Iterator<Item = &'a [u8]> + use<'a> {
+        let most = match &self.sealed {
+            // Sessions of a store are over when it is left.
+            Some(_) => 0,
+            None => MOST_COOKIES,
+        };
+        offered(headers, login).take(most)
+    }
+
+    /// The session that a request brought to `login`, as it is kept.
+    pub(crate) async fn kept(&self, headers: &HeaderMap, login: &Login) -> Option<store::Record> {
+        if let Some(sealed) = &self.sealed {
+            return self.sealed_record(sealed, headers, login);
+        }
+        let names: Vec<_> = self.names(headers, login).collect();
+        for name in names {
+            match self.stored(&name).await {
+                Ok(Some(stored)) if stored.record.login == login.key() => {
+                    return Some(stored.record);
+                }
+                Ok(_) => {}
+                Err(error) => tracing::error!(%error, "a session cannot be read"),
+            }
+        }
+        None
     }
 
     /// How many sessions are in memory.

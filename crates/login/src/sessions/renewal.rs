@@ -9,10 +9,10 @@ use model::names::{Duration, Timestamp};
 use model::snapshot::Login;
 use policy::Person;
 
+use super::Sessions;
 use super::person::vouched;
 use super::store::{Record, RenewalLock, StoreError, Stored};
 use super::value::{CookieValue, Name};
-use super::{Sessions, offered};
 
 /// An issuer that takes longer has failed; others may try then.
 const RENEWAL: Duration = Duration::from_secs(30);
@@ -24,7 +24,7 @@ impl Sessions {
         headers: &'a HeaderMap,
         login: &'a Login,
     ) -> impl Iterator<Item = Name> + 'a {
-        offered(headers, login)
+        self.offered(headers, login)
             .filter_map(CookieValue::read)
             .filter(|value| self.stamp.is_mine(value))
             .map(|value| value.name())

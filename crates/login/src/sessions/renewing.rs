@@ -52,6 +52,8 @@ pub(super) struct Renewals {
 
 struct Job {
     name: Name,
+    /// The cookie itself, where it is the session.
+    body: Option<Arc<str>>,
     login: Arc<Login>,
     /// Dropped when it is done, which those who wait notice.
     done: watch::Sender<()>,
@@ -74,6 +76,7 @@ impl Renewals {
         &self,
         name: Name,
         login: &Arc<Login>,
+        body: Option<Arc<str>>,
         now: Timestamp,
     ) -> Option<watch::Receiver<()>> {
         if self
@@ -93,12 +96,19 @@ impl Renewals {
         let (done, end) = watch::channel(());
         let job = Job {
             name,
+            body,
             login: Arc::clone(login),
             done,
         };
         self.jobs.try_send(job).ok()?;
         under_way.insert(name, end.clone());
         Some(end)
+    }
+
+    /// Waits for what [`Self::ask`] gave.
+    pub(super) async fn wait(&self, mut end: watch::Receiver<()>) {
+        // The sender says nothing; it goes when the renewal is over.
+        let _ = tokio::time::timeout(PATIENCE, end.changed()).await;
     }
 
     fn finished(&self, name: &Name) {
@@ -111,7 +121,7 @@ impl Renewals {
 }
 
 /// What came of a renewal.
-enum End {
+pub(super) enum End {
     /// The session stands on new tokens, perhaps those that somebody else got.
     Renewed,
     /// There is no session any more.
@@ -130,8 +140,17 @@ impl Sessions {
         while let Some(job) = waiting.recv().await {
             let sessions = Arc::clone(&self);
             tokio::spawn(async move {
-                let Job { name, login, done } = job;
-                match sessions.renew_one(&name, &login).await {
+                let Job {
+                    name,
+                    body,
+                    login,
+                    done,
+                } = job;
+                let renewed = match body {
+                    Some(body) => Ok(sessions.renew_sealed(&name, &body, &login).await),
+                    None => sessions.renew_one(&name, &login).await,
+                };
+                match renewed {
                     Ok(End::Renewed | End::Ended) => _ = sessions.renewals.failed.remove(&name),
                     Ok(End::Failed) => sessions.note_failure(name),
                     // The issuer has not failed: the next request that finds the store may ask it.
@@ -180,11 +199,10 @@ impl Sessions {
         mut now: Timestamp,
     ) -> Result<Arc<Person>, NoSession> {
         for _ in 0..TRIES {
-            let renewal = self.renewals.ask(*name, login, now);
+            let renewal = self.renewals.ask(*name, login, None, now);
             let is_asked = renewal.is_some();
-            if let Some(mut end) = renewal {
-                // The sender says nothing; it goes when the renewal is over.
-                let _ = tokio::time::timeout(PATIENCE, end.changed()).await;
+            if let Some(end) = renewal {
+                self.renewals.wait(end).await;
             }
             now = self.clock.now();
             let held = self.load(name, login, now).await?;
@@ -222,11 +240,11 @@ impl Sessions {
         now: Timestamp,
     ) {
         if person.due().is_some_and(|due| due <= now) {
-            self.renewals.ask(*name, login, now);
+            self.renewals.ask(*name, login, None, now);
         }
     }
 
-    fn note_failure(&self, name: Name) {
+    pub(super) fn note_failure(&self, name: Name) {
         self.renewals.failed.insert(name, self.clock.now());
     }
 
@@ -338,7 +356,11 @@ impl Sessions {
         }
     }
 
-    async fn ask_for(&self, login: &Login, record: &Record) -> Result<Renewed, RenewalFault> {
+    pub(super) async fn ask_for(
+        &self,
+        login: &Login,
+        record: &Record,
+    ) -> Result<Renewed, RenewalFault> {
         let choice = renewal::choice(login, record).ok_or(RenewalFault::IssuerGone)?;
         let form = renewal::token_request(record)?;
         let answer = self.clients.token(choice, &form).await;

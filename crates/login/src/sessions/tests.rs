@@ -1,6 +1,7 @@
 mod inherited;
 mod records;
 mod replicas;
+mod sealed;
 mod tokens;
 
 use http::HeaderValue;

@@ -13,7 +13,7 @@ use envoy_types::pb::envoy::service::auth::v3::attribute_context::{HttpRequest, 
 use envoy_types::pb::google::protobuf::value::Kind;
 use envoy_types::pb::google::protobuf::{ListValue, Struct, Value};
 use envoy_types::pb::google::rpc;
-use http::header::{CONTENT_LENGTH, HOST, HeaderName, HeaderValue, TRANSFER_ENCODING};
+use http::header::{CONTENT_LENGTH, HOST, HeaderName, HeaderValue, SET_COOKIE, TRANSFER_ENCODING};
 use http::request::Parts;
 use http::uri::PathAndQuery;
 use http::{Method, Request, Response, StatusCode, Uri};
@@ -152,6 +152,7 @@ pub(super) fn allowed(passed: &Passed) -> CheckResponse {
             .filter_map(|(name, value)| option(name, value))
             .collect(),
         headers_to_remove: removed.map(str::to_owned).collect(),
+        response_headers_to_add: passed.renewed.iter().filter_map(added_cookie).collect(),
         ..OkHttpResponse::default()
     };
     CheckResponse {
@@ -202,6 +203,14 @@ fn status(code: Code) -> rpc::Status {
 
 /// A header that replaces any of its name. Those of an answer may be there more than once: Envoy
 /// takes the first away and then adds each.
+/// A renewed cookie: beside those that the application sets.
+fn added_cookie(value: &HeaderValue) -> Option<HeaderValueOption> {
+    Some(HeaderValueOption {
+        append_action: HeaderAppendAction::AppendIfExistsOrAdd.into(),
+        ..option(&SET_COOKIE, value)?
+    })
+}
+
 fn option(name: &HeaderName, value: &HeaderValue) -> Option<HeaderValueOption> {
     Some(HeaderValueOption {
         header: Some(Header {

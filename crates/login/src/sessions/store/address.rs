@@ -11,6 +11,8 @@ use sqlx::postgres::PgConnectOptions;
 pub enum StoreAddress {
     /// In the state directory: one process at a time.
     Sqlite,
+    /// In cookies, sealed: any number of processes that know nothing of each other.
+    Cookie,
     /// In a PostgreSQL database, which several processes may share.
     Postgres(Box<PgConnectOptions>),
     /// In Redis or Valkey, which several processes may share.
@@ -69,7 +71,7 @@ impl fmt::Display for AddressFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Scheme => {
-                "the session store's address begins with none of `sqlite`, `postgres://`, `redis://`, `rediss://`, `redis+sentinel://`, `rediss+sentinel://`, `redis+cluster://`, `rediss+cluster://`"
+                "the session store's address begins with none of `sqlite`, `cookie`, `postgres://`, `redis://`, `rediss://`, `redis+sentinel://`, `rediss+sentinel://`, `redis+cluster://`, `rediss+cluster://`"
             }
             Self::Postgres => "the session store's PostgreSQL address cannot be read",
             Self::Host => "the session store's address has no host that can be read",
@@ -86,7 +88,7 @@ impl fmt::Display for AddressFault {
 impl std::error::Error for AddressFault {}
 
 impl StoreAddress {
-    /// Reads `sqlite` or a URL.
+    /// Reads `sqlite`, `cookie` or a URL.
     ///
     /// # Errors
     /// Why it is none; nothing of it is repeated.
@@ -94,6 +96,7 @@ impl StoreAddress {
         let (scheme, rest) = match text.split_once("://") {
             Some(parts) => parts,
             None if text == "sqlite" => return Ok(Self::Sqlite),
+            None if text == "cookie" => return Ok(Self::Cookie),
             None => return Err(AddressFault::Scheme),
         };
         let (tls, kind) = match scheme {
@@ -152,6 +155,7 @@ impl StoreAddress {
     pub fn with_user(self, user: &str) -> Self {
         match self {
             Self::Sqlite => Self::Sqlite,
+            Self::Cookie => Self::Cookie,
             Self::Postgres(options) => Self::Postgres(Box::new(options.username(user))),
             Self::Redis(address) => Self::Redis(RedisAddress {
                 user: Some(user.to_owned()),
@@ -177,6 +181,7 @@ impl StoreAddress {
     pub fn with_password(self, password: &Secret) -> Self {
         match self {
             Self::Sqlite => Self::Sqlite,
+            Self::Cookie => Self::Cookie,
             Self::Postgres(options) => match password.expose_str() {
                 Some(text) => Self::Postgres(Box::new(options.password(text))),
                 None => Self::Postgres(options),
@@ -193,6 +198,7 @@ impl StoreAddress {
     pub fn with_ca(self, pem: Vec<u8>) -> Self {
         match self {
             Self::Sqlite => Self::Sqlite,
+            Self::Cookie => Self::Cookie,
             Self::Postgres(options) => {
                 Self::Postgres(Box::new(options.ssl_root_cert_from_pem(pem)))
             }
@@ -203,7 +209,12 @@ impl StoreAddress {
         }
     }
 
-    /// Whether other processes may work with it too.
+    /// Whether it is on another machine, or may be: with a name and a password.
+    pub fn is_elsewhere(&self) -> bool {
+        !matches!(self, Self::Sqlite | Self::Cookie)
+    }
+
+    /// Whether other processes may work with it too, and need the same secret.
     pub fn is_shared(&self) -> bool {
         !matches!(self, Self::Sqlite)
     }
@@ -221,6 +232,7 @@ impl fmt::Display for StoreAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Sqlite => f.write_str("sqlite"),
+            Self::Cookie => f.write_str("cookie"),
             Self::Postgres(options) => {
                 write!(
                     f,

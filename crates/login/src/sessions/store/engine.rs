@@ -17,6 +17,8 @@ pub(super) enum Engine {
     Sqlite(Sql<Sqlite>),
     Postgres(Box<PostgresStore>),
     Redis(Box<RedisStore>),
+    /// None: sessions are in their cookies. What there is none of can be asked for all the same.
+    Cookies,
 }
 
 impl Engine {
@@ -26,6 +28,7 @@ impl Engine {
             Self::Sqlite(_) => Ok(()),
             Self::Postgres(postgres) => postgres.ready().await.map(|_| ()),
             Self::Redis(redis) => redis.ready().await,
+            Self::Cookies => Ok(()),
         }
     }
 
@@ -34,6 +37,7 @@ impl Engine {
             Self::Sqlite(sql) => sql.insert(row).await,
             Self::Postgres(postgres) => postgres.ready().await?.insert(row).await,
             Self::Redis(redis) => redis.insert(row).await,
+            Self::Cookies => Ok(()),
         }
     }
 
@@ -42,6 +46,7 @@ impl Engine {
             Self::Sqlite(sql) => sql.replace(before, row).await,
             Self::Postgres(postgres) => postgres.ready().await?.replace(before, row).await,
             Self::Redis(redis) => redis.replace(before, row).await,
+            Self::Cookies => Ok(false),
         }
     }
 
@@ -50,6 +55,7 @@ impl Engine {
             Self::Sqlite(sql) => sql.find(name).await,
             Self::Postgres(postgres) => postgres.ready().await?.find(name).await,
             Self::Redis(redis) => redis.find(name).await,
+            Self::Cookies => Ok(None),
         }
     }
 
@@ -63,6 +69,7 @@ impl Engine {
             Self::Sqlite(sql) => sql.touch(name, seen, expires).await,
             Self::Postgres(postgres) => postgres.ready().await?.touch(name, seen, expires).await,
             Self::Redis(redis) => redis.touch(name, seen, expires).await,
+            Self::Cookies => Ok(()),
         }
     }
 
@@ -71,6 +78,7 @@ impl Engine {
             Self::Sqlite(sql) => sql.delete(name, now).await,
             Self::Postgres(postgres) => postgres.ready().await?.delete(name, now).await,
             Self::Redis(redis) => redis.delete(name).await,
+            Self::Cookies => Ok(false),
         }
     }
 
@@ -84,6 +92,7 @@ impl Engine {
             Self::Sqlite(sql) => sql.delete_by(index, tag, now).await,
             Self::Postgres(postgres) => postgres.ready().await?.delete_by(index, tag, now).await,
             Self::Redis(redis) => redis.delete_by(index, tag).await,
+            Self::Cookies => Err(StoreError::InCookies),
         }
     }
 
@@ -92,6 +101,7 @@ impl Engine {
             Self::Sqlite(sql) => sql.delete_all(now).await,
             Self::Postgres(postgres) => postgres.ready().await?.delete_all(now).await,
             Self::Redis(redis) => redis.delete_all().await,
+            Self::Cookies => Err(StoreError::InCookies),
         }
     }
 
@@ -104,6 +114,7 @@ impl Engine {
             Self::Sqlite(sql) => sql.list(after, at_most).await,
             Self::Postgres(postgres) => postgres.ready().await?.list(after, at_most).await,
             Self::Redis(redis) => redis.list(after, at_most).await,
+            Self::Cookies => Err(StoreError::InCookies),
         }
     }
 
@@ -112,6 +123,7 @@ impl Engine {
             Self::Sqlite(sql) => sql.list_by(index, tag).await,
             Self::Postgres(postgres) => postgres.ready().await?.list_by(index, tag).await,
             Self::Redis(redis) => redis.list_by(index, tag).await,
+            Self::Cookies => Err(StoreError::InCookies),
         }
     }
 
@@ -121,6 +133,7 @@ impl Engine {
             Self::Sqlite(sql) => sql.sweep(now, told).await,
             Self::Postgres(postgres) => postgres.ready().await?.sweep(now, told).await,
             Self::Redis(redis) => redis.sweep(now, TOLD.as_secs()).await,
+            Self::Cookies => Ok(0),
         }
     }
 
@@ -139,6 +152,7 @@ impl Engine {
                 sql.lock(name, holder, now, until).await
             }
             Self::Redis(redis) => redis.lock(name, holder, span.as_secs()).await,
+            Self::Cookies => Ok(true),
         }
     }
 
@@ -147,6 +161,7 @@ impl Engine {
             Self::Sqlite(sql) => sql.unlock(name, holder).await,
             Self::Postgres(postgres) => postgres.ready().await?.unlock(name, holder).await,
             Self::Redis(redis) => redis.unlock(name, holder).await,
+            Self::Cookies => Ok(()),
         }
     }
 
@@ -155,6 +170,7 @@ impl Engine {
             Self::Sqlite(sql) => sql.cursor().await,
             Self::Postgres(postgres) => postgres.ready().await?.cursor().await,
             Self::Redis(redis) => redis.cursor().await,
+            Self::Cookies => Ok(Cursor(0, 0)),
         }
     }
 
@@ -163,6 +179,7 @@ impl Engine {
             Self::Sqlite(sql) => sql.changes(cursor).await,
             Self::Postgres(postgres) => postgres.ready().await?.changes(cursor).await,
             Self::Redis(redis) => redis.changes(cursor).await,
+            Self::Cookies => Ok(Changes::Of(Vec::new(), cursor)),
         }
     }
 
@@ -172,6 +189,7 @@ impl Engine {
             Self::Sqlite(sql) => sql.close().await,
             Self::Postgres(postgres) => postgres.close().await,
             Self::Redis(redis) => redis.close().await,
+            Self::Cookies => {}
         }
     }
 }

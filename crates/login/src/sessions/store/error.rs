@@ -23,6 +23,10 @@ pub enum StoreError {
     Foreign,
     /// No session that it has was sealed under a secret that is known here.
     OtherSecret,
+    /// Sessions are in their cookies, and not here.
+    InCookies,
+    /// A session takes so many bytes as a cookie, which is more than fits.
+    TooLong(usize),
     /// A store that is shared needs a secret of at least so many bytes.
     NoSecret(usize),
 }
@@ -53,6 +57,8 @@ impl StoreError {
             | Self::Corrupt
             | Self::Foreign
             | Self::OtherSecret
+            | Self::InCookies
+            | Self::TooLong(_)
             | Self::NoSecret(_) => false,
         }
     }
@@ -86,6 +92,14 @@ impl fmt::Display for StoreError {
             Self::OtherSecret => f.write_str(
                 "the session store has sessions, and none opens with the secret that is given: everybody would have to sign in again\nhelp: give the secret that it had before, too, after the new one; or `doorward session end --all`, with the new one, if they may",
             ),
+            Self::InCookies => f.write_str(
+                "sessions are in their cookies: here are none to be listed or ended\nhelp: a new secret ends all of them; a store (`--sessions`) has them one by one",
+            ),
+            Self::TooLong(bytes) => write!(
+                f,
+                "a session takes {bytes} bytes as a cookie, and {} fit\nhelp: keep sessions in a store (`--sessions`), or let the issuer tell fewer groups",
+                crate::sessions::LONGEST_COOKIE
+            ),
             Self::NoSecret(bytes) => write!(
                 f,
                 "a shared session store needs a secret of at least {bytes} random bytes\nhelp: `openssl rand -base64 48 > FILE`, and name the file in `sessions.secretFiles` or `DOORWARD_SESSION_SECRET_FILES`, the same for every process"
@@ -106,6 +120,8 @@ impl std::error::Error for StoreError {
             | Self::Corrupt
             | Self::Foreign
             | Self::OtherSecret
+            | Self::InCookies
+            | Self::TooLong(_)
             | Self::NoSecret(_) => None,
         }
     }

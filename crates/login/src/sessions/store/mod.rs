@@ -43,7 +43,7 @@ const ANSWERS_LONG: Duration = Duration::from_secs(300);
 const SAMPLE: usize = 32;
 
 /// Bytes of a secret at least.
-const SECRET: usize = 32;
+pub(super) const SECRET: usize = 32;
 
 /// Where sessions are kept.
 pub(crate) struct Store {
@@ -147,6 +147,12 @@ impl Store {
     ) -> Result<Self, StoreError> {
         let engine = match address {
             StoreAddress::Sqlite => return Self::open(path).await,
+            StoreAddress::Cookie => {
+                tracing::warn!(
+                    "sessions are in their cookies: nobody can list them or end those of others, an issuer cannot end one, and a sign-out is known to the browser and to this process alone"
+                );
+                Engine::Cookies
+            }
             StoreAddress::Postgres(options) => {
                 Engine::Postgres(Box::new(postgres::PostgresStore::new((**options).clone())))
             }
@@ -206,7 +212,7 @@ impl Store {
                 let secret = sql.key(purpose, &fresh).await?;
                 Ok(vec![secret.try_into().map_err(|_| StoreError::Corrupt)?])
             }
-            (Home::Here, Engine::Postgres(_) | Engine::Redis(_)) => {
+            (Home::Here, Engine::Postgres(_) | Engine::Redis(_) | Engine::Cookies) => {
                 Err(StoreError::NoSecret(SECRET))
             }
         }
@@ -313,6 +319,9 @@ impl Store {
 
     /// Whether some of the sessions that are kept open with the secrets that are known here.
     pub(crate) async fn sealing(&self) -> Result<Sealing, StoreError> {
+        if matches!(*self.engine, Engine::Cookies) {
+            return Ok(Sealing::default());
+        }
         let places = self
             .ask_long(|engine| async move { engine.list(&[], SAMPLE).await })
             .await?;
