@@ -164,15 +164,15 @@ pub(crate) fn kept(
     Renewed::Whole(Box::new(record))
 }
 
-/// The new tokens with the claims of their proven ID token, and with what the userinfo endpoint said
-/// where it was asked. Where it was to be and did not answer, what it said before stays.
-pub(crate) fn proven(
+/// Whether the claims of the proven new ID token are for us, now, and about the same person. Comes
+/// before anybody is asked anything with the tokens beside it.
+pub(crate) fn check(
     login: &Login,
     record: &Record,
-    answer: TokenResponse,
-    (claims, user_info): (&Map<String, Value>, Asked<'_>),
+    answer: &TokenResponse,
+    claims: &Map<String, Value>,
     now: Timestamp,
-) -> Result<Renewed, RenewalFault> {
+) -> Result<(), RenewalFault> {
     let extra: Vec<&str> = login.extra_audiences.iter().map(|one| &**one).collect();
     let before = jose::peek(&record.id_token).unwrap_or_default();
     // §12.2: it need not have a nonce; one that it has is that of the sign-in.
@@ -192,13 +192,26 @@ pub(crate) fn proven(
     if claims.get("sub") != before.get("sub") || record.issuer != *login.issuer {
         return Err(RenewalFault::AnotherPerson);
     }
-    let id_token = answer.id_token.clone().unwrap_or_default();
-    if !takes_algorithm(login, &id_token) {
+    let id_token = answer.id_token.as_deref().unwrap_or_default();
+    if !takes_algorithm(login, id_token) {
         return Err(RenewalFault::Unproven(TokenFault::AlgorithmRefused));
     }
-    if !fits_access_token(&id_token, claims, &answer.access_token) {
+    if !fits_access_token(id_token, claims, &answer.access_token) {
         return Err(RenewalFault::Unproven(TokenFault::BadSignature));
     }
+    Ok(())
+}
+
+/// The new tokens with the claims of their proven and checked ID token, and with what the userinfo
+/// endpoint said where it was asked. Where it was to be and did not answer, what it said before
+/// stays.
+pub(crate) fn proven(
+    login: &Login,
+    record: &Record,
+    answer: TokenResponse,
+    (claims, user_info): (&Map<String, Value>, Asked<'_>),
+    now: Timestamp,
+) -> Result<Renewed, RenewalFault> {
     let identity = match user_info {
         Asked::Answered(info) => {
             Identity::read(login, claims, info).map_err(RenewalFault::Identity)?
@@ -211,6 +224,7 @@ pub(crate) fn proven(
         },
     };
     let until = until(expiry_of(claims), answer.expires_in, now);
+    let id_token = answer.id_token.clone().unwrap_or_default();
     let mut record = with_tokens(record, answer);
     let Identity {
         user,

@@ -373,6 +373,7 @@ impl Sessions {
         match self.keys.prove_given(&id_token, &source).await {
             Ok(token) => {
                 let claims = token.claims();
+                renewal::check(choice, record, &tokens, claims, self.clock.now())?;
                 let info = self.user_info(choice, claims, &tokens.access_token).await;
                 let asked = match &info {
                     Ok(info) => Asked::Answered(info.as_ref()),

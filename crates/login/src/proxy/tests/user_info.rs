@@ -177,3 +177,22 @@ async fn a_renewal_asks_again_and_a_silent_endpoint_changes_nobody() {
     bench.clock.advance(Duration::from_secs(101));
     assert!(who(&bench, &browser).await.is_none());
 }
+
+#[tokio::test]
+async fn nothing_is_asked_with_tokens_for_somebody_else() {
+    let info = json!({"sub": "Cg1", "email": "a@b.c", "groups": []});
+    let bench = thin(said(&info), |_| {}).await;
+    bench
+        .issuer
+        .misbehave(|quirks| quirks.renewable = Some(100));
+    let mut browser = Browser::default();
+    bench.sign_in(&mut browser, "/").await;
+    assert_eq!(bench.issuer.asked.lock().unwrap().len(), 1);
+    let other = json!("other");
+    bench
+        .issuer
+        .misbehave(|quirks| _ = quirks.claims.insert("sub".to_owned(), other));
+    bench.clock.advance(Duration::from_secs(101));
+    assert!(who(&bench, &browser).await.is_none());
+    assert_eq!(bench.issuer.asked.lock().unwrap().len(), 1);
+}
