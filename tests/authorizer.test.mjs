@@ -1,4 +1,4 @@
-// Real proxies in front, which ask doorward: Envoy over HTTP and over gRPC, nginx, Caddy. Each runs the very file of
+// Real proxies in front, which ask doorward: Envoy over HTTP and over gRPC, nginx, HAProxy, Caddy. Each runs the very file of
 // `examples/`, with other ports.
 
 import assert from 'node:assert/strict';
@@ -6,7 +6,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { cpSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import http from 'node:http';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { openBrowser } from './browser.mjs';
@@ -174,6 +174,15 @@ const PROXIES = [
       const prefix = scratch();
       mkdirSync(join(prefix, 'logs'));
       return start(process.env.NGINX ?? 'nginx', ['-p', prefix, '-c', file, '-g', 'daemon off;'], port, { env: { ...process.env, PATH: `${process.env.PATH}:/usr/sbin` } });
+    },
+  },
+  {
+    name: 'HAProxy',
+    file: 'haproxy/haproxy.cfg',
+    frontend: 'forward_auth',
+    start(file, port) {
+      cpSync(join(EXAMPLES, 'haproxy', 'doorward.lua'), join(dirname(file), 'doorward.lua'));
+      return start('haproxy', ['-db', '-C', dirname(file), '-f', file], port, { env: { ...process.env, PATH: `${process.env.PATH}:/usr/sbin` } });
     },
   },
   {

