@@ -43,10 +43,11 @@ const signingKey = () => ({ ...generateKeyPairSync('rsa', { modulusLength: 2048 
  * - `port`: where; `pair`: its certificate and key; `clients`: as `oidc-provider` wants them.
  * - `life`: seconds that tokens are good.
  * - `trusts`: a file with the authority that signed the certificates of its clients.
+ * - `strict`: whether it asks for all that it can.
  */
-export function strictIssuer({ port, pair, clients, life, trusts }) {
+export function strictIssuer({ port, pair, clients, life, trusts, strict = true }) {
   const aside = scratch();
-  const settings = JSON.stringify({ port, ...pair, clients, life, file: join(aside, 'issuer.json'), jwks: { keys: [signingKey()] } });
+  const settings = JSON.stringify({ port, ...pair, clients, life, strict, file: join(aside, 'issuer.json'), jwks: { keys: [signingKey()] } });
   let child;
   let output = '';
   return {

@@ -174,6 +174,8 @@ export class Person {
     const page = await this.ask(path, { follow: true });
     assert.equal(page.status, 200, page.text);
     const action = /<form[^>]*\saction="([^"]*)"/i.exec(page.text)[1].replaceAll('&amp;', '&').replaceAll('&#38;', '&').replaceAll('&#x2f;', '/');
-    return this.ask(new URL(action, page.url).href, { method: 'POST', form: { login, password }, follow: true });
+    const hidden = [...page.text.matchAll(/<input[^>]*type="hidden"[^>]*>/g)].map(([input]) => [/name="([^"]*)"/.exec(input)[1], /value="([^"]*)"/.exec(input)?.[1] ?? '']);
+    const form = { ...Object.fromEntries(hidden), login, password };
+    return this.ask(new URL(action, page.url).href, { method: 'POST', form, follow: true });
   }
 }

@@ -1,6 +1,6 @@
 // An OpenID provider that nobody here wrote (`oidc-provider`, certified), set up as strictly as it goes: pushed and
 // signed requests, PKCE, `private_key_jwt`, refresh tokens that are good once, tokens of a few seconds, back-channel
-// logout. It keeps what it knows in a file, so that it can be killed and started again.
+// logout; or, with `strict: false`, as plainly as most are, with revocation. It keeps what it knows in a file, so that it can be killed and started again.
 //
 // By hand: node tests/peers/issuer.mjs '{"port": 9443, …}', see `openIssuer` in tests/issuers.mjs.
 
@@ -9,7 +9,7 @@ import https from 'node:https';
 import Provider from 'oidc-provider';
 
 const settings = JSON.parse(process.argv[2]);
-const { port, cert, key, file, clients, jwks, life } = settings;
+const { port, cert, key, file, clients, jwks, life, strict = true } = settings;
 
 const kept = new Map(existsSync(file) ? JSON.parse(readFileSync(file, 'utf8')) : []);
 let draft;
@@ -76,11 +76,12 @@ const provider = new Provider(`https://127.0.0.1:${port}`, {
   clients,
   jwks,
   cookies: { keys: ['between-tests'] },
-  pkce: { required: () => true },
+  pkce: { required: () => strict },
   features: {
     devInteractions: { enabled: true },
-    pushedAuthorizationRequests: { enabled: true, requirePushedAuthorizationRequests: true },
-    requestObjects: { enabled: true },
+    pushedAuthorizationRequests: { enabled: strict, requirePushedAuthorizationRequests: strict },
+    requestObjects: { enabled: strict },
+    revocation: { enabled: !strict },
     backchannelLogout: { enabled: true },
     rpInitiatedLogout: { enabled: true },
   },
@@ -122,6 +123,16 @@ for (const name of ['authorization.error', 'pushed_authorization_request.error',
 }
 provider.use(async (ctx, next) => {
   if (ctx.path === '/counts') ctx.body = counts;
+  else if (ctx.path === '/kept') ctx.body = [...kept.keys()].map((name) => name.split(':')[0]);
+  else if (ctx.path === '/frames') {
+    // What a provider shows that signs people out by frames (OpenID Connect Front-Channel Logout 1.0 §2).
+    ctx.type = 'html';
+    ctx.body = `<!doctype html><title>Signing out</title><iframe src="${ctx.query.of.replaceAll('&', '&amp;')}"></iframe>`;
+  } else if (ctx.path === '/forget') {
+    // As if access tokens were withdrawn over there.
+    for (const name of kept.keys()) if (name.startsWith('AccessToken:')) kept.delete(name);
+    ctx.body = {};
+  }
   else await next();
 });
 

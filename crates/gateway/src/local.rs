@@ -5,7 +5,7 @@ use std::rc::Rc;
 use bytes::{Bytes, BytesMut};
 use http::header::HOST;
 use http::request::Parts;
-use http::{HeaderValue, Request, Response};
+use http::{HeaderValue, Request, Response, StatusCode};
 use http_body_util::BodyExt;
 use hyper::body::{Body as _, Incoming};
 use model::snapshot::RouteAction;
@@ -103,6 +103,7 @@ pub(crate) async fn serve(
             return body.unwanted(answer::fault(*abort, &parts.headers, entry));
         }
         Served::Login(_)
+        | Served::Consent(_)
         | Served::Provider(_)
         | Served::Kfam
         | Served::Whoami
@@ -111,7 +112,7 @@ pub(crate) async fn serve(
     }
     let asker = Asker::new(&parts, &facts);
     // Only the login proxy's own pages need the session cookies.
-    let hidden = (!matches!(what, Served::Login(_))).then_some(&*view.cookies);
+    let hidden = (!matches!(what, Served::Login(_) | Served::Consent(_))).then_some(&*view.cookies);
     if let Some(permit) = &permit
         && !proxy::edit_request(&mut parts, &facts, permit, hidden)
     {
@@ -144,8 +145,17 @@ pub(crate) async fn serve(
         .serve(&what, Request::from_parts(parts, whole));
     match worker.control().spawn(answered).await {
         Ok(response) => {
+            // What is told is for those who may pass.
+            let told = match what {
+                Served::Consent(_) if response.status() == StatusCode::OK => {
+                    let unsaid = authorizer::unsaid(&view, &edits);
+                    [edits, vec![unsaid]].concat()
+                }
+                Served::Consent(_) if response.status() == StatusCode::NO_CONTENT => edits,
+                _ => Vec::new(),
+            };
             let edits = permit.iter().flat_map(Permit::response_headers);
-            answer::local(response, edits, entry)
+            answer::local(response, edits.chain(&told), entry)
         }
         Err(_) => answer::local_fault(LocalFault::Failed, &asker, entry),
     }

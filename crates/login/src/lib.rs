@@ -22,6 +22,7 @@ mod issuer;
 mod keys;
 mod pages;
 mod proxy;
+mod reviewer;
 mod sessions;
 mod site;
 #[cfg(feature = "testing")]
@@ -34,6 +35,7 @@ mod fixture;
 pub use assertion::{Asserter, Assertion};
 pub use keys::Keys;
 pub use proxy::LoginProxy;
+pub use reviewer::{Review, Reviewed, Reviewer};
 pub use sessions::{
     AddressFault, Listed, Memo, Page, RedisAddress, RedisKind, Sealing, SessionSettings, Sessions,
     StoreAddress, StoreError, session_secret,

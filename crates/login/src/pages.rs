@@ -129,6 +129,20 @@ pub(crate) fn error(
     answer
 }
 
+/// A page for somebody whom another program does not let in, with its reason.
+pub(crate) fn not_allowed(reason: &str, prefix: &str, again: Again, headers: &HeaderMap) -> Answer {
+    let Trouble { status, what, turn } = Trouble::NOT_ALLOWED_IN;
+    let turn = if reason.is_empty() { turn } else { reason };
+    let page = ErrorPage {
+        prefix,
+        what,
+        turn,
+        again: Some(again),
+        request_id: headers.get("x-request-id").and_then(|id| id.to_str().ok()),
+    };
+    html(status, &page.render().unwrap_or_default(), "'self'")
+}
+
 fn html(status: StatusCode, page: &str, form: &str) -> Answer {
     let policy = format!(
         "default-src 'none'; style-src 'self'; img-src 'self' data:; form-action {form}; \

@@ -1,5 +1,6 @@
 //! Outcomes and the reasons they carry.
 
+mod consent;
 mod step;
 
 use std::sync::Arc;
@@ -15,6 +16,7 @@ use smallvec::SmallVec;
 
 use crate::session::{Identified, NoSession, TokenFault};
 
+pub use consent::Consent;
 pub use step::{Found, Record, Stage, Step, Unmet};
 
 /// What is to happen, and why.
@@ -403,6 +405,8 @@ pub enum Served {
     /// The same, and leave to pass: a proxy that asked removes what would say who somebody is and
     /// that the answer does not.
     Leave(Arc<Route>),
+    /// Leave to pass, if another program agrees.
+    Consent(Box<Consent>),
     /// The gateway itself: what a browser asks before a request to another origin.
     Preflight,
     /// The gateway itself: a failure made on purpose.

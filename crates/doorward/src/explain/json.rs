@@ -226,7 +226,7 @@ pub(super) fn served(what: &Served) -> &'static str {
         Served::Ready => "ready",
         Served::Files { .. } => "files",
         Served::Whoami => "whoami",
-        Served::Response(_) | Served::Leave(_) => "response",
+        Served::Response(_) | Served::Leave(_) | Served::Consent(_) => "response",
         Served::Preflight => "preflight",
         Served::Fault(_) => "fault",
     }

@@ -2,14 +2,17 @@
 
 use std::net::SocketAddr;
 use std::process::ExitCode;
+use std::sync::Arc;
 
-use login::StoreAddress;
+use login::{Reviewer, StoreAddress};
 use model::Severity;
 use model::auth_service::{Standing, stand_in};
 use model::oauth2_proxy::IssuerTrust;
 use model::session_place::SessionPlace;
+use model::snapshot::LoginShape;
 
 use super::listen::address;
+use super::reviews::ApiServer;
 use super::serve::{Beside, Fault, Program, serve};
 use super::sessions::{Kept, kept};
 use super::{environment, trust, variable};
@@ -78,6 +81,21 @@ fn program(standing: Standing) -> Result<Program, String> {
         system: true,
         anybody: false,
     };
+    let wants_reviews = snapshot.logins().iter().any(|login| match &login.shape {
+        LoginShape::AuthService(shape) => shape.reviews.is_some(),
+        LoginShape::OAuth2Proxy => false,
+    });
+    let reviewer = match wants_reviews {
+        true => ApiServer::find()?,
+        false => None,
+    };
+    if wants_reviews && reviewer.is_none() {
+        if variable("KUBERNETES_AUTHN_ENABLED").is_some() {
+            return Err("`KUBERNETES_AUTHN_ENABLED` is set, and there is no cluster: neither `KUBECONFIG` nor a service account\nhelp: run it in a pod, or set it to `false`".to_owned());
+        }
+        tracing::info!("tokens of Kubernetes are not taken: there is no cluster here");
+    }
+    let reviewer = reviewer.map(|server| Arc::new(server) as Arc<dyn Reviewer>);
     Ok(Program {
         name: "authservice",
         snapshot,
@@ -92,6 +110,7 @@ fn program(standing: Standing) -> Result<Program, String> {
             web: read(&web)?,
             name: client_name,
         }),
+        reviewer,
         again: Box::new(|| None),
     })
 }

@@ -7,6 +7,7 @@ pub(crate) mod dex;
 pub(crate) mod files;
 mod listen;
 pub(crate) mod oauth2_proxy;
+mod reviews;
 mod serve;
 mod sessions;
 mod state;

@@ -153,6 +153,7 @@ fn program(command_line: Arc<CommandLine>, standing: Standing) -> Result<Program
         issuer: trust::client(&trust)?,
         watched,
         beside: None,
+        reviewer: None,
         again: Box::new(move || match stand_in(&command_line) {
             Ok(standing) => Some(standing.snapshot),
             Err(words) => {

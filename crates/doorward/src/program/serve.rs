@@ -12,7 +12,7 @@ use std::time::{Duration, SystemTime};
 use arc_swap::ArcSwap;
 use gateway::{Gateway, LogSink, ResolveRule, ResolveRuleFault, StartFault, World};
 use kubernetes::DirectoryWriter;
-use login::{Keys, LoginProxy, Sessions};
+use login::{Keys, LoginProxy, Reviewer, Sessions};
 use model::Snapshot;
 use model::seams::{Clock, Randomness};
 use rustls::ClientConfig;
@@ -58,6 +58,8 @@ pub(super) struct Program {
     pub(super) watched: Vec<Arc<str>>,
     /// What AuthService serves beside.
     pub(super) beside: Option<Beside>,
+    /// Who reviews tokens.
+    pub(super) reviewer: Option<Arc<dyn Reviewer>>,
     /// Reads everything again; `None` when it is wrong now, which was told.
     pub(super) again: Box<dyn Fn() -> Option<Snapshot> + Send>,
 }
@@ -123,6 +125,7 @@ pub(super) async fn serve(program: Program) -> Result<(), Fault> {
         issuer,
         mut watched,
         beside,
+        reviewer,
         again,
     } = program;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
@@ -153,6 +156,9 @@ pub(super) async fn serve(program: Program) -> Result<(), Fault> {
     let checked = check_secret(&sessions, is_derived).await;
     checked.map_err(Fault::Sessions)?;
     sessions.follow();
+    if let Some(reviewer) = reviewer {
+        sessions.review_by(reviewer);
+    }
     tokio::spawn(Arc::clone(&sessions).renew());
     let maker = Maker {
         sessions: Arc::clone(&sessions),

@@ -72,6 +72,13 @@ impl Local for Pages {
                 let contributors = Arc::clone(&self.contributors);
                 self.on_control(async move { contributors.handle(request).await })
             }
+            Served::Consent(consent) => match self.logins.first().cloned() {
+                Some(login) => {
+                    let consent = consent.clone();
+                    self.on_control(async move { login.consent(&consent, request).await })
+                }
+                None => at_once(status(StatusCode::SERVICE_UNAVAILABLE)),
+            },
             Served::Ready => match self.logins.first().cloned() {
                 Some(login) => self.on_control(async move { login.ready().await }),
                 None => at_once(status(StatusCode::SERVICE_UNAVAILABLE)),

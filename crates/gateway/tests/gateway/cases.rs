@@ -67,7 +67,7 @@ impl Local for Pages {
             Served::Whoami => "whoami",
             Served::Ready => "ready",
             Served::Files { .. } => "files",
-            Served::Response(_) | Served::Leave(_) => "response",
+            Served::Response(_) | Served::Leave(_) | Served::Consent(_) => "response",
             Served::Preflight => "preflight",
             Served::Fault(_) => "fault",
         };

@@ -11,6 +11,7 @@ use url::form_urlencoded::byte_serialize;
 
 use super::LoginProxy;
 use crate::flow::target::parameter;
+use crate::issuer::IssuerFault;
 use crate::pages::{self, Answer};
 use crate::site::Site;
 
@@ -67,6 +68,11 @@ impl LoginProxy {
             }
             known = self.sessions.person(&proof, &self.settings, now).await;
         }
+        if known.is_ok()
+            && let Err(status) = self.revoke(&proof).await
+        {
+            return empty(status);
+        }
         let answer = match known {
             Err(NoSession::StoreUnavailable) => {
                 return empty(StatusCode::INTERNAL_SERVER_ERROR);
@@ -87,6 +93,23 @@ impl LoginProxy {
         };
         let deletions = self.deletions(headers, site, true);
         pages::uncached(pages::with_cookies(answer, deletions))
+    }
+}
+
+impl LoginProxy {
+    /// Revokes the tokens of a session. Where the issuer does not, the session stays, so that it can
+    /// be tried again.
+    async fn revoke(&self, proof: &HeaderMap) -> Result<(), StatusCode> {
+        let revoked = self.sessions.revoke_tokens(proof, &self.settings).await;
+        revoked.map_err(|fault| {
+            tracing::warn!(%fault, "the issuer does not revoke the tokens of a session");
+            match fault {
+                IssuerFault::Status(StatusCode::SERVICE_UNAVAILABLE) => {
+                    StatusCode::SERVICE_UNAVAILABLE
+                }
+                _ => StatusCode::INTERNAL_SERVER_ERROR,
+            }
+        })
     }
 }
 
@@ -144,7 +167,7 @@ fn see_other() -> Answer {
     answer
 }
 
-fn empty(status: StatusCode) -> Answer {
+pub(super) fn empty(status: StatusCode) -> Answer {
     let mut answer = Answer::new(Bytes::new());
     *answer.status_mut() = status;
     answer

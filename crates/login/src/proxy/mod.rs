@@ -2,6 +2,7 @@
 
 pub(crate) mod auth_service;
 mod callback;
+mod consent;
 mod departure;
 mod logout;
 mod person;

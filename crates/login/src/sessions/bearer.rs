@@ -8,7 +8,6 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use http::HeaderMap;
-use http::header::AUTHORIZATION;
 use model::names::Timestamp;
 use model::snapshot::{KeySource, Login, LoginShape};
 use oidc::jose;
@@ -128,7 +127,7 @@ impl Sessions {
         if !login.skip_jwt_bearer_tokens {
             return None;
         }
-        let value = headers.get(AUTHORIZATION)?.to_str().ok()?;
+        let value = headers.get(login.bearer_header())?.to_str().ok()?;
         let compact = value.strip_prefix(BEARER)?.trim();
         let claims = jose::peek(compact).ok()?;
         let source = source_of(login, claims.get("iss")?.as_str()?)?;
@@ -315,12 +314,9 @@ fn find<'a>(
             outcome?;
         }
     }
-    if doors
-        .logins
-        .iter()
-        .any(|login| login.skip_jwt_bearer_tokens)
-    {
-        for value in headers.get_all(AUTHORIZATION) {
+    let takers = doors.logins.iter();
+    for login in takers.filter(|login| login.skip_jwt_bearer_tokens) {
+        for value in headers.get_all(login.bearer_header()) {
             let bearer = value
                 .to_str()
                 .ok()

@@ -23,6 +23,7 @@ mod sealed;
 mod settings;
 pub(crate) mod store;
 mod value;
+mod vouching;
 
 #[cfg(test)]
 mod tests;
@@ -36,7 +37,7 @@ use model::Snapshot;
 use model::names::{Duration, Timestamp};
 use model::seams::{Clock, Randomness};
 use model::snapshot::{JwtRule, Login, LoginShape, TokenPlace};
-use policy::{NoSession, Person, Session};
+use policy::{Bearer, NoSession, Person, Session};
 use quick_cache::DefaultHashBuilder;
 use quick_cache::sync::{Cache, DefaultLifecycle};
 
@@ -59,6 +60,7 @@ pub use store::{AddressFault, RedisAddress, RedisKind, Sealing, StoreAddress, St
 pub(crate) use value::CookieValue;
 pub use value::Memo;
 use value::{Name, Stamp};
+use vouching::{Vouched, Vouching};
 
 use crate::assertion::Asserter;
 use crate::client::Clients;
@@ -115,6 +117,7 @@ pub struct Sessions {
     /// Until when orders of issuers to end sessions are remembered.
     orders: Cache<[u8; 32], Timestamp>,
     asserter: Asserter,
+    vouching: Vouching,
     clock: Arc<dyn Clock>,
     randomness: Arc<dyn Randomness>,
 }
@@ -251,6 +254,7 @@ impl Sessions {
             orders: Cache::new(ENDED),
             keys,
             asserter,
+            vouching: Vouching::new(),
             clock,
             randomness,
         })
@@ -277,6 +281,9 @@ impl Sessions {
         memo: &Memo,
         now: Timestamp,
     ) -> Option<Session> {
+        if self.has_to_ask(headers, doors.logins) {
+            return None;
+        }
         let bearer = self.bearer_now(headers, query, doors, now)?;
         let elsewhere = self.elsewhere_now(headers, query, doors, &bearer)?;
         let mut absence = NoSession::NoCookie;
@@ -344,11 +351,27 @@ impl Sessions {
         doors: Doors<'_>,
         now: Timestamp,
     ) -> Session {
+        let told = |person, bearer| Session {
+            person,
+            bearer,
+            elsewhere: Vec::new(),
+        };
+        match self.vouched(headers, doors.logins, now).await {
+            Vouched::For(person) => return told(Ok(person), Bearer::None),
+            Vouched::Stops(fault) => {
+                return told(Err(NoSession::NoCookie), Bearer::Invalid(fault));
+            }
+            Vouched::Not => {}
+        }
         let bearer = self.bearer(headers, query, doors, now).await;
         let elsewhere = self.elsewhere(headers, query, doors, &bearer).await;
         let mut absence = NoSession::NoCookie;
         for login in doors.logins {
-            match self.person(headers, login, now).await {
+            let person = match self.person(headers, login, now).await {
+                Ok(person) => self.confirmed(person, headers, login).await,
+                absent => absent,
+            };
+            match person {
                 Ok(person) => {
                     return Session {
                         person: Ok(person),

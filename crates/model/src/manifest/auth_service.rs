@@ -143,6 +143,14 @@ impl Read<'_> {
         );
         let mode = self.text("ACCESS_TOKEN_AUTHN");
         let is_jwt = mode.as_deref().is_none_or(|mode| mode == "jwt");
+        if !is_jwt && mode.as_deref() != Some("opaque") {
+            let remedy = "write `jwt` or `opaque`";
+            self.bad(
+                "ACCESS_TOKEN_AUTHN",
+                "is neither `jwt` nor `opaque`",
+                remedy,
+            );
+        }
         let audiences = self.list("AUDIENCES");
         let usual = || vec!["istio-ingressgateway.istio-system.svc.cluster.local".into()];
         let audiences = if audiences.is_empty() {
@@ -169,6 +177,13 @@ impl Read<'_> {
                 ],
                 false => vec![self.header("AUTH_HEADER", "authorization")],
             },
+            token_header: self.header("ID_TOKEN_HEADER", "authorization"),
+            opaque_tokens: by_access_token && mode.as_deref() == Some("opaque"),
+            reviews: self
+                .switch("KUBERNETES_AUTHN_ENABLED", true)
+                .then(|| audiences.clone()),
+            remembered: self.remembered(),
+            strict: self.switch("STRICT_SESSION_VALIDATION", false),
         };
         let object = ObjectRef::new("Program", "doorward", "authservice");
         let usual = Login::with_defaults(object, Place::new("environment", 0), issuer, client_id);
@@ -197,6 +212,8 @@ impl Read<'_> {
             },
             email_claim: self.text("USERID_CLAIM").unwrap_or_else(|| "email".into()),
             groups_claim: self.text("GROUPS_CLAIM").unwrap_or_else(|| "groups".into()),
+            // It is shown to the issuer only, each time.
+            pass_access_token: shape.strict,
             shape: LoginShape::AuthService(shape),
             ..usual
         }
@@ -235,6 +252,7 @@ impl Read<'_> {
             transformers: self.transformers(),
             groups_header: self.header("GROUPS_HEADER", "kubeflow-groups"),
             method_header: self.header("AUTH_METHOD_HEADER", "auth-method"),
+            authorizer: self.authorizer(),
             token_header: is_old
                 .then(|| self.header("USERID_TOKEN_HEADER", "kubeflow-userid-token")),
         }
@@ -261,6 +279,21 @@ impl Read<'_> {
             sentinel_password: None,
             authorities: None,
         })
+    }
+
+    fn remembered(&mut self) -> Option<Duration> {
+        let minutes = self.number("CACHE_EXPIRATION_MINUTES", 5).max(1);
+        self.switch("CACHE_ENABLED", false)
+            .then(|| Duration::from_secs(minutes.saturating_mul(60)))
+    }
+
+    fn authorizer(&mut self) -> Option<Arc<str>> {
+        let url = self.text("EXTERNAL_AUTHZ_URL")?;
+        if !is_web(&url) {
+            let remedy = "write it as `http://HOST/PATH`";
+            self.bad("EXTERNAL_AUTHZ_URL", "is no web address", remedy);
+        }
+        Some(url)
     }
 
     /// `[{"matches": "…", "replaces": "…"}]`.
@@ -382,20 +415,13 @@ impl Read<'_> {
             };
             match becomes {
                 Becomes::Acts => {}
-                Becomes::Warns(usual, _) | Becomes::Refuses(usual, _) if *value == *usual => {}
+                Becomes::Warns(usual, _) if *value == *usual => {}
                 Becomes::Warns(_, why) => self.report(
                     codes::LOGIN_OPTION_IGNORED,
                     Severity::Warning,
                     name,
                     format!("`{name}` has no effect here: {why}"),
                     "remove it, or leave it".to_owned(),
-                ),
-                Becomes::Refuses(_, why) => self.report(
-                    codes::LOGIN_OPTION_UNENFORCED,
-                    Severity::Error,
-                    name,
-                    format!("`{name}` cannot be kept: {why}"),
-                    "remove it if it is not needed".to_owned(),
                 ),
             }
         }

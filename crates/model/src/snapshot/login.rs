@@ -176,6 +176,17 @@ pub struct AuthServiceShape {
     pub after_logout: Arc<str>,
     /// `AUTH_HEADER`: the header that may carry the value of the session cookie.
     pub session_headers: Vec<super::mesh::HeaderName>,
+    /// `ID_TOKEN_HEADER`: where tokens of clients are looked for, after `Bearer `.
+    pub token_header: super::mesh::HeaderName,
+    /// `ACCESS_TOKEN_AUTHN` is `opaque`: the issuer is asked whose a token is.
+    pub opaque_tokens: bool,
+    /// `KUBERNETES_AUTHN_ENABLED` and `AUDIENCES`: for whom a token has to be that the API server
+    /// reviews.
+    pub reviews: Option<Vec<Arc<str>>>,
+    /// `CACHE_ENABLED` and `CACHE_EXPIRATION_MINUTES`: how long it is remembered whose a token is.
+    pub remembered: Option<Duration>,
+    /// `STRICT_SESSION_VALIDATION`: the issuer is asked about a session each time.
+    pub strict: bool,
 }
 
 /// How a client proves who it is at the issuer (OpenID Connect Core §9, RFC 8705 §2).
@@ -369,6 +380,15 @@ impl Login {
     /// which people choose.
     pub fn choices(&self) -> impl Iterator<Item = &Login> {
         std::iter::once(self).chain(self.others.iter().map(|other| &**other))
+    }
+
+    /// The header in which clients send tokens of their own.
+    pub fn bearer_header(&self) -> &super::mesh::HeaderName {
+        static USUAL: super::mesh::HeaderName = http::header::AUTHORIZATION;
+        match &self.shape {
+            LoginShape::OAuth2Proxy => &USUAL,
+            LoginShape::AuthService(shape) => &shape.token_header,
+        }
     }
 
     /// Tells login proxies apart across snapshots: `namespace/name`.

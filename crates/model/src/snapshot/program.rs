@@ -209,6 +209,8 @@ pub struct AuthService {
     pub method_header: HeaderName,
     /// `USERID_TOKEN_HEADER`, of the oldest generation.
     pub token_header: Option<HeaderName>,
+    /// `EXTERNAL_AUTHZ_URL`: who else is asked whether somebody may pass.
+    pub authorizer: Option<Arc<str>>,
 }
 
 impl AuthService {

@@ -10,7 +10,6 @@ mod asker;
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use http::header::AUTHORIZATION;
 use http::{HeaderValue, Method};
 use model::names::{Duration, Timestamp};
 use model::snapshot::{EmailVerified, Login, SkipRule};
@@ -274,7 +273,7 @@ pub(super) fn bearer_session<'s>(
         return None;
     };
     let head = request.head();
-    let mut sent = head.headers.get_all(AUTHORIZATION).iter();
+    let mut sent = head.headers.get_all(login.bearer_header()).iter();
     let is_sent = sent.next() == Some(token.bearer()) && sent.next().is_none();
     let is_now = token.expires().is_some_and(|expires| expires > head.now)
         && token

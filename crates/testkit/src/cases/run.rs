@@ -307,7 +307,7 @@ fn outcome(outcome: &Outcome) -> ExpectedOutcome {
             Served::Whoami => LocalService::Whoami,
             Served::Ready => LocalService::Ready,
             Served::Files { .. } => LocalService::Files,
-            Served::Response(_) | Served::Leave(_) => LocalService::Response,
+            Served::Response(_) | Served::Leave(_) | Served::Consent(_) => LocalService::Response,
             Served::Preflight => LocalService::Preflight,
             Served::Fault(_) => LocalService::Fault,
         }),

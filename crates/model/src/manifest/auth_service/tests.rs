@@ -121,7 +121,8 @@ fn everything_that_is_wrong_is_told_at_once() {
         ("CLIENT_ID", "c"),
         ("SESSION_MAX_AGE", "1d"),
         ("IDTOKEN_AUTHN_ENABLED", "on"),
-        ("EXTERNAL_AUTHZ_URL", "http://authorizer/"),
+        ("EXTERNAL_AUTHZ_URL", "authorizer"),
+        ("ACCESS_TOKEN_AUTHN", "both"),
         ("USERID_HEADER", "user id"),
         ("USERID_TRANSFORMERS", "[{\"matches\": \"(\"}]"),
         ("SKIP_AUTH_URLS", "dex"),
@@ -131,8 +132,9 @@ fn everything_that_is_wrong_is_told_at_once() {
     let mut told = faults(&findings);
     told.sort_unstable();
     let wanted = [
+        "`ACCESS_TOKEN_AUTHN` is neither `jwt` nor `opaque`",
         "`CLIENT_SECRET` is missing",
-        "`EXTERNAL_AUTHZ_URL` cannot be kept: no other program is asked who may pass",
+        "`EXTERNAL_AUTHZ_URL` is no web address",
         "`IDTOKEN_AUTHN_ENABLED` has to be `true` or `false`",
         "`OIDC_PROVIDER` is no web address",
         "`SESSION_MAX_AGE` has to be a whole number",
@@ -152,7 +154,6 @@ fn the_page_lists_every_variable_and_what_becomes_of_it() {
         let becomes = match becomes {
             Becomes::Acts => "acts".to_owned(),
             Becomes::Warns(_, why) => format!("warns: {why}"),
-            Becomes::Refuses(_, why) => format!("refused: {why}"),
         };
         table.push_str(&format!("| `{name}` | {becomes} |\n"));
     }
@@ -160,4 +161,48 @@ fn the_page_lists_every_variable_and_what_becomes_of_it() {
         PAGE.contains(&table),
         "docs/authservice.md should have\n{table}"
     );
+}
+
+#[test]
+fn who_else_is_asked_is_as_the_environment_says() {
+    let with = |more: &[(&'static str, &'static str)]| {
+        let standing = started(&[&KUBEFLOW[..], more].concat()).unwrap();
+        let LoginShape::AuthService(shape) = standing.snapshot.logins()[0].shape.clone() else {
+            panic!("the shape is AuthService's");
+        };
+        let authorizer = service(&standing).authorizer.clone();
+        (shape, authorizer)
+    };
+    let (shape, authorizer) = with(&[]);
+    let usual: &[Arc<str>] = &["istio-ingressgateway.istio-system.svc.cluster.local".into()];
+    assert_eq!(shape.reviews.as_deref(), Some(usual));
+    assert_eq!(
+        (
+            shape.opaque_tokens,
+            shape.strict,
+            shape.remembered,
+            authorizer
+        ),
+        (false, false, None, None)
+    );
+    assert_eq!(shape.token_header, "authorization");
+    let (shape, authorizer) = with(&[
+        ("KUBERNETES_AUTHN_ENABLED", "false"),
+        ("ACCESS_TOKEN_AUTHN", "opaque"),
+        ("STRICT_SESSION_VALIDATION", "1"),
+        ("CACHE_ENABLED", "true"),
+        ("CACHE_EXPIRATION_MINUTES", "2"),
+        ("ID_TOKEN_HEADER", "X-Token"),
+        ("EXTERNAL_AUTHZ_URL", "http://judge:8080/x"),
+    ]);
+    assert_eq!(shape.reviews, None);
+    assert!(shape.opaque_tokens && shape.strict);
+    assert_eq!(shape.remembered, Some(Duration::from_secs(120)));
+    assert_eq!(shape.token_header, "x-token");
+    assert_eq!(authorizer.as_deref(), Some("http://judge:8080/x"));
+    let (shape, _) = with(&[
+        ("ACCESS_TOKEN_AUTHN_ENABLED", "false"),
+        ("ACCESS_TOKEN_AUTHN", "opaque"),
+    ]);
+    assert!(!shape.opaque_tokens);
 }

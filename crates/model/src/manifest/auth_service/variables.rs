@@ -1,6 +1,6 @@
 //! Every variable, and what becomes of it.
 
-use Becomes::{Acts, Refuses, Warns};
+use Becomes::{Acts, Warns};
 
 /// What becomes of a variable. The first text is the value that changes nothing, the second says why
 /// nothing acts.
@@ -10,8 +10,6 @@ pub enum Becomes {
     Acts,
     /// It is taken, told of once, and changes nothing.
     Warns(&'static str, &'static str),
-    /// Without it more would be let in: the program does not start.
-    Refuses(&'static str, &'static str),
 }
 
 const STORE: &str = "sessions are in the database below `DOORWARD_STATE`";
@@ -44,10 +42,7 @@ static VARIABLES: &[(&str, Becomes)] = &[
     ("USERID_TRANSFORMERS", Acts),
     ("USERID_CLAIM", Acts),
     ("GROUPS_CLAIM", Acts),
-    (
-        "ID_TOKEN_HEADER",
-        Warns("Authorization", "tokens are looked for in `Authorization`"),
-    ),
+    ("ID_TOKEN_HEADER", Acts),
     ("SERVER_HOSTNAME", Acts),
     ("SERVER_PORT", Acts),
     ("WEB_SERVER_PORT", Acts),
@@ -74,39 +69,15 @@ static VARIABLES: &[(&str, Becomes)] = &[
     ("SESSION_STORE_REDIS_DB", Acts),
     ("SESSION_MAX_AGE", Acts),
     ("SESSION_SAME_SITE", Acts),
-    (
-        "STRICT_SESSION_VALIDATION",
-        Warns("false", "the issuer is not asked about a session again"),
-    ),
+    ("STRICT_SESSION_VALIDATION", Acts),
     ("IDTOKEN_AUTHN_ENABLED", Acts),
-    (
-        "KUBERNETES_AUTHN_ENABLED",
-        Warns(
-            "false",
-            "tokens of Kubernetes are taken where their issuer is `OIDC_PROVIDER` only",
-        ),
-    ),
+    ("KUBERNETES_AUTHN_ENABLED", Acts),
     ("ACCESS_TOKEN_AUTHN_ENABLED", Acts),
-    (
-        "ACCESS_TOKEN_AUTHN",
-        Warns("jwt", "opaque tokens are not taken"),
-    ),
-    (
-        "CACHE_ENABLED",
-        Warns(
-            "false",
-            "what was found out about a token is remembered anyway",
-        ),
-    ),
-    (
-        "CACHE_EXPIRATION_MINUTES",
-        Warns("5", "what was found out about a token is remembered anyway"),
-    ),
+    ("ACCESS_TOKEN_AUTHN", Acts),
+    ("CACHE_ENABLED", Acts),
+    ("CACHE_EXPIRATION_MINUTES", Acts),
     ("GROUPS_ALLOWLIST", Acts),
-    (
-        "EXTERNAL_AUTHZ_URL",
-        Refuses("", "no other program is asked who may pass"),
-    ),
+    ("EXTERNAL_AUTHZ_URL", Acts),
     ("CLIENT_NAME", Acts),
     ("THEMES_URL", Warns("themes", PAGE)),
     ("THEME", Warns("kubeflow", PAGE)),

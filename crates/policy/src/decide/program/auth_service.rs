@@ -1,5 +1,7 @@
 //! AuthService: every request is a check, but for the callback and the sign-out.
 
+use std::sync::Arc;
+
 use http::header::COOKIE;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use model::snapshot::{AuthService, HeaderEdits};
@@ -8,7 +10,7 @@ use percent_encoding::percent_decode_str;
 use super::paths::{cleaned, with_query};
 use super::{Asked, End, answer, leave, own_page, redirect, refuse, say, tell};
 use crate::decide::login::{self, Answer, Known};
-use crate::decision::{DefaultReason, Refusal, SignInAnswer};
+use crate::decision::{Consent, DefaultReason, Outcome, Refusal, Serve, Served, SignInAnswer};
 use crate::recorder::Recorder;
 use crate::session::{Bearer, Identified, NoSession, header_value};
 
@@ -42,9 +44,10 @@ pub(super) fn decide(service: &AuthService, asked: &Asked<'_>, recorder: &mut Re
     match checked {
         Answer::Session(known) => {
             let told = Some(told(service, asked, &known));
-            let outcome = match verifies {
-                true => answer(&service.verified, told),
-                false => leave(&service.pass, told),
+            let outcome = match (&service.authorizer, verifies) {
+                (Some(url), _) => consent(service, url, verifies, asked, &known, told),
+                (None, true) => answer(&service.verified, told),
+                (None, false) => leave(&service.pass, told),
             };
             (outcome, DefaultReason::LoginCheck)
         }
@@ -92,6 +95,57 @@ fn is_skipped(service: &AuthService, path: &str) -> bool {
     prefixes.any(|prefix| is_below(prefix, path))
 }
 
+/// The question to the authorizer that has to agree.
+fn consent(
+    service: &AuthService,
+    url: &Arc<str>,
+    verifies: bool,
+    asked: &Asked<'_>,
+    known: &Known<'_>,
+    told: Option<HeaderEdits>,
+) -> Outcome {
+    let request = asked.request;
+    let (host, authority) = (request.host(), request.authority());
+    let port = authority.get(host.len()..).unwrap_or_default();
+    let route = match verifies {
+        true => &service.verified,
+        false => &service.pass,
+    };
+    let user = known.values.email.as_ref().or(known.values.user.as_ref());
+    let user = user.map(|user| String::from_utf8_lossy(user.as_bytes()));
+    let claims = known.token.map(|token| token.claims().clone());
+    let what = Served::Consent(Box::new(Consent {
+        url: Arc::clone(url),
+        route: Arc::clone(route),
+        user: user.unwrap_or_default().into(),
+        groups: known
+            .identified
+            .groups()
+            .into_iter()
+            .map(Box::from)
+            .collect(),
+        method_of_proof: method_of_proof(asked, known),
+        claims: claims.unwrap_or_default(),
+        host: host.into(),
+        port: port.trim_start_matches(':').into(),
+        path: request.path().into(),
+        method: request.head().method.as_str().into(),
+    }));
+    Outcome::Serve(Serve {
+        edits: told.into_iter().collect(),
+        ..Serve::plain(what, None)
+    })
+}
+
+/// A session may be named by a header, too.
+fn method_of_proof(asked: &Asked<'_>, known: &Known<'_>) -> &'static str {
+    let headers = asked.request.head().headers;
+    match known.identified {
+        Identified::Person(_) if has_cookie(headers, &asked.login.cookie_name) => "cookie",
+        Identified::Person(_) | Identified::Bearer(_) => "header",
+    }
+}
+
 fn told(service: &AuthService, asked: &Asked<'_>, known: &Known<'_>) -> HeaderEdits {
     let mut set: Vec<(HeaderName, HeaderValue)> = Vec::new();
     let values = &*known.values;
@@ -105,13 +159,7 @@ fn told(service: &AuthService, asked: &Asked<'_>, known: &Known<'_>) -> HeaderEd
     let none = HeaderValue::from_static("");
     let groups = values.groups.clone().unwrap_or(none);
     set.push((service.groups_header.clone(), groups));
-    // A session may be named by a header, too.
-    let headers = asked.request.head().headers;
-    let method = match known.identified {
-        Identified::Person(_) if has_cookie(headers, &asked.login.cookie_name) => "cookie",
-        Identified::Person(_) | Identified::Bearer(_) => "header",
-    };
-    let method = HeaderValue::from_static(method);
+    let method = HeaderValue::from_static(method_of_proof(asked, known));
     set.push((service.method_header.clone(), method));
     if let (Some(name), Some(token)) = (&service.token_header, known.token) {
         let value = HeaderValue::from_bytes(token.compact()).ok();
