@@ -8,6 +8,7 @@
 
 mod asking;
 mod bearer;
+mod beginning;
 mod cookie;
 mod ending;
 mod following;
@@ -81,10 +82,6 @@ const READY_BYTES: u64 = 8 << 20;
 
 /// How many those are expected to be.
 const READY_SESSIONS: usize = 2048;
-
-/// How long, and how often, a new session is offered to a store that does not answer.
-const PATIENCE: Duration = Duration::from_secs(5);
-const AGAIN: Duration = Duration::from_millis(100);
 
 /// How many ended sessions are remembered as such.
 const ENDED: usize = 16 * 1024;
@@ -480,83 +477,6 @@ impl Sessions {
             Some(Err(reason)) => Err(stronger(absence, reason)),
             None => Err(absence),
         }
-    }
-
-    /// Keeps a session under a cookie that was never used before, and gives what it carries. It is
-    /// durable when this returns. The code that it came from is spent: a store that does not answer is
-    /// waited for as long as people do.
-    pub(crate) async fn begin(
-        &self,
-        cookie_name: &str,
-        session: NewSession,
-    ) -> Result<SessionCookie, StoreError> {
-        let NewSession {
-            login,
-            issuer,
-            sid,
-            identity,
-            id_token,
-            access_token,
-            shows_access_token,
-            refresh_token,
-            tokens,
-            created,
-            expires,
-        } = session;
-        let Identity {
-            user,
-            email,
-            groups,
-            preferred_username,
-        } = identity;
-        let record = Record {
-            login,
-            issuer,
-            user,
-            sid,
-            email,
-            groups,
-            preferred_username,
-            id_token,
-            access_token,
-            refresh_token,
-            tokens,
-            created,
-            expires: self.lifetimes.ends(created, expires),
-        };
-        if let Some(sealed) = &self.sealed {
-            let body = sealed.body(cookie_name, &record, &*self.randomness)?;
-            return Ok(SessionCookie::Sealed(body));
-        }
-        let mut left = PATIENCE;
-        loop {
-            let error = match self.keep(&record, shows_access_token).await {
-                Err(error) if error.is_outage() => error,
-                kept => return kept.map(SessionCookie::Drawn),
-            };
-            left = left.checked_sub(AGAIN).ok_or(error)?;
-            tokio::time::sleep(AGAIN).await;
-        }
-    }
-
-    async fn keep(
-        &self,
-        record: &Record,
-        shows_access_token: bool,
-    ) -> Result<CookieValue, StoreError> {
-        // Another one each time: the store may have taken the one before, and not said so.
-        let value = self.stamp.draw(&*self.randomness);
-        let name = value.name();
-        let kept = self.lifetimes.kept(record.created, record.expires);
-        // The place to remember it: ended before it is remembered, it is not.
-        let place = self.live.get_value_or_guard_async(&name).await.err();
-        self.store
-            .insert(&name, record, kept, &*self.randomness)
-            .await?;
-        if let Some(place) = place.filter(|_| self.trusts_memory(record.created)) {
-            let _ = place.insert(self.held(record.clone(), shows_access_token, record.created));
-        }
-        Ok(value)
     }
 
     /// The session cookies of a store that a request offers to `login`.
