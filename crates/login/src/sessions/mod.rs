@@ -55,7 +55,6 @@ use renewing::Renewals;
 pub(crate) use sealed::LONGEST as LONGEST_COOKIE;
 use sealed::SealedCookies;
 pub use settings::{SessionSettings, session_secret};
-use store::Record;
 pub(crate) use store::Store;
 pub use store::{AddressFault, RedisAddress, RedisKind, Sealing, StoreAddress, StoreError};
 pub(crate) use value::CookieValue;
