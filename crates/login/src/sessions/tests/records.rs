@@ -3,7 +3,7 @@
 use sqlx::sqlite::SqlitePool;
 
 use super::*;
-use crate::sessions::store::{Stored, Whose};
+use crate::sessions::store::{Record, Stored, Whose};
 
 impl Bench {
     fn name(&self, browser: &Browser) -> Name {
