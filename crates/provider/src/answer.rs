@@ -157,6 +157,21 @@ fn page_fault(settings: &Settings, fault: PageFault, request_id: &str) -> Respon
             "The device was not let in.",
             "Nothing more is to be done here.",
         ),
+        PageFault::UpstreamRefused => (
+            StatusCode::FORBIDDEN,
+            "The sign-in was refused where you were sent for it.",
+            AGAIN,
+        ),
+        PageFault::UpstreamFailed => (
+            StatusCode::BAD_GATEWAY,
+            "Where you sign in cannot be reached or understood.",
+            OPERATOR,
+        ),
+        PageFault::NotAMember => (
+            StatusCode::FORBIDDEN,
+            "Your account is in no group that is let in here.",
+            OPERATOR,
+        ),
         PageFault::NoState => (BAD, "This sign-in did not begin here.", AGAIN),
         PageFault::Expired => (BAD, "This sign-in took too long.", AGAIN),
         PageFault::AlreadyAnswered => (BAD, "This sign-in is already finished.", AGAIN),
@@ -324,6 +339,11 @@ fn token_fault(fault: TokenFault) -> Response<Bytes> {
             BAD,
             E::InvalidGrant,
             "the refresh token is unknown, used, expired or not this client's",
+        ),
+        TokenFault::Upstream => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            E::TemporarilyUnavailable,
+            "whether the person may still sign in cannot be found out now",
         ),
         TokenFault::WiderScope => (
             BAD,

@@ -83,6 +83,7 @@ pub(crate) fn person() -> Person {
         preferred_username: String::new(),
         groups: vec!["team-a".into()],
         signed_in_at: 1_700_000_000,
+        held: None,
     }
 }
 

@@ -108,6 +108,13 @@ impl Form {
         self
     }
 
+    /// Every parameter, in order of arrival.
+    pub(crate) fn pairs(&self) -> Vec<(&str, &str)> {
+        let all = self.0.iter();
+        all.map(|(name, value)| (name.as_str(), value.as_str()))
+            .collect()
+    }
+
     /// Written as a query, without the parameter `without`.
     pub(crate) fn query_without(&self, without: &str) -> String {
         let pairs: Vec<(&str, &str)> = self

@@ -19,6 +19,7 @@ mod attempts;
 mod authorize;
 mod claims;
 mod clients;
+mod connectors;
 mod endpoints;
 #[cfg(test)]
 mod fixture;
@@ -38,6 +39,9 @@ mod subject;
 mod tokens;
 mod users;
 
+pub use connectors::{
+    Directory, DirectoryAsk, DirectoryEntry, DirectoryTold, Sent, Told, Upstream, UpstreamFault,
+};
 pub use keys::KeyFileFault;
 pub use notices::{Courier, Taken};
 pub use provider::Provider;

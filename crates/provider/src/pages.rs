@@ -12,6 +12,7 @@ type Html = Result<String, askama::Error>;
 #[template(path = "login.html")]
 struct LoginPage<'a> {
     path: &'a str,
+    prompt: &'a str,
     name: &'a str,
     client: &'a str,
     action: &'a str,
@@ -22,6 +23,8 @@ struct LoginPage<'a> {
 
 /// What the login form shows.
 pub(crate) struct Login<'a> {
+    /// What the name is called that is asked for.
+    pub(crate) prompt: &'a str,
     /// Name of the application that asks.
     pub(crate) client: &'a str,
     /// Where the form is sent: its own address.
@@ -50,6 +53,7 @@ pub(crate) enum Trouble {
 pub(crate) fn login(settings: &Settings, page: &Login<'_>) -> Html {
     LoginPage {
         path: &settings.path,
+        prompt: page.prompt,
         name: &settings.name,
         client: page.client,
         action: page.action,
@@ -57,7 +61,7 @@ pub(crate) fn login(settings: &Settings, page: &Login<'_>) -> Html {
         back: page.back,
         trouble: match page.trouble {
             Trouble::None => "",
-            Trouble::WrongCredentials => "The email address or the password is wrong.",
+            Trouble::WrongCredentials => "The name or the password is wrong.",
             Trouble::TooMany => "Too many failed attempts. Wait a little, then try again.",
             Trouble::Disabled => {
                 "This account is disabled. Ask the people who run this site to enable it."

@@ -11,6 +11,7 @@ use oidc::jose::SigningAlgorithm;
 
 use crate::answer;
 use crate::claims::random_word;
+use crate::connectors::{Documents, Nowhere, Upstream};
 use crate::endpoints::Endpoint;
 use crate::keys::{self, Loaded, Rhythm};
 use crate::notices::Courier;
@@ -27,6 +28,8 @@ pub struct Provider {
     clock: Arc<dyn Clock>,
     randomness: Arc<dyn Randomness>,
     pub(crate) courier: Option<Arc<dyn Courier>>,
+    pub(crate) upstream: Arc<dyn Upstream>,
+    pub(crate) documents: Documents,
 }
 
 /// What an endpoint comes to.
@@ -46,6 +49,8 @@ impl Provider {
             clock,
             randomness,
             courier: None,
+            upstream: Arc::new(Nowhere),
+            documents: Documents::default(),
         }
     }
 
@@ -56,6 +61,12 @@ impl Provider {
             courier: Some(courier),
             ..self
         }
+    }
+
+    /// The same, whose connectors reach their upstreams over `upstream`.
+    #[must_use]
+    pub fn reaching(self, upstream: Arc<dyn Upstream>) -> Self {
+        Self { upstream, ..self }
     }
 
     /// Makes or loads the keys, so that the first sign-in does not wait for them.
@@ -99,6 +110,7 @@ impl Provider {
             Endpoint::Connector(id) => self.begin(&request, &id).await,
             Endpoint::Login(id) => self.login(&request, &id).await,
             Endpoint::NewPassword(id) => self.new_password(&request, &id).await,
+            Endpoint::Callback(id) => self.callback(&request, id.as_deref()).await,
             Endpoint::Approval => self.approval(&request).await,
             Endpoint::Token => self.token(&request).await,
             Endpoint::Push => self.push(&request).await,

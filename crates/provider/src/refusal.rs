@@ -54,6 +54,12 @@ pub(crate) enum PageFault {
     NoUserCode,
     /// The person did not let the device in.
     DeviceDenied,
+    /// The upstream refused to sign the person in.
+    UpstreamRefused,
+    /// The upstream cannot be reached, or cannot be understood.
+    UpstreamFailed,
+    /// The person is in no group that is let in.
+    NotAMember,
     /// The state is missing or was not made here.
     NoState,
     /// The request is too old.
@@ -156,6 +162,8 @@ pub(crate) enum TokenFault {
     UnknownRefreshToken,
     /// `scope` asks for more than was granted.
     WiderScope,
+    /// Whether the person may still sign in cannot be found out now.
+    Upstream,
 }
 
 /// What the bearer of an access token is told.

@@ -21,6 +21,8 @@ pub(crate) enum Purpose {
     Login,
     /// The same with a known person, on its way through the approval page.
     Approval,
+    /// A checked request whose person is away at an upstream.
+    Callback,
     /// The same with a person who has to choose another password first.
     NewPassword,
     /// The cookie of a remembered sign-in.
@@ -128,6 +130,7 @@ impl Seal {
         let purpose = match purpose {
             Purpose::Login => "login",
             Purpose::Approval => "approval",
+            Purpose::Callback => "callback",
             Purpose::NewPassword => "new password",
             Purpose::SignIn => "sign-in",
             Purpose::SignOut => "sign-out",

@@ -18,6 +18,7 @@ pub(crate) mod seams;
 mod start;
 pub(crate) mod state;
 pub(crate) mod transport;
+pub(crate) mod upstreams;
 mod whoami;
 
 use std::io::IsTerminal as _;

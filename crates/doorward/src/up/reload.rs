@@ -23,6 +23,7 @@ use super::admin::Condition;
 use super::kfam::Contributors;
 use super::local::Pages;
 use super::transport::{IssuerTransport, LocalIssuer};
+use super::upstreams::Upstreams;
 
 /// Keys are rotated and the expired is deleted this often.
 const UPKEEP: Duration = Duration::from_secs(30);
@@ -40,6 +41,7 @@ pub(crate) struct Maker {
     pub(crate) transport: Arc<IssuerTransport>,
     pub(crate) sessions: Arc<Sessions>,
     pub(crate) store: Arc<Store>,
+    pub(crate) upstreams: Arc<Upstreams>,
     pub(crate) contributors: Arc<Contributors>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) randomness: Arc<dyn Randomness>,
@@ -140,7 +142,8 @@ impl Maker {
             Arc::clone(&self.randomness),
         );
         let courier = Arc::clone(&self.transport);
-        Arc::new(provider.with_courier(courier as _))
+        let upstreams = Arc::<Upstreams>::clone(&self.upstreams);
+        Arc::new(provider.with_courier(courier as _).reaching(upstreams))
     }
 }
 

@@ -163,6 +163,7 @@ pub(crate) async fn serve(mut settings: Settings) -> Result<(), Fault> {
         transport,
         sessions: Arc::clone(&sessions),
         store: Arc::clone(&store),
+        upstreams: Arc::default(),
         clock: Arc::clone(&clock),
         randomness: Arc::clone(&randomness),
     };

@@ -36,7 +36,7 @@ const LARGEST_ANSWER: usize = 1 << 20;
     clippy::disallowed_types,
     reason = "the control plane's one client, behind its seam"
 )]
-type Client = hyper_util::client::legacy::Client<HttpsConnector<Places>, Full<Bytes>>;
+pub(crate) type Client = hyper_util::client::legacy::Client<HttpsConnector<Places>, Full<Bytes>>;
 
 /// A provider in this process and the URL that leads to it.
 pub(crate) struct LocalIssuer {
@@ -155,23 +155,29 @@ impl Transport for IssuerTransport {
         let Some(client) = self.client(request.uri()) else {
             return Box::pin(std::future::ready(Err(TransportFault::Untrusted)));
         };
-        Box::pin(async move {
-            let answer = async {
-                let response = client.request(request.map(Full::new)).await;
-                let response = response.map_err(|error| {
-                    tracing::warn!(%error, "an issuer cannot be reached");
-                    fault(&error)
-                })?;
-                let (parts, body) = response.into_parts();
-                let body = Limited::new(body, LARGEST_ANSWER).collect().await;
-                let body = body.map_err(|_| TransportFault::TooLarge)?.to_bytes();
-                Ok(Response::from_parts(parts, body))
-            };
-            tokio::time::timeout(PATIENCE, answer)
-                .await
-                .unwrap_or(Err(TransportFault::TimedOut))
-        })
+        Box::pin(async move { send_over(&client, request).await })
     }
+}
+
+/// Sends `request` and waits for the whole answer, within bounds.
+pub(super) async fn send_over(
+    client: &Client,
+    request: Request<Bytes>,
+) -> Result<Response<Bytes>, TransportFault> {
+    let answer = async {
+        let response = client.request(request.map(Full::new)).await;
+        let response = response.map_err(|error| {
+            tracing::warn!(%error, "an issuer cannot be reached");
+            fault(&error)
+        })?;
+        let (parts, body) = response.into_parts();
+        let body = Limited::new(body, LARGEST_ANSWER).collect().await;
+        let body = body.map_err(|_| TransportFault::TooLarge)?.to_bytes();
+        Ok(Response::from_parts(parts, body))
+    };
+    tokio::time::timeout(PATIENCE, answer)
+        .await
+        .unwrap_or(Err(TransportFault::TimedOut))
 }
 
 /// TLS names itself in the chain of causes; everything else is a broken connection.
@@ -183,7 +189,7 @@ fn fault(error: &(dyn std::error::Error + 'static)) -> TransportFault {
 }
 
 /// An error of the system that stands for another is not among the causes of that one.
-fn is_of_tls(error: &(dyn std::error::Error + 'static)) -> bool {
+pub(super) fn is_of_tls(error: &(dyn std::error::Error + 'static)) -> bool {
     let stands_for = error
         .downcast_ref::<std::io::Error>()
         .and_then(std::io::Error::get_ref);
@@ -302,7 +308,7 @@ impl ServerCertVerifier for Anyone {
     }
 }
 
-fn client_over(tls: rustls::ClientConfig, places: &[ResolveRule]) -> Client {
+pub(super) fn client_over(tls: rustls::ClientConfig, places: &[ResolveRule]) -> Client {
     let connector = hyper_rustls::HttpsConnectorBuilder::new()
         .with_tls_config(tls)
         .https_or_http()

@@ -95,6 +95,9 @@ pub(crate) struct Person {
     pub(crate) groups: Vec<String>,
     /// When they signed in, Unix seconds.
     pub(crate) signed_in_at: i64,
+    /// What their connector needs to ask about them again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) held: Option<Box<serde_json::Value>>,
 }
 
 /// The scopes that mean something here. `openid` is always there.

@@ -10,6 +10,7 @@ use super::get_or_post;
 use super::push::Gathered;
 use crate::authorize::{Arrival, Asked, Facts, Next};
 use crate::claims::random_word;
+use crate::connectors::{Way, way};
 use crate::form::{Form, query};
 use crate::provider::{Answer, Provider};
 use crate::refusal::{PageFault, Refusal};
@@ -31,6 +32,11 @@ pub(super) fn may_use(
         return Err(PageFault::ForbiddenConnector);
     }
     Ok(())
+}
+
+/// One segment of a path.
+pub(super) fn segment(text: &str) -> String {
+    utf8_percent_encode(text, NON_ALPHANUMERIC).to_string()
 }
 
 impl Provider {
@@ -92,6 +98,9 @@ impl Provider {
             Ok(asked) => asked,
             Err(answer) => return Ok(answer),
         };
+        if let Way::Away | Way::Proxied = way(found) {
+            return self.depart(asked, found).await;
+        }
         let sealed = self
             .seal()
             .await?
@@ -186,10 +195,7 @@ impl Provider {
 
     /// Path of a connector with `query`; no host, for the browser may know us by another.
     pub(super) fn connector_address(&self, below: &str, query: &str) -> String {
-        let segments: Vec<String> = below
-            .split('/')
-            .map(|segment| utf8_percent_encode(segment, NON_ALPHANUMERIC).to_string())
-            .collect();
+        let segments: Vec<String> = below.split('/').map(segment).collect();
         let joint = if query.is_empty() { "" } else { "?" };
         format!(
             "{}/auth/{}{joint}{query}",

@@ -2,12 +2,13 @@
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, header};
-use model::snapshot::ProviderClient;
+use model::snapshot::{ConnectorKind, ProviderClient};
 
 use super::authorize::may_use;
 use super::{form_targets, get_or_post, own_address};
 use crate::attempts::{Attempt, Devices, Ended};
 use crate::authorize::{Asked, may_answer_at};
+use crate::connectors::{self, Outcome, Way, way};
 use crate::form::Form;
 use crate::pages::Trouble;
 use crate::provider::{Answer, Provider};
@@ -33,13 +34,18 @@ impl Provider {
             return Err(PageFault::WrongConnector.into());
         }
         let client = self.client_of(&asked).await?;
-        may_use(Some(&client), self.connector(connector)?)?;
+        let found = self.connector(connector)?;
+        may_use(Some(&client), found)?;
+        let Way::Form { prompt } = way(found) else {
+            return Err(PageFault::WrongConnector.into());
+        };
         if self.store.is_answered(&asked.id).await? {
             return Err(PageFault::AlreadyAnswered.into());
         }
         let back = own_link(&self.settings.path, query.text("back"));
         let form = |status, login: &str, trouble| {
             let page = pages::Login {
+                prompt,
                 client: &client.name,
                 action: own_address(request),
                 login,
@@ -63,12 +69,17 @@ impl Provider {
         let sent = Form::of_body(request).map_err(PageFault::from)?;
         let (login, password) = (sent.text("login"), sent.text("password"));
         let address = client_address(request.headers());
+        // The same name is another person's with another connector.
+        let account = match found.kind {
+            ConnectorKind::Local => login.to_owned(),
+            _ => format!("{connector}\n{login}"),
+        };
         let seal = self.seal().await?;
         let devices = Devices::of(request.headers(), &seal);
         let attempt = Attempt {
-            account: login,
+            account: &account,
             address,
-            device: devices.known_for(login, self.now()),
+            device: devices.known_for(&account, self.now()),
         };
         let store = &self.store;
         if let Some(wait) = store.attempts.closed_for(attempt, self.now()) {
@@ -77,6 +88,40 @@ impl Provider {
             response
                 .headers_mut()
                 .insert(header::RETRY_AFTER, HeaderValue::from(wait.as_secs()));
+            return Ok(response);
+        }
+        if found.kind != ConnectorKind::Local {
+            let context = self.context(found, &asked.scopes);
+            let purpose = connectors::Purpose::Password { login, password };
+            let person = match self.converse(found, &context, purpose).await {
+                Ok(Outcome::Known(identity)) => self.person(found, identity),
+                Ok(Outcome::Wrong | Outcome::Depart(_)) => {
+                    self.refused(attempt).await;
+                    tracing::info!(connector, client = asked.client, address, "sign-in refused");
+                    return Ok(form(
+                        StatusCode::UNAUTHORIZED,
+                        login,
+                        Trouble::WrongCredentials,
+                    ));
+                }
+                Err(fault) => Err(fault),
+            };
+            let person = person.map_err(|fault| self.page_fault(found, &fault))?;
+            if let Some(whole) = store.attempts.succeeded(attempt) {
+                store.forget_attempts(&whole).await?;
+            }
+            store.sign_ins.ended(Ended::LetIn);
+            let cookie = devices
+                .cookie_with(
+                    &account,
+                    &self.settings,
+                    &seal,
+                    self.randomness(),
+                    self.now(),
+                )
+                .map_err(|_| PageFault::Broken)?;
+            let mut response = self.signed_in_at(found, asked, person).await?;
+            response.headers_mut().append(header::SET_COOKIE, cookie);
             return Ok(response);
         }
         let checked = store
@@ -89,12 +134,7 @@ impl Provider {
             )
             .await?;
         if matches!(checked, Checked::Nobody) {
-            store.sign_ins.ended(Ended::Refused);
-            let overdrawn = store.attempts.failed(attempt, self.now());
-            if let Err(error) = store.keep_attempts(&overdrawn).await {
-                // It counts until this process ends.
-                tracing::warn!(%error, "failed sign-ins cannot be kept");
-            }
+            self.refused(attempt).await;
             // The name is not logged: people type their password there.
             tracing::info!(connector, client = asked.client, address, "sign-in refused");
             return Ok(form(
@@ -138,6 +178,16 @@ impl Provider {
             .await?;
         response.headers_mut().append(header::SET_COOKIE, cookie);
         Ok(response)
+    }
+
+    /// Counts a refused attempt.
+    async fn refused(&self, attempt: Attempt<'_>) {
+        self.store.sign_ins.ended(Ended::Refused);
+        let overdrawn = self.store.attempts.failed(attempt, self.now());
+        if let Err(error) = self.store.keep_attempts(&overdrawn).await {
+            // It counts until this process ends.
+            tracing::warn!(%error, "failed sign-ins cannot be kept");
+        }
     }
 
     /// The client of a request, if its configuration still allows the request.

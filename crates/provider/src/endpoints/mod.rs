@@ -3,6 +3,7 @@
 mod approval;
 mod assets;
 mod authorize;
+mod callback;
 mod device;
 mod discovery;
 mod finish;
@@ -34,6 +35,8 @@ pub(crate) enum Endpoint {
     Connector(String),
     /// `/auth/{connector}/login`.
     Login(String),
+    /// `/callback`, or `/callback/{connector}`.
+    Callback(Option<String>),
     /// `/auth/{connector}/password`.
     NewPassword(String),
     Approval,
@@ -64,6 +67,7 @@ impl Endpoint {
             "/keys" => Self::Keys,
             "/auth" => Self::Authorize,
             "/approval" => Self::Approval,
+            "/callback" => Self::Callback(None),
             "/token" => Self::Token,
             "/token/introspect" => Self::Introspect,
             "/par" => Self::Push,
@@ -78,9 +82,15 @@ impl Endpoint {
             "/static/doorward.css" => Self::Asset(Asset::Stylesheet),
             "/static/send.js" => Self::Asset(Asset::Send),
             "/static/logo.svg" => Self::Asset(Asset::Logo),
-            _ => rest
-                .strip_prefix("/auth/")
-                .map_or(Self::Nothing, Self::of_connector),
+            _ => match rest.strip_prefix("/callback/") {
+                Some(id) => match decode_path(id.as_bytes()) {
+                    Ok(id) if !id.is_empty() => Self::Callback(Some(id)),
+                    _ => Self::Nothing,
+                },
+                None => rest
+                    .strip_prefix("/auth/")
+                    .map_or(Self::Nothing, Self::of_connector),
+            },
         }
     }
 
@@ -153,6 +163,11 @@ mod tests {
             Endpoint::Discovery
         );
         assert_eq!(Endpoint::find("", "/keys"), Endpoint::Keys);
+        assert_eq!(find("/dex/callback"), Endpoint::Callback(None));
+        assert_eq!(
+            find("/dex/callback/a%2Fb"),
+            Endpoint::Callback(Some("a/b".into()))
+        );
         for nothing in [
             "/dex/auth/local/other",
             "/dex/auth/local/login/",
@@ -161,7 +176,7 @@ mod tests {
             "/dexter/auth",
             "/keys",
             "/dex/token/introspect/",
-            "/dex/callback",
+            "/dex/callback/",
         ] {
             assert_eq!(find(nothing), Endpoint::Nothing, "{nothing}");
         }

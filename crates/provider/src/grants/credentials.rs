@@ -40,6 +40,7 @@ pub(crate) fn grant(
             preferred_username: String::new(),
             groups: client.own_groups.iter().map(ToString::to_string).collect(),
             signed_in_at: now.seconds(),
+            held: None,
         },
         challenge: None,
         session: None,

@@ -102,6 +102,7 @@ pub(crate) fn grant(
         nonce: String::new(),
         scopes,
         person: Person {
+            held: None,
             user_id,
             connector,
             email: text("email"),

@@ -113,6 +113,7 @@ pub(super) fn grant() -> Grant {
             preferred_username: String::new(),
             groups: Vec::new(),
             signed_in_at: 5,
+            held: None,
         },
         challenge: None,
     }

@@ -13,6 +13,7 @@ pub(crate) mod conformance;
 mod devices;
 mod engine;
 mod error;
+mod held;
 mod notices;
 mod pushed;
 mod refresh;

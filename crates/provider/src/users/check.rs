@@ -277,6 +277,7 @@ fn configured_person(entry: &ProviderPassword, signed_in_at: i64) -> Person {
         preferred_username: entry.preferred_username.to_string(),
         groups: entry.groups.iter().map(ToString::to_string).collect(),
         signed_in_at,
+        held: None,
     }
 }
 
@@ -292,5 +293,6 @@ pub(crate) fn stored_person(stored: &StoredUser, signed_in_at: i64) -> Person {
         preferred_username: details.preferred_username.clone(),
         groups: details.groups.clone(),
         signed_in_at,
+        held: None,
     }
 }

@@ -36,6 +36,7 @@ use crate::program::{state, variable};
 use crate::up::IssuerTransport;
 use crate::up::seams::{SystemClock, SystemRandomness};
 use crate::up::state::StateFault;
+use crate::up::upstreams::Upstreams;
 
 /// Requests in flight get this long when the process stops.
 const DRAIN: Duration = Duration::from_secs(20);
@@ -118,7 +119,8 @@ pub(super) async fn serve(standing: Standing) -> Result<(), Fault> {
         randomness,
     );
     let courier = Arc::new(IssuerTransport::new());
-    let provider = Arc::new(provider.with_courier(courier));
+    let provider = provider.with_courier(courier);
+    let provider = Arc::new(provider.reaching(Arc::new(Upstreams::default())));
     provider.prepare().await.map_err(Fault::Store)?;
 
     let metrics = Arc::new(Metrics::default());

@@ -62,14 +62,19 @@ impl Provider {
                 .filter(|wanted| wanted.is_within(&grant.scopes))
                 .ok_or(TokenFault::WiderScope)?,
         };
-        let configured = &self.settings.passwords;
-        let person = self.store.person_now(configured, &grant.person).await?;
+        let person = self.person_by_now(&grant.person, &grant.scopes).await?;
         let Some(person) = person else {
             self.store
                 .end_family(issuer, name, &grant.id, until)
                 .await?;
             return Err(TokenFault::UnknownRefreshToken.into());
         };
+        if person.held != grant.person.held {
+            // The upstream has changed its token: the one before may be worth nothing by now.
+            let mut changed = kept.grant.clone();
+            changed.person.held.clone_from(&person.held);
+            self.store.hold(issuer, name, &changed).await?;
+        }
         grant.person = person;
         let mut tokens = self.both_tokens(client, &grant, &scopes, None).await?;
         let expires_at = ends(kept.created_at, rules, now);

@@ -3,6 +3,7 @@
 mod browser;
 mod client;
 mod clients;
+mod connectors;
 mod further;
 mod people;
 mod single_sign_on;

@@ -18,7 +18,15 @@ use crate::snapshot::{
 };
 
 /// Types that are built.
-const BUILT: &[&str] = &[];
+const BUILT: &[&str] = &[
+    "mockCallback",
+    "mockPassword",
+    "oidc",
+    "ldap",
+    "authproxy",
+    "oauth",
+    "gitlab",
+];
 
 pub(super) fn kind(
     kind: &str,
