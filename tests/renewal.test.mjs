@@ -243,8 +243,13 @@ login:
   const browser = await openBrowser([pair.ca]);
   const url = `https://127.0.0.1:${port}`;
   const visitor = () => new Visitor({ url, ca: [pair.ca] });
-  const asking = visitor();
-  const counts = async () => JSON.parse((await asking.visit(`${issuer.url}/counts`)).text);
+  const counts = async () => {
+    // On a connection of its own each time: the issuer closes one that was idle just when the next question comes.
+    const asking = visitor();
+    const { text } = await asking.visit(`${issuer.url}/counts`);
+    asking.close();
+    return JSON.parse(text);
+  };
   return {
     url, store, issuer, doors, browser, open, visitor, counts,
     /** Somebody who has signed in, and their clients. */
@@ -269,7 +274,6 @@ login:
       }, 60_000);
     },
     async close() {
-      asking.close();
       await browser.close();
       await front.stop();
       for (const door of doors) await door.close();

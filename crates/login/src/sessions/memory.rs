@@ -139,7 +139,7 @@ impl Sessions {
         login: &Login,
         now: Timestamp,
     ) -> Result<Arc<Held>, NoSession> {
-        match self.store.find(name).await {
+        match self.store.find_patiently(name).await {
             Ok(Some(stored)) => {
                 self.lifetimes.found(&stored, now)?;
                 let Stored { record, seen, .. } = stored;

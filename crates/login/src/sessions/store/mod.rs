@@ -5,6 +5,7 @@ mod address;
 pub(crate) mod conformance;
 mod engine;
 mod error;
+mod finding;
 mod postgres;
 mod record;
 mod redis;
@@ -22,6 +23,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use model::names::{Duration, Secret, Timestamp};
 use model::seams::Randomness;
 use tokio::runtime::Handle;
+use tokio::sync::Semaphore;
 
 pub use address::{AddressFault, RedisAddress, RedisKind, StoreAddress};
 use engine::Engine;
@@ -52,6 +54,8 @@ pub(crate) struct Store {
     home: Home,
     /// It did not answer when it was asked last.
     is_down: AtomicBool,
+    /// How many may wait for it to be back.
+    waiting: Semaphore,
 }
 
 /// What a store's own keys come of, and where it is asked.
@@ -136,6 +140,7 @@ impl Store {
             vault: Vault::Plain,
             home: Home::Here,
             is_down: AtomicBool::new(false),
+            waiting: Semaphore::new(finding::MOST_WAITING),
         })
     }
 
@@ -172,6 +177,7 @@ impl Store {
                 secrets,
             },
             is_down: AtomicBool::new(false),
+            waiting: Semaphore::new(finding::MOST_WAITING),
         };
         match store.ready().await {
             Err(error) if error.is_outage() => {
