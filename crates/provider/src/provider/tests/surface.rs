@@ -39,7 +39,7 @@ async fn discovery_says_what_is_built_and_nothing_else() {
         assert_eq!(read[name], value, "{name}");
     }
     assert_eq!(read.get("end_session_endpoint"), None);
-    for absent in ["/dex/callback", "/"] {
+    for absent in ["/dex/callback/", "/"] {
         assert_eq!(
             bench.get(absent).await.status,
             StatusCode::NOT_FOUND,
