@@ -27,8 +27,7 @@ const DAY: Duration = Duration::from_secs(24 * 3600);
 async fn main() {
     let words: Vec<String> = std::env::args().skip(1).collect();
     let [store, file, secret, login, issuer, count, together] = &words[..] else {
-        eprintln!("usage: fill_sessions STORE FILE SECRET LOGIN ISSUER COUNT TOGETHER > COOKIES");
-        std::process::exit(2);
+        panic!("usage: fill_sessions STORE FILE SECRET LOGIN ISSUER COUNT TOGETHER > COOKIES");
     };
     let number = |text: &String| text.parse().expect("a number");
     let (count, together): (usize, usize) = (number(count), number(together));
