@@ -41,15 +41,12 @@ pub(super) struct Known<'s> {
 }
 
 impl<'s> Known<'s> {
-    /// An ID token that is over is told nobody: an issuer need not give a new one with a new access
-    /// token (OpenID Connect Core 1.0 §12.2), and who it is stays known.
-    fn person(person: &'s Arc<Person>, now: Timestamp) -> Self {
-        let is_good = |token: &&Arc<Token>| token.expires().is_none_or(|expires| expires > now);
+    fn person(person: &'s Arc<Person>) -> Self {
         Self {
             values: Cow::Borrowed(person.values()),
             label: person.label().clone(),
             identified: Identified::Person(Arc::clone(person)),
-            token: person.token().filter(is_good),
+            token: person.token(),
             access_token: person.access_token().map(Cow::Borrowed),
         }
     }
@@ -118,7 +115,7 @@ pub(super) fn judge<'s>(
     if is_exempt {
         let person = cookie_person(login, session, now).ok();
         let known = person.filter(|person| admits(login, person.email(), person.groups()));
-        return Answer::Exempt(known.map(|person| Known::person(person, now)));
+        return Answer::Exempt(known.map(Known::person));
     }
     if let Some(bearer) = bearer_session(login, path, request, session) {
         return bearer;
@@ -133,7 +130,7 @@ pub(super) fn judge<'s>(
                     person.groups(),
                 ) =>
         {
-            Answer::Session(Known::person(person, now))
+            Answer::Session(Known::person(person))
         }
         Ok(_) => Answer::NotAllowedIn,
         Err(NoSession::StoreUnavailable) => Answer::StoreUnavailable,
@@ -154,7 +151,7 @@ pub(super) fn known_without_check<'s>(
     let person = session.person.as_ref().ok()?;
     let login = logins.iter().find(|login| is_of(login, person))?;
     let person = cookie_person(login, session, now).ok()?;
-    admits(login, person.email(), person.groups()).then(|| Known::person(person, now))
+    admits(login, person.email(), person.groups()).then(|| Known::person(person))
 }
 
 fn cookie_person<'s>(

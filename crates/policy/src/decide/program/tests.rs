@@ -346,36 +346,6 @@ fn proxies_that_ask_get_202_401_or_403() {
 }
 
 #[test]
-fn an_id_token_that_is_over_is_told_nobody() {
-    let checker = snapshot(&["--upstream=static://200"]);
-    let Ok(before) = ann().person else {
-        panic!("she is signed in");
-    };
-    for (expires, is_told) in [(NOW + 1, true), (NOW, false), (NOW - 60, false)] {
-        let claims = json!({"iss": "https://issuer", "sub": "subject", "exp": expires});
-        let person = Person::assert_signed_in(PersonParts {
-            login: before.login().into(),
-            user: before.user().into(),
-            email: before.email().map(Into::into),
-            groups: before.groups().to_vec(),
-            preferred_username: None,
-            token: Some(token(claims)),
-            access_token: None,
-            expires: before.expires(),
-        });
-        let session = Session {
-            person: Ok(Arc::new(person)),
-            ..Session::anonymous()
-        };
-        let (said, headers) = told(&checker, &PLAINLY, "/a", &session);
-        assert_eq!(said, "200 Authenticated");
-        let bearer = headers.iter().any(|told| told.starts_with("authorization"));
-        assert_eq!(bearer, is_told, "{expires}");
-        assert!(headers.contains(&"x-auth-request-email: ann@a.example".to_owned()));
-    }
-}
-
-#[test]
 fn the_answer_tells_who_it_is() {
     let checker = snapshot(&["--upstream=static://200", "--pass-access-token"]);
     let (_, headers) = told(&checker, &PLAINLY, "/a", &ann());
