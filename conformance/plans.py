@@ -1,0 +1,97 @@
+"""Which certification plans are run, and what a browser has to do in them."""
+
+import dataclasses
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    key: str
+    """Its short name here."""
+    name: str
+    """Its name in the suite, without `-certification-test-plan`."""
+    variant: dict
+    clients: str = "static"
+    """`static` from the configuration, or `dynamic` by registration."""
+
+    @property
+    def full_name(self):
+        return self.name if self.name.endswith("-plan") else f"{self.name}-certification-test-plan"
+
+
+def _plan(key, name, clients=None, **variant):
+    if clients:
+        variant["client_registration"] = "static_client" if clients == "static" else "dynamic_client"
+    return Plan(key, name, variant, clients or "static")
+
+
+DISCOVERY = {"server_metadata": "discovery"}
+
+PLANS = [
+    _plan("config", "oidcc-config"),
+    _plan("basic", "oidcc-basic", "static", **DISCOVERY),
+    _plan("basic-dynamic", "oidcc-basic", "dynamic", **DISCOVERY),
+    _plan("implicit", "oidcc-implicit", "static", **DISCOVERY),
+    _plan("hybrid", "oidcc-hybrid", "static", **DISCOVERY),
+    _plan("formpost-basic", "oidcc-formpost-basic", "static", **DISCOVERY),
+    _plan("formpost-implicit", "oidcc-formpost-implicit", "static", **DISCOVERY),
+    _plan("formpost-hybrid", "oidcc-formpost-hybrid", "static", **DISCOVERY),
+    _plan("dynamic", "oidcc-dynamic", response_type="code"),
+    _plan("rp-initiated-logout", "oidcc-rp-initiated-logout", "static", response_type="code"),
+    _plan("backchannel-logout", "oidcc-backchannel-rp-initiated-logout", "static", response_type="code"),
+    _plan("frontchannel-logout", "oidcc-frontchannel-rp-initiated-logout", "static", response_type="code"),
+    _plan("session-management", "oidcc-session-management", "static", response_type="code"),
+    _plan("fapi2", "fapi2-security-profile-final-test-plan", client_auth_type="private_key_jwt", sender_constrain="dpop",
+          openid="openid_connect", fapi_profile="plain_fapi", authorization_request_type="simple"),
+]
+
+# Modules that end with a person who looks at a picture: the browser takes it where the text is seen. The heading of our
+# login page, and of the pages that say what is wrong.
+LOGIN_SEEN = ["wait", "xpath", "//*", 10, "Sign in", "update-image-placeholder-optional"]
+
+
+def fault_seen(text):
+    return ["wait", "xpath", "//*", 10, text, "update-image-placeholder"]
+
+
+WRONG_REDIRECT = ["oidcc-ensure-registered-redirect-uri", "oidcc-ensure-redirect-uri-in-authorization-request",
+                  "oidcc-ensure-request-object-with-redirect-uri", "oidcc-redirect-uri-query-added",
+                  "oidcc-redirect-uri-query-mismatch"]
+REGISTERED_PAGES = ["oidcc-registration-logo-uri", "oidcc-registration-policy-uri", "oidcc-registration-tos-uri"]
+LOGOUT_REFUSED = ["bad-post-logout-redirect-uri", "query-added-to-post-logout-redirect-uri", "modified-id-token-hint",
+                  "bad-id-token-hint"]
+LOGOUT_WITHOUT_RETURN = ["no-id-token-hint", "no-params", "no-post-logout-redirect-uri", "only-state"]
+
+
+def browser(issuer, email, password):
+    """The steps of the suite's own browser on our pages, and those of single modules."""
+
+    def sign_in(*first):
+        return {"match": f"{issuer}/auth*", "tasks": [
+            {"task": "Sign in", "optional": True, "match": f"{issuer}/auth/local/login*", "commands": [
+                *first, ["text", "id", "login", email], ["text", "id", "password", password], ["click", "id", "submit-login"]]},
+            {"task": "Grant", "optional": True, "match": f"{issuer}/approval*", "commands": [["click", "id", "submit-approve"]]},
+            {"task": "Arrive", "match": "*/test/*/callback*", "commands": [["wait", "id", "submission_complete", 10]]}]}
+
+    def refused(text):
+        return {"match": f"{issuer}/auth*", "tasks": [
+            {"task": "See what is wrong", "match": f"{issuer}/auth*", "commands": [fault_seen(text)]}]}
+
+    def sign_out(commands):
+        return {"match": f"{issuer}/logout*", "tasks": [
+            {"task": "Confirm", "optional": True, "match": f"{issuer}/logout*", "commands": [
+                ["click", "id", "submit-sign-out", "optional"]]},
+            *commands]}
+
+    returned = {"task": "Return", "match": "*/test/*/post*"}
+    seen_out = {"task": "See the end", "match": f"{issuer}/logout*", "commands": [fault_seen("igned out")]}
+    seen_fault = {"task": "See what is wrong", "match": f"{issuer}/logout*", "commands": [fault_seen("did not work")]}
+
+    override = {name: {"browser": [sign_in(LOGIN_SEEN)]} for name in ["oidcc-prompt-login", "oidcc-max-age-1"]}
+    override |= {name: {"browser": [refused("did not work")]} for name in WRONG_REDIRECT}
+    override |= {name: {"browser": [{"match": f"{issuer}/auth*", "tasks": [
+        {"task": "See the page", "match": f"{issuer}/auth*", "commands": [
+            ["wait", "xpath", "//*", 10, "Sign in", "update-image-placeholder"]]}]}]} for name in REGISTERED_PAGES}
+    for names, end in ((LOGOUT_REFUSED, seen_fault), (LOGOUT_WITHOUT_RETURN, seen_out)):
+        for name in names:
+            override[f"oidcc-rp-initiated-logout-{name}"] = {"browser": [sign_in(), sign_out([end])]}
+    return [sign_in(), sign_out([returned])], override
