@@ -11,6 +11,7 @@ import { after, before, describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { openBrowser } from './browser.mjs';
 import { STOCK_PASSWORD, openDoor, run, scratch, until } from './door.mjs';
+import { CookieJar } from './jar.mjs';
 import { extAuthz, meshOf } from './mesh.mjs';
 import { freePort } from './ports.mjs';
 import { askPython } from './python.mjs';
@@ -79,22 +80,18 @@ function fetchOnce({ port, path, method = 'GET', headers = {}, body }) {
 
 /** Somebody with a cookie jar. */
 class Client {
-  cookies = new Map();
+  cookies = new CookieJar();
 
   constructor(port) {
     this.port = port;
   }
 
   async ask(path, { headers = {}, ...rest } = {}) {
-    const jar = [...this.cookies].map(([name, value]) => `${name}=${value}`).join('; ');
+    const jar = this.cookies.header(path.split('?')[0]);
     const cookie = [headers.cookie, jar].filter(Boolean).join('; ');
     const host = `127.0.0.1:${this.port}`;
     const answer = await fetchOnce({ port: this.port, path, ...rest, headers: { host, ...headers, ...(cookie ? { cookie } : {}) } });
-    for (const line of answer.headers['set-cookie'] ?? []) {
-      const [name, value] = line.split(';')[0].split('=');
-      if (/max-age=0|1970/i.test(line) || !value) this.cookies.delete(name);
-      else this.cookies.set(name, value);
-    }
+    for (const line of answer.headers['set-cookie'] ?? []) this.cookies.take(line);
     return answer;
   }
 

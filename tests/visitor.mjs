@@ -3,12 +3,13 @@
 
 import http from 'node:http';
 import https from 'node:https';
+import { CookieJar } from './jar.mjs';
 
 const REDIRECTS = new Set([301, 302, 303, 307, 308]);
 
 export class Visitor {
   /** Cookies by name. */
-  cookies = new Map();
+  cookies = new CookieJar();
   #door;
   #agent;
 
@@ -40,7 +41,7 @@ export class Visitor {
   /** One request, answered as soon as the head of the response is there; the caller reads the stream. */
   async begin(path, { method = 'GET', headers = {}, body, cookies = true } = {}) {
     const url = new URL(path, this.#door.url);
-    const jar = [...this.cookies].map(([name, value]) => `${name}=${value}`).join('; ');
+    const jar = this.cookies.header(url.pathname);
     const request = (url.protocol === 'https:' ? https : http).request(url, {
       method,
       agent: url.protocol === 'https:' ? this.#agent : undefined,
@@ -57,7 +58,7 @@ export class Visitor {
       if (typeof body?.pipe === 'function') body.pipe(request);
       else request.end(body);
     });
-    for (const line of response.headers['set-cookie'] ?? []) this.#keep(line);
+    for (const line of response.headers['set-cookie'] ?? []) this.cookies.take(line);
     return response;
   }
 
@@ -82,20 +83,12 @@ export class Visitor {
   }
 
   /** The `Cookie` header that this visitor would send. */
-  cookieHeader() {
-    return [...this.cookies].map(([name, value]) => `${name}=${value}`).join('; ');
+  cookieHeader(path = '/') {
+    return this.cookies.header(path);
   }
 
   close() {
     this.#agent.destroy();
-  }
-
-  #keep(line) {
-    const [pair, ...attributes] = line.split(';').map((part) => part.trim());
-    const name = pair.slice(0, pair.indexOf('='));
-    const gone = attributes.some((text) => /^max-age=(0|-\d+)$/i.test(text) || (/^expires=/i.test(text) && Date.parse(text.slice(8)) <= Date.now()));
-    if (gone) this.cookies.delete(name);
-    else this.cookies.set(name, pair.slice(pair.indexOf('=') + 1));
   }
 }
 

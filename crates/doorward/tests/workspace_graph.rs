@@ -49,6 +49,8 @@ const ASSERTIONS: [(&str, &str, usize); 5] = [
     // In the session store, whose token was checked when the session began.
     ("assert_signed_in", "login/src/sessions/person.rs", 1),
     ("assert_verified", "login/src/sessions/person.rs", 1),
+    // Whom the API server (TokenReview) or the issuer (userinfo) names for a token shown to them.
+    ("assert_signed_in", "login/src/sessions/vouching.rs", 1),
 ];
 
 fn crates() -> PathBuf {

@@ -1,14 +1,19 @@
 //! Looking for a session in a store that may be back in a moment.
 
+use std::sync::atomic::Ordering;
+
 use model::names::Duration;
 
 use super::super::value::Name;
 use super::{Store, StoreError, Stored};
 
-/// How long a request waits for a store that has stopped answering, and how often it is asked: it was
-/// restarted, or another one takes over.
+/// How long a request waits for a store that has just stopped answering, and how often it is asked: it
+/// was restarted, or another one takes over.
 const PATIENCE: Duration = Duration::from_secs(1);
 const GLANCE: Duration = Duration::from_millis(50);
+
+/// Nobody waits for one that has been silent this often: that is an outage, which is answered at once.
+const SILENCES: u32 = 2;
 
 /// So many wait at once; the others are told right away.
 pub(super) const MOST_WAITING: usize = 256;
@@ -29,7 +34,10 @@ impl Store {
             return found;
         };
         let mut left = PATIENCE;
-        while is_outage(&found) && !left.is_zero() {
+        while is_outage(&found)
+            && !left.is_zero()
+            && self.silences.load(Ordering::Relaxed) < SILENCES
+        {
             tokio::time::sleep(GLANCE).await;
             left = left.saturating_sub(GLANCE);
             found = self.find(name).await;

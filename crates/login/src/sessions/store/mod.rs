@@ -18,7 +18,7 @@ mod vault;
 use std::future::Future;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use model::names::{Duration, Secret, Timestamp};
 use model::seams::Randomness;
@@ -52,8 +52,8 @@ pub(crate) struct Store {
     engine: Arc<Engine>,
     vault: Vault,
     home: Home,
-    /// It did not answer when it was asked last.
-    is_down: AtomicBool,
+    /// How often in a row it did not answer who asks regularly.
+    silences: AtomicU32,
     /// How many may wait for it to be back.
     waiting: Semaphore,
 }
@@ -139,7 +139,7 @@ impl Store {
             engine: Arc::new(Engine::Sqlite(sqlite::open(path).await?)),
             vault: Vault::Plain,
             home: Home::Here,
-            is_down: AtomicBool::new(false),
+            silences: AtomicU32::new(0),
             waiting: Semaphore::new(finding::MOST_WAITING),
         })
     }
@@ -176,13 +176,13 @@ impl Store {
                 runtime: Handle::current(),
                 secrets,
             },
-            is_down: AtomicBool::new(false),
+            silences: AtomicU32::new(0),
             waiting: Semaphore::new(finding::MOST_WAITING),
         };
         match store.ready().await {
             Err(error) if error.is_outage() => {
                 tracing::error!(%error, store = %address, "sessions cannot be reached yet");
-                store.is_down.store(true, Ordering::Relaxed);
+                store.silences.store(1, Ordering::Relaxed);
             }
             Err(error) => return Err(error),
             Ok(()) => {}
@@ -414,7 +414,7 @@ impl Store {
         T: Send + 'static,
         F: Future<Output = Result<T, StoreError>> + Send + 'static,
     {
-        if self.is_down.load(Ordering::Relaxed) {
+        if self.silences.load(Ordering::Relaxed) > 0 {
             return Err(StoreError::Down);
         }
         self.ask_always(question).await
@@ -448,7 +448,7 @@ impl Store {
         T: Send + 'static,
         F: Future<Output = Result<T, StoreError>> + Send + 'static,
     {
-        if self.is_down.load(Ordering::Relaxed) {
+        if self.silences.load(Ordering::Relaxed) > 0 {
             return Err(StoreError::Down);
         }
         let question = question(Arc::clone(&self.engine));
@@ -465,8 +465,15 @@ impl Store {
     }
 
     fn answered<T>(&self, answer: &Result<T, StoreError>) {
-        let is_down = matches!(answer, Err(error) if error.is_outage());
-        self.is_down.store(is_down, Ordering::Relaxed);
+        match answer {
+            Err(error) if error.is_outage() => {
+                let more = |silences: u32| Some(silences.saturating_add(1));
+                let _ = self
+                    .silences
+                    .fetch_update(Ordering::Relaxed, Ordering::Relaxed, more);
+            }
+            _ => self.silences.store(0, Ordering::Relaxed),
+        }
     }
 
     fn row(

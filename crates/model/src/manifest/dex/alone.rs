@@ -91,13 +91,13 @@ pub struct RemoteIp {
 /// # Errors
 /// When the program must not start.
 pub fn stand_in(start: &Start<'_>) -> Result<Standing, Vec<Finding>> {
-    let environment = of_process(start.environment);
+    let environment = of_process("dex", start.environment);
     let around = Surroundings {
         environment: &environment,
         read: start.read,
         alone: true,
     };
-    let file = ConfigFile::of_text(&named(start.name), start.text);
+    let file = ConfigFile::of_text(&named("dex", start.name), start.text);
     let mut findings = Vec::new();
     let provider = provider(&file, &around, &mut findings);
     let standing = root(&file).and_then(|node| {

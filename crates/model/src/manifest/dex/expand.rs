@@ -89,7 +89,10 @@ mod tests {
 
     #[test]
     fn variables_are_filled_in_as_go_does_it() {
-        let environment = of_process(&[("A".into(), "a$B".into()), ("PASS".into(), "p".into())]);
+        let environment = of_process(
+            "dex",
+            &[("A".into(), "a$B".into()), ("PASS".into(), "p".into())],
+        );
         let run = |text: &str| filled(&text.into(), &environment).to_string();
         for (text, wanted) in [
             ("plain", "plain"),
@@ -107,7 +110,7 @@ mod tests {
 
     #[test]
     fn texts_at_every_depth_are_filled_in() {
-        let environment = of_process(&[("A".into(), "a".into())]);
+        let environment = of_process("dex", &[("A".into(), "a".into())]);
         let node = crate::objects::parse("x: [$A, {y: $A}]\nz: 1\n", 1)
             .unwrap()
             .unwrap();

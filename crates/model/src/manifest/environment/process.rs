@@ -8,21 +8,23 @@ use crate::names::Secret;
 use crate::objects::{File, Object, ObjectSet};
 use crate::world::World;
 
-/// Something that is no manifest and that findings are about.
-pub(crate) fn named(name: &str) -> Arc<Object> {
-    const STAND_IN: &str =
-        "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: configuration, namespace: doorward}\n";
+/// Something that is no manifest and that findings are about: the configuration of `program`, from
+/// what is called `name`. Sessions are told apart by the program's name.
+pub(crate) fn named(program: &str, name: &str) -> Arc<Object> {
+    let text = format!(
+        "apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: {program}, namespace: doorward}}\n"
+    );
     let files = vec![File {
         name: name.into(),
-        text: STAND_IN.to_owned(),
+        text,
     }];
     let world = World::read(&ObjectSet { files }, &mut Vec::new());
     Arc::clone(&world.of_kind("ConfigMap")[0])
 }
 
 /// The environment of this process.
-pub(crate) fn of_process(variables: &[(String, String)]) -> Environment {
-    let object = named("environment");
+pub(crate) fn of_process(program: &str, variables: &[(String, String)]) -> Environment {
+    let object = named(program, "environment");
     let mut environment = Environment::default();
     for (name, value) in variables {
         let variable = Variable {

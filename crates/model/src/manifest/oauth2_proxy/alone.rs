@@ -10,6 +10,9 @@ mod tests;
 
 use std::sync::Arc;
 
+/// The name by which sessions of this stand-in are told apart.
+const PROGRAM: &str = "oauth2-proxy";
+
 pub use command_line::CommandLine;
 
 use super::login;
@@ -88,13 +91,13 @@ impl CommandLine {
     /// When the program must not start.
     pub fn stand_in(&self, around: &Surroundings<'_>) -> Result<Standing, Vec<Finding>> {
         let mut findings = Vec::new();
-        let flags = named("command line");
+        let flags = named(PROGRAM, "command line");
         let mut settings = Settings::new(Arc::clone(&flags), 0, &mut findings);
         settings.alone = true;
         if let Some((name, text)) = around.file {
-            settings.read_file(&ConfigFile::of_text(&named(name), text));
+            settings.read_file(&ConfigFile::of_text(&named(PROGRAM, name), text));
         }
-        settings.read_environment(&of_process(around.environment));
+        settings.read_environment(&of_process(PROGRAM, around.environment));
         self.apply(&mut settings, &flags);
         let standing = build::standing(settings, around.read);
         let is_bad = |finding: &Finding| finding.severity == Severity::Error;
