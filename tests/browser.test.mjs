@@ -166,7 +166,7 @@ describe('a person with a browser', () => {
     }));
     for (const [tab, page] of pages.entries()) assert.equal((await seenBy(page)).url, `/tab/${tab}?n=${tab}`);
     // Those that the applications' paths see: the provider has one of its own.
-    const cookies = await window.context.cookies(door.url);
+    const cookies = await window.context.cookies(stock.url);
     assert.equal(cookies.length, 1, cookies.map((cookie) => cookie.name).join(' '));
     assert.ok(cookies[0].httpOnly && cookies[0].secure);
     assert.equal(cookies[0].sameSite, 'Lax');

@@ -103,7 +103,7 @@ describe("Kubeflow's configuration, unchanged", () => {
     const form = await curl('--location', '--cookie-jar', jar, '--cookie', jar, '--output', join(work, 'form.html'), '--write-out', '%{url_effective}', `${base}/auth?${query}`);
     assert.match(form, /\/dex\/auth\/local\/login\?state=/);
     const location = await curl('--cookie', jar, '--output', join(work, 'after.html'), '--write-out', '%{http_code} %{redirect_url}', '--data-urlencode', 'login=user@example.com', '--data-urlencode', `password=${PASSWORD}`, form);
-    assert.match(location, /^303 http:\/\/127\.0\.0\.1:\d+\/oauth2\/callback\?code=[^&]+&state=s1$/);
+    assert.match(location, /^303 http:\/\/127\.0\.0\.1:\d+\/oauth2\/callback\?code=[^&]+&state=s1&iss=http%3A%2F%2Fdex\.auth\.svc\.cluster\.local%3A5556%2Fdex$/);
     const code = new URL(location.slice(4)).searchParams.get('code');
     const tokens = JSON.parse(await curl('--user', `kubeflow-oidc-authservice:${VARIABLES.OIDC_CLIENT_SECRET}`, '--data', 'grant_type=authorization_code', '--data-urlencode', `code=${code}`, '--data-urlencode', 'redirect_uri=/oauth2/callback', `${base}/token`));
     const claims = claimsOf(tokens.id_token);
@@ -161,7 +161,8 @@ describe('the on-premises guide, over TLS', () => {
     writeFileSync(chain(), pair.cert);
     writeFileSync(key(), pair.key);
     app = http.createServer((request, response) => {
-      seen = new URL(request.url, 'http://app');
+      // Not the icon that a browser asks for by itself.
+      if (request.url !== '/favicon.ico') seen = new URL(request.url, 'http://app');
       response.setHeader('content-type', 'text/html');
       response.end('<!doctype html><title>App</title><p>back');
     });

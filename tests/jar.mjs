@@ -17,10 +17,14 @@ export class CookieJar extends Map {
     this.#paths.set(name, said('path') ?? '/');
   }
 
+  /** Names and values of what is sent to a path. */
+  sent(path = '/') {
+    const covers = (scope) => scope === '/' || path === scope || path.startsWith(scope.endsWith('/') ? scope : `${scope}/`);
+    return [...this].filter(([name]) => covers(this.#paths.get(name) ?? '/'));
+  }
+
   /** The `Cookie` header for a path; empty when there is nothing to send. */
   header(path = '/') {
-    const covers = (scope) => scope === '/' || path === scope || path.startsWith(scope.endsWith('/') ? scope : `${scope}/`);
-    const sent = [...this].filter(([name]) => covers(this.#paths.get(name) ?? '/'));
-    return sent.map(([name, value]) => `${name}=${value}`).join('; ');
+    return this.sent(path).map((pair) => pair.join('=')).join('; ');
   }
 }

@@ -6,6 +6,7 @@ import { cpSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { BINARY, scratch, until } from './door.mjs';
+import { CookieJar } from './jar.mjs';
 import * as service from './matrix/authservice.mjs';
 import * as proxy from './matrix/oauth2-proxy.mjs';
 import { extAuthz, openEnvoy } from './mesh.mjs';
@@ -39,7 +40,7 @@ async function check(row, { port, app, jar, headers, forged = FORGED }) {
   const what = `row ${number} (${at}, ${who}${lists ? `, ${lists}` : ''}): ${ask}`;
   const [method, target] = ask.split(' ');
   const person = new Person(port);
-  person.jar = new Map(jar);
+  person.jar = new CookieJar(jar);
   app.seen.length = 0;
   const answer = await person.ask(target, { method, headers: { ...forged, ...headers, ...more } });
   assert.equal(answer.status, status, `${what}\n${answer.text.slice(0, 500)}`);
@@ -104,7 +105,7 @@ describe('OAuth2 Proxy, asked by Envoy', () => {
       const person = new Person(front.port);
       const landed = await person.signIn('/oauth2/start?rd=/a', { login });
       assert.deepEqual([landed.status, landed.text], [200, 'Authenticated'], `${who} signs in`);
-      jars[who] = [...person.jar];
+      jars[who] = person.jar.sent();
     }
     await front.stop();
     assert.equal(await first.stop(), 0);
@@ -192,7 +193,7 @@ describe('AuthService, asked by Envoy', () => {
     await front.stop();
     assert.equal(await first.stop(), 0);
     const session = person.jar.get('authservice_session');
-    jars = { ann: [...person.jar], unknown: [['authservice_session', 'a-value-of-nobody']] };
+    jars = { ann: person.jar.sent(), unknown: [['authservice_session', 'a-value-of-nobody']] };
 
     const clusters = { app: app.port, issuer: issuer.port };
     const listeners = [];

@@ -10,6 +10,7 @@ import https from 'node:https';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { BINARY, STOCK_PASSWORD, discard, scratch, until } from './door.mjs';
+import { CookieJar } from './jar.mjs';
 import { freePort } from './ports.mjs';
 
 /** Installs the peers that are missing. */
@@ -127,7 +128,7 @@ export async function openIssuer({ config, path = '/dex', people = { 'user@examp
  * where hosts are that are not at the port of their URL.
  */
 export class Person {
-  jar = new Map();
+  jar = new CookieJar();
 
   constructor(origin, { ca, lookup, ports = {} } = {}) {
     this.origin = typeof origin === 'number' ? `http://127.0.0.1:${origin}` : origin;
@@ -141,7 +142,7 @@ export class Person {
     let url = new URL(target ? '/' : path, this.origin);
     let body = form && new URLSearchParams(form).toString();
     for (let hop = 0; ; hop += 1) {
-      const jar = [...this.jar].map((pair) => pair.join('=')).join('; ');
+      const jar = this.jar.header((target ?? url.pathname).split('?')[0]);
       const { request: send } = url.protocol === 'https:' ? https : http;
       const port = this.ports[url.hostname];
       const request = send(url, { method, agent: false, ...this.reach, ...(port ? { port } : {}), ...(target ? { path: target } : {}), headers: {
@@ -154,11 +155,7 @@ export class Person {
       const [response] = await once(request, 'response');
       const chunks = [];
       for await (const chunk of response) chunks.push(chunk);
-      for (const line of response.headers['set-cookie'] ?? []) {
-        const [, name, value] = /^([^=]+)=([^;]*)/.exec(line);
-        if (/max-age=0/i.test(line)) this.jar.delete(name);
-        else this.jar.set(name, value);
-      }
+      for (const line of response.headers['set-cookie'] ?? []) this.jar.take(line);
       const { location } = response.headers;
       if (follow && location && hop < 20) {
         url = new URL(location, url);
