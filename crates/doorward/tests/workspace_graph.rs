@@ -40,7 +40,7 @@ fn may_depend_on() -> BTreeMap<&'static str, BTreeSet<&'static str>> {
 
 /// Who may call a constructor that asserts, outside tests: constructor, file, how often. Each call
 /// stands right behind the check that it speaks of.
-const ASSERTIONS: [(&str, &str, usize); 5] = [
+const ASSERTIONS: [(&str, &str, usize); 6] = [
     // Somebody whom flags describe; such a person meets `decide` and nothing else.
     ("assert_signed_in", "doorward/src/explain/session.rs", 1),
     ("assert_verified", "doorward/src/explain/session.rs", 2),
