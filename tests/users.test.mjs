@@ -137,7 +137,7 @@ describe('doorward user', () => {
     await done(user('remove', ANNA));
     const page = await new Visitor(door).signIn({ user: ANNA, password: 'another good horse' });
     assert.equal(page.status, 401);
-    assert.match(page.text, /address or the password is wrong/);
+    assert.match(page.text, /password is wrong/);
     await refused(user('remove', ANNA), /nobody has this e-mail/);
   });
 
