@@ -13,6 +13,7 @@ use super::{LoginProxy, form};
 use crate::flow::logout::{end_session_url, order};
 use crate::flow::renewal;
 use crate::flow::target::{Target, parameter};
+use crate::flow::token::takes_algorithm;
 use crate::keys::Source;
 use crate::pages::{self, Again, Answer, Trouble};
 use crate::sessions::StoreError;
@@ -141,6 +142,10 @@ impl LoginProxy {
         let claims = jose::peek(&token).unwrap_or_default();
         let mut fault = "it is from no issuer of this login".to_owned();
         for choice in self.named_by(claims.get("iss")) {
+            if !takes_algorithm(choice, &token) {
+                fault = "its algorithm is not taken".to_owned();
+                continue;
+            }
             let source = Source::of_login(choice);
             let proven = match self.sessions.keys().prove(&token, &source).await {
                 Ok(proven) => proven,

@@ -168,6 +168,15 @@ async fn the_issuer_ends_one_session_or_all_of_a_person() {
 }
 
 #[tokio::test]
+async fn an_order_is_signed_with_an_algorithm_that_is_taken() {
+    for (taken, status) in [("RS256", 200), ("ES256", 400)] {
+        let bench = Bench::with(|login| login.signing_algorithms = vec![taken.into()]).await;
+        let order = logout_token(&bench, json!({"sub": "Cg1"}));
+        assert_eq!(tell(&bench, &order).await.status(), status, "{taken}");
+    }
+}
+
+#[tokio::test]
 async fn what_is_no_order_of_the_issuer_ends_nothing() {
     let bench = Bench::new().await;
     let sid = json!({"sid": "s1"}).as_object().unwrap().clone();
