@@ -162,7 +162,7 @@ describe('the process', () => {
     let door = await openDoor({ manifests: tree, upstream: upstream.port, state });
     let visitor = new Visitor(door);
     await visitor.signIn();
-    const cookies = new Map(visitor.cookies);
+    const cookies = visitor.cookies;
     const token = (await visitor.visit('/jupyter/')).json().headers.authorization;
     const keys = (await visitor.visit('/dex/keys')).json();
     for (let round = 0; round < 3; round += 1) {
@@ -176,7 +176,7 @@ describe('the process', () => {
       visitor.close();
       door = await openDoor({ manifests: tree, upstream: upstream.port, state });
       visitor = new Visitor(door);
-      visitor.cookies = new Map(cookies);
+      visitor.cookies = cookies;
       const page = await visitor.visit('/jupyter/after-kill');
       assert.equal(page.status, 200);
       assert.equal(page.json().headers['kubeflow-userid'], 'user@example.com');

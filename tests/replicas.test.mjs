@@ -9,6 +9,7 @@ import { after, before, describe, it } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
 import { BINARY, discard, run, scratch, until } from './door.mjs';
 import { ofLoopback, strictIssuer } from './issuers.mjs';
+import { CookieJar } from './jar.mjs';
 import { freePort } from './ports.mjs';
 import { startRedis } from './redis.mjs';
 import { Person, SECRETS, openIssuer, startDoorward } from './standing.mjs';
@@ -111,7 +112,7 @@ describe('two doorward oauth2-proxy on one Redis', () => {
   it('are one to a browser: in at one, in at both, and out at both within a second', async () => {
     const { one, other, close } = await member();
     assert.equal(await statusOf(other), 200);
-    other.cookies = new Map(one.cookies);
+    other.cookies = new CookieJar(one.cookies);
     await one.visit('/oauth2/sign_out');
     const began = performance.now();
     await until('the end at the other', async () => (await statusOf(other)) === 302);

@@ -6,6 +6,7 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { discard, fixture, openDoor, run, scratch, until } from './door.mjs';
+import { CookieJar } from './jar.mjs';
 import { startRedis } from './redis.mjs';
 import { startUpstream } from './upstream.mjs';
 import { Visitor } from './visitor.mjs';
@@ -61,7 +62,7 @@ describe('two processes on one Redis', () => {
     assert.ok(await isIn(one));
     assert.ok(await isIn(other));
     await one.visit('/oauth2/sign_out');
-    one.cookies = new Map(other.cookies);
+    one.cookies = new CookieJar(other.cookies);
     const began = performance.now();
     await until('the end at the other', async () => !(await isIn(other)));
     assert.ok(performance.now() - began < 1000);
