@@ -58,8 +58,8 @@ WRONG_REDIRECT = ["oidcc-ensure-registered-redirect-uri", "oidcc-ensure-redirect
                   "oidcc-redirect-uri-query-mismatch"]
 REGISTERED_PAGES = ["oidcc-registration-logo-uri", "oidcc-registration-policy-uri", "oidcc-registration-tos-uri"]
 LOGOUT_REFUSED = ["bad-post-logout-redirect-uri", "query-added-to-post-logout-redirect-uri", "modified-id-token-hint",
-                  "bad-id-token-hint"]
-LOGOUT_WITHOUT_RETURN = ["no-id-token-hint", "no-params", "no-post-logout-redirect-uri", "only-state"]
+                  "bad-id-token-hint", "no-id-token-hint"]
+LOGOUT_WITHOUT_RETURN = ["no-params", "no-post-logout-redirect-uri", "only-state"]
 
 
 def browser(issuer, email, password):
