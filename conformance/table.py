@@ -8,8 +8,8 @@ from suite import GOOD
 class Result:
     """Of one plan: its modules with their outcomes and what the suite found wrong."""
 
-    def __init__(self, name, kind=""):
-        self.name, self.kind = name, kind
+    def __init__(self, name):
+        self.name = name
         self.modules = []
 
     def add(self, suite, test, module, status, keep=None):
@@ -37,7 +37,7 @@ def render(results):
     lines = ["| plan | modules | passed | warned | to look at | skipped | failed |", "|---|---|---|---|---|---|---|"]
     for result in results:
         counts = [len(result.modules), *map(result.count, ("PASSED", "WARNING", "REVIEW", "SKIPPED")), len(result.failed())]
-        lines.append(f"| `{result.name}`{result.kind} | {' | '.join(map(str, counts))} |")
+        lines.append(f"| `{result.name}` | {' | '.join(map(str, counts))} |")
     told = {}
     for result in results:
         for module, outcome, said in result.modules:
